@@ -1,0 +1,13 @@
+#![doc = include_str!("../README.md")]
+#![no_std]
+#![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+pub use ssekit_core::*;
+
+#[cfg(feature = "axum")]
+#[doc(inline)]
+pub use ssekit_axum as axum;
+#[cfg(feature = "server")]
+#[doc(inline)]
+pub use ssekit_server as server;

@@ -1,0 +1,539 @@
+//! Event streams into events.
+
+#[cfg(feature = "alloc")]
+use alloc::string::String;
+use core::str::from_utf8;
+use core::time::Duration;
+
+use memchr::memchr;
+
+use crate::buffer::{Buffer, BufferFull, FixedBuffer, SliceBuffer};
+use crate::event::EventId;
+use crate::lexer::{Fragment, Lexer, Line, Token};
+use crate::limits::{DecodeError, Limits};
+use crate::utf8::PartialChar;
+
+/// An event as a decoder dispatches it: the standard's `MessageEvent`.
+///
+/// The strings are borrowed, from the chunk where the value lies in it in one piece, else from the decoder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct MessageEvent<'a> {
+    /// The event type: `message` unless the event has an `event` field that is not empty.
+    pub event_type: &'a str,
+    /// The data: the event's `data` lines, joined by LF.
+    pub data: &'a str,
+    /// The last event ID at the time: this event's, or the last one before it that had any; empty when there was none.
+    pub last_event_id: &'a str,
+}
+
+/// A decoder whose buffers grow as needed within its [`Limits`].
+///
+/// Once they are as large as the stream's events need, decoding allocates nothing.
+#[cfg(feature = "alloc")]
+pub type Decoder = BufferedDecoder<String, String>;
+
+/// A decoder with buffers of a fixed size inside it, for `DATA` bytes of data and `META` bytes each of event type and
+/// ID. Needs no allocator.
+///
+/// ```
+/// use ssekit_core::FixedDecoder;
+///
+/// let mut decoder = FixedDecoder::<4096, 256>::new();
+/// let mut chunk = &b"data: one\ndata: two\n\n"[..];
+/// assert_eq!(decoder.next_event(&mut chunk)?.map(|event| event.data), Some("one\ntwo"));
+/// # Ok::<(), ssekit_core::DecodeError>(())
+/// ```
+pub type FixedDecoder<const DATA: usize, const META: usize> = BufferedDecoder<FixedBuffer<DATA>, FixedBuffer<META>>;
+
+/// A decoder over memory of the caller's. Needs no allocator.
+pub type SliceDecoder<'b> = BufferedDecoder<SliceBuffer<'b>, SliceBuffer<'b>>;
+
+/// The buffers of a [`BufferedDecoder`].
+#[derive(Clone, Debug, Default)]
+pub struct Buffers<D, M> {
+    /// For the data.
+    pub data: D,
+    /// For the event type.
+    pub event_type: M,
+    /// For the last event ID: the one that was dispatched, that of the event being read, and the one whose line is
+    /// being read. The smallest of the three counts.
+    pub last_event_id: [M; 3],
+}
+
+/// Decodes an event stream that comes in chunks, into events that borrow from the chunk and from the decoder.
+///
+/// [`Decoder`], [`FixedDecoder`] and [`SliceDecoder`] are its usual forms; `D` holds data, `M` event types and IDs.
+///
+/// It does what the WHATWG HTML standard says in section 9.2.6, "Interpreting an event stream", and what that leaves
+/// open or hard to see is this:
+///
+/// - The result does not depend on where the chunks were cut, be it inside a character, a CRLF or the byte order mark.
+/// - A CR ends its line at once; an LF after it, even in the next chunk, belongs to it.
+/// - What is not UTF-8 becomes U+FFFD, as the standard's "UTF-8 decode" does it. It is no error.
+/// - An `id` with a NUL in it is ignored. The last event ID changes when its event is dispatched, also by an event with
+///   no data, which is not handed out.
+/// - A `retry` counts from the end of its line; one that is not all digits is ignored, and one over 2^64 - 1 is taken
+///   for that.
+/// - An event that the stream's end leaves unfinished is discarded.
+/// - A new connection keeps the last event ID, as browsers do: see [`reconnect`](Self::reconnect).
+///
+/// An event that lies whole in the chunk and has one `data` line is handed out as slices of the chunk. What straddles
+/// chunks or has several lines is joined in the decoder, each byte copied once and none looked at again, so the time is
+/// linear in the input however it is cut. Memory is bounded by the [`Limits`] whatever comes.
+///
+/// # Examples
+///
+/// ```
+/// use ssekit_core::Decoder;
+///
+/// let mut chunks = [&b"event: greeting\ndata: hel"[..], b"lo\nid: 7\n\n"].into_iter();
+///
+/// let mut decoder = Decoder::new();
+/// let mut seen = String::new();
+/// while let Some(mut chunk) = chunks.next() {
+///     while let Some(event) = decoder.next_event(&mut chunk)? {
+///         seen = format!("{} {} {}", event.event_type, event.data, event.last_event_id);
+///     }
+/// }
+/// assert_eq!(seen, "greeting hello 7");
+/// assert_eq!(decoder.last_event_id(), "7");
+/// # Ok::<(), ssekit_core::DecodeError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct BufferedDecoder<D, M> {
+    lexer: Lexer,
+    limits: Limits,
+    data: D,
+    event_type: M,
+    /// As dispatched.
+    last_event_id: M,
+    /// Of the event being read: the standard's "last event ID buffer", when `block.id` says that it is in use.
+    next_id: M,
+    /// The value of an `id` line that came in pieces: no ID before its line has ended without a NUL.
+    id_line: M,
+    block: Block,
+    field: Field,
+    /// In milliseconds.
+    reconnection_time: Option<u64>,
+}
+
+/// What an event has gathered in the buffers by the end of a chunk.
+#[derive(Clone, Copy, Debug, Default)]
+struct Block {
+    has_data: bool,
+    has_event_type: bool,
+    has_id: bool,
+    /// It went over a limit: nothing of it counts but `retry`.
+    is_dropped: bool,
+    /// It has been handed out, or ended without data; what the buffers hold is of the past.
+    is_over: bool,
+}
+
+/// The field whose line is being read, where it comes in pieces.
+#[derive(Clone, Debug, Default)]
+struct Field {
+    partial_char: PartialChar,
+    /// An `id` has a NUL in it.
+    has_nul: bool,
+    retry: Digits,
+}
+
+/// Where one of an event's values is.
+#[derive(Clone, Copy)]
+enum Value<'c> {
+    Absent,
+    InChunk(&'c str),
+    InBuffer,
+}
+
+impl<'c> Value<'c> {
+    fn buffered(is_buffered: bool) -> Self {
+        if is_buffered { Self::InBuffer } else { Self::Absent }
+    }
+
+    /// Moves a value that lies in the chunk to `buffer`, before the chunk goes.
+    fn keep(self, buffer: &mut impl Buffer) -> Result<bool, BufferFull> {
+        match self {
+            Self::Absent => Ok(false),
+            Self::InBuffer => Ok(true),
+            Self::InChunk(text) => {
+                buffer.clear();
+                buffer.push_str(text).map(|()| true)
+            }
+        }
+    }
+
+    fn get<'a>(self, buffer: &'a impl Buffer) -> &'a str
+    where
+        'c: 'a,
+    {
+        match self {
+            Self::Absent => "",
+            Self::InChunk(text) => text,
+            Self::InBuffer => buffer.as_str(),
+        }
+    }
+}
+
+impl<D: Buffer + Default, M: Buffer + Default> BufferedDecoder<D, M> {
+    /// A decoder at the start of a stream, with the default [`Limits`].
+    pub fn new() -> Self {
+        Self::with_limits(Limits::default())
+    }
+
+    /// A decoder at the start of a stream, with limits of the caller's.
+    pub fn with_limits(limits: Limits) -> Self {
+        let ids = [M::default(), M::default(), M::default()];
+        let buffers = Buffers { data: D::default(), event_type: M::default(), last_event_id: ids };
+        Self::with_buffers(buffers, limits)
+    }
+}
+
+impl<D: Buffer + Default, M: Buffer + Default> Default for BufferedDecoder<D, M> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<'b> SliceDecoder<'b> {
+    /// A decoder at the start of a stream, with the default [`Limits`] and its memory from the caller: `data` for the
+    /// data, `meta` in four equal parts for the event type and the three of the last event ID.
+    ///
+    /// ```
+    /// use ssekit_core::SliceDecoder;
+    ///
+    /// let (mut data, mut meta) = ([0; 1024], [0; 4 * 64]);
+    /// let mut decoder = SliceDecoder::from_slices(&mut data, &mut meta);
+    /// let mut chunk = &b"id: 1\ndata: x\n\n"[..];
+    /// assert!(decoder.next_event(&mut chunk)?.is_some());
+    /// # Ok::<(), ssekit_core::DecodeError>(())
+    /// ```
+    pub fn from_slices(data: &'b mut [u8], meta: &'b mut [u8]) -> Self {
+        let quarter = meta.len() / 4;
+        let (a, rest) = meta.split_at_mut(quarter);
+        let (b, rest) = rest.split_at_mut(quarter);
+        let (c, d) = rest.split_at_mut(quarter);
+        let [event_type, ids @ ..] = [a, b, c, d].map(SliceBuffer::new);
+        let buffers = Buffers { data: SliceBuffer::new(data), event_type, last_event_id: ids };
+        Self::with_buffers(buffers, Limits::default())
+    }
+}
+
+impl<D: Buffer, M: Buffer> BufferedDecoder<D, M> {
+    /// A decoder at the start of a stream, over buffers and with limits of the caller's.
+    pub fn with_buffers(buffers: Buffers<D, M>, limits: Limits) -> Self {
+        let Buffers { mut data, mut event_type, last_event_id: [mut last_event_id, mut next_id, mut id_line] } = buffers;
+        data.clear();
+        for buffer in [&mut event_type, &mut last_event_id, &mut next_id, &mut id_line] {
+            buffer.clear();
+        }
+        let id_buffers = last_event_id.max_len().min(next_id.max_len()).min(id_line.max_len());
+        let limits = Limits {
+            data: limits.data.min(data.max_len()),
+            event_type: limits.event_type.min(event_type.max_len()),
+            last_event_id: limits.last_event_id.min(id_buffers),
+        };
+        Self {
+            lexer: Lexer::new(),
+            limits,
+            data,
+            event_type,
+            last_event_id,
+            next_id,
+            id_line,
+            block: Block::default(),
+            field: Field::default(),
+            reconnection_time: None,
+        }
+    }
+
+    /// The next event in `chunk`, which is moved past it; `Ok(None)` when the chunk is used up and another is needed.
+    ///
+    /// Call it until it gives `None`, then give it the next chunk: of any size, cut anywhere.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError`] when an event is over a limit: as soon as that is certain, and once for each such event. It is
+    /// never fatal; the next call goes on behind that event.
+    #[inline]
+    pub fn next_event<'a, 'c: 'a>(
+        &'a mut self,
+        chunk: &mut &'c [u8],
+    ) -> Result<Option<MessageEvent<'a>>, DecodeError> {
+        if self.block.is_over {
+            self.start_block();
+        }
+        let mut data = Value::buffered(self.block.has_data);
+        let mut event_type = Value::buffered(self.block.has_event_type);
+        let mut id = Value::buffered(self.block.has_id);
+        loop {
+            let Some(token) = self.lexer.next_token(chunk) else {
+                return self.end_of_chunk(data, event_type, id).map(|()| None);
+            };
+            let result = match token {
+                Token::Fragment(f) if f.line == Line::Retry => {
+                    self.retry(f);
+                    continue;
+                }
+                Token::Fragment(_) if self.block.is_dropped => continue,
+                Token::Dispatch if self.block.is_dropped => {
+                    self.start_block();
+                    continue;
+                }
+                Token::Fragment(f) => match f.line {
+                    Line::Data => self.data(f, &mut data),
+                    Line::Event => self.event_type(f, &mut event_type),
+                    Line::Id => self.id(f, &mut id),
+                    _ => continue,
+                },
+                Token::Dispatch => match self.commit(id) {
+                    Ok(()) if !matches!(data, Value::Absent) => break,
+                    // "If the data buffer is an empty string, set the data buffer and the event type buffer to the
+                    // empty string and return." A block with a `data` field has at least an LF in it at that point.
+                    Ok(()) => {
+                        self.start_block();
+                        (data, event_type, id) = (Value::Absent, Value::Absent, Value::Absent);
+                        continue;
+                    }
+                    Err(error) => {
+                        self.start_block();
+                        return Err(error);
+                    }
+                },
+            };
+            if let Err(error) = result {
+                self.block = Block { is_dropped: true, ..Block::default() };
+                return Err(error);
+            }
+        }
+        self.block.is_over = true;
+        let event_type = match event_type.get(&self.event_type) {
+            "" => "message",
+            name => name,
+        };
+        let (data, last_event_id) = (data.get(&self.data), self.last_event_id.as_str());
+        Ok(Some(MessageEvent { event_type, data, last_event_id }))
+    }
+
+    /// Starts over with a new stream: drops what is unfinished of the old one, keeps the last event ID and the
+    /// reconnection time.
+    ///
+    /// ```
+    /// use ssekit_core::Decoder;
+    ///
+    /// let mut decoder = Decoder::new();
+    /// let mut chunk = &b"id: 1\ndata: x\n\ndata: unfini"[..];
+    /// while decoder.next_event(&mut chunk)?.is_some() {}
+    /// decoder.reconnect();
+    /// let mut chunk = &b"data: y\n\n"[..];
+    /// let event = decoder.next_event(&mut chunk)?;
+    /// assert_eq!(event.map(|event| (event.data, event.last_event_id)), Some(("y", "1")));
+    /// # Ok::<(), ssekit_core::DecodeError>(())
+    /// ```
+    pub fn reconnect(&mut self) {
+        self.lexer = Lexer::new();
+        self.field = Field::default();
+        self.start_block();
+    }
+
+    /// Sets the last event ID, for a decoder that goes on where another program stopped.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError::LastEventIdTooLong`] when it is over the limit; the last event ID is then what it was.
+    pub fn set_last_event_id(&mut self, id: EventId<'_>) -> Result<(), DecodeError> {
+        let limit = self.limits.last_event_id;
+        if id.as_str().len() > limit {
+            return Err(DecodeError::LastEventIdTooLong { limit });
+        }
+        self.last_event_id.clear();
+        self.last_event_id.push_str(id.as_str()).map_err(out_of_memory)
+    }
+
+    /// The last event ID as of the last event dispatched, or empty: what a reconnection sends as `Last-Event-ID`.
+    pub fn last_event_id(&self) -> &str {
+        self.last_event_id.as_str()
+    }
+
+    /// The reconnection time that the stream has asked for by `retry`, if it has.
+    pub fn reconnection_time(&self) -> Option<Duration> {
+        self.reconnection_time.map(Duration::from_millis)
+    }
+
+    /// The limits in force: those asked for, or the buffers' where they are smaller.
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// A fragment of a `data` line: "Append the field value to the data buffer, then append a single U+000A LINE FEED
+    /// (LF) character to the data buffer." The last LF, which a dispatch would take off again, is left out.
+    #[inline]
+    fn data<'c>(&mut self, fragment: Fragment<'c>, value: &mut Value<'c>) -> Result<(), DecodeError> {
+        let limit = self.limits.data;
+        let too_long = DecodeError::DataTooLong { limit };
+        if fragment.is_first {
+            match *value {
+                Value::Absent if fragment.is_last => {
+                    if let Ok(text) = from_utf8(fragment.bytes) {
+                        *value = Value::InChunk(text);
+                        return if text.len() > limit { Err(too_long) } else { Ok(()) };
+                    }
+                }
+                Value::Absent => {}
+                _ => {
+                    value.keep(&mut self.data).map_err(out_of_memory)?;
+                    push(&mut self.data, "\n", limit, too_long)?;
+                }
+            }
+            *value = Value::InBuffer;
+        }
+        let Fragment { bytes, is_last, .. } = fragment;
+        let buffer = &mut self.data;
+        self.field.partial_char.decode(bytes, is_last, |text| push(buffer, text, limit, too_long))
+    }
+
+    /// A fragment of an `event` line: "Set the event type buffer to field value."
+    #[inline]
+    fn event_type<'c>(&mut self, fragment: Fragment<'c>, value: &mut Value<'c>) -> Result<(), DecodeError> {
+        let limit = self.limits.event_type;
+        let too_long = DecodeError::EventTypeTooLong { limit };
+        let Fragment { bytes, is_first, is_last, .. } = fragment;
+        if is_first {
+            if let (true, Ok(text)) = (is_last, from_utf8(bytes)) {
+                *value = Value::InChunk(text);
+                return if text.len() > limit { Err(too_long) } else { Ok(()) };
+            }
+            self.event_type.clear();
+            *value = Value::InBuffer;
+        }
+        let buffer = &mut self.event_type;
+        self.field.partial_char.decode(bytes, is_last, |text| push(buffer, text, limit, too_long))
+    }
+
+    /// A fragment of an `id` line: "If the field value does not contain U+0000 NULL, then set the last event ID buffer
+    /// to the field value. Otherwise, ignore the field." What stands before the NUL meets the limit all the same, since
+    /// nobody can know that a NUL will come.
+    #[inline]
+    fn id<'c>(&mut self, fragment: Fragment<'c>, value: &mut Value<'c>) -> Result<(), DecodeError> {
+        let limit = self.limits.last_event_id;
+        let too_long = DecodeError::LastEventIdTooLong { limit };
+        let Fragment { mut bytes, is_first, mut is_last, .. } = fragment;
+        if is_first {
+            self.field.has_nul = false;
+            if let (true, None, Ok(text)) = (is_last, memchr(0, bytes), from_utf8(bytes)) {
+                *value = Value::InChunk(text);
+                return if text.len() > limit { Err(too_long) } else { Ok(()) };
+            }
+            self.id_line.clear();
+        }
+        let ends = is_last;
+        if self.field.has_nul {
+            bytes = &[];
+        } else if let Some(nul) = memchr(0, bytes) {
+            self.field.has_nul = true;
+            bytes = &bytes[..nul];
+            is_last = true;
+        }
+        let buffer = &mut self.id_line;
+        self.field.partial_char.decode(bytes, is_last, |text| push(buffer, text, limit, too_long))?;
+        if ends && !self.field.has_nul {
+            core::mem::swap(&mut self.id_line, &mut self.next_id);
+            *value = Value::InBuffer;
+        }
+        Ok(())
+    }
+
+    /// A fragment of a `retry` line: "If the field value consists of only ASCII digits, then interpret the field value
+    /// as an integer in base ten, and set the event stream's reconnection time to that integer."
+    fn retry(&mut self, fragment: Fragment<'_>) {
+        if fragment.is_first {
+            self.field.retry = Digits::Empty;
+        }
+        for &byte in fragment.bytes {
+            self.field.retry = self.field.retry.then(byte);
+        }
+        if let (true, Digits::Number(milliseconds)) = (fragment.is_last, self.field.retry) {
+            self.reconnection_time = Some(milliseconds);
+        }
+    }
+
+    /// "Set the last event ID string of the event source to the value of the last event ID buffer."
+    fn commit(&mut self, id: Value<'_>) -> Result<(), DecodeError> {
+        match id {
+            Value::Absent => Ok(()),
+            Value::InBuffer => {
+                core::mem::swap(&mut self.last_event_id, &mut self.next_id);
+                Ok(())
+            }
+            Value::InChunk(text) => {
+                // By way of the other buffer, so that the ID stays what it was if there is no memory.
+                self.next_id.clear();
+                self.next_id.push_str(text).map_err(out_of_memory)?;
+                core::mem::swap(&mut self.last_event_id, &mut self.next_id);
+                Ok(())
+            }
+        }
+    }
+
+    /// Takes into the buffers what an unfinished event has in the chunk.
+    fn end_of_chunk(
+        &mut self,
+        data: Value<'_>,
+        event_type: Value<'_>,
+        id: Value<'_>,
+    ) -> Result<(), DecodeError> {
+        if self.block.is_dropped {
+            return Ok(());
+        }
+        let mut keep = || {
+            self.block.has_data = data.keep(&mut self.data)?;
+            self.block.has_event_type = event_type.keep(&mut self.event_type)?;
+            self.block.has_id = id.keep(&mut self.next_id)?;
+            Ok(())
+        };
+        keep().map_err(|full| {
+            self.block = Block { is_dropped: true, ..Block::default() };
+            out_of_memory(full)
+        })
+    }
+
+    fn start_block(&mut self) {
+        self.block = Block::default();
+        self.field.partial_char.clear();
+        self.data.clear();
+    }
+}
+
+/// Appends within the limit.
+fn push(buffer: &mut impl Buffer, text: &str, limit: usize, too_long: DecodeError) -> Result<(), DecodeError> {
+    if text.len() > limit.saturating_sub(buffer.len()) {
+        return Err(too_long);
+    }
+    buffer.push_str(text).map_err(out_of_memory)
+}
+
+fn out_of_memory(_: BufferFull) -> DecodeError {
+    DecodeError::OutOfMemory
+}
+
+/// The value of a `retry` line so far.
+#[derive(Clone, Copy, Debug, Default)]
+enum Digits {
+    #[default]
+    Empty,
+    Number(u64),
+    /// Something else was among them.
+    Invalid,
+}
+
+impl Digits {
+    fn then(self, byte: u8) -> Self {
+        match (self, byte) {
+            (Self::Empty, b'0'..=b'9') => Self::Number(u64::from(byte - b'0')),
+            (Self::Number(n), b'0'..=b'9') => {
+                Self::Number(n.saturating_mul(10).saturating_add(u64::from(byte - b'0')))
+            }
+            _ => Self::Invalid,
+        }
+    }
+}

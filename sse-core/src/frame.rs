@@ -1,0 +1,149 @@
+//! Events encoded once, into shared bytes.
+
+use alloc::vec::Vec;
+use core::convert::Infallible;
+use core::fmt;
+
+use bytes::Bytes;
+
+#[cfg(feature = "json")]
+use crate::encode::END;
+use crate::encode::EventWriter;
+use crate::event::Event;
+
+/// An [`Event`] encoded once, into bytes that are shared: a clone counts a reference.
+///
+/// It is what streams and broadcasts carry. It always is one whole event, so frames can be put one behind the other.
+///
+/// ```
+/// use ssekit_core::{Event, Frame};
+///
+/// let frame = Frame::from(Event::data("hi"));
+/// assert_eq!(frame.as_bytes(), b"data: hi\n\n");
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash)]
+#[must_use]
+pub struct Frame(Bytes);
+
+impl Frame {
+    /// An event whose data is `value` as JSON, serialised straight into the frame.
+    ///
+    /// `head` gives all but the data; data that it has is replaced. Line breaks, which JSON can only have between its
+    /// tokens (from a `RawValue`, say), are split like those of any data.
+    ///
+    /// # Errors
+    ///
+    /// [`JsonError`] when `value` cannot be serialised: its own `Serialize` fails, or a map's keys are no strings.
+    ///
+    /// ```
+    /// use ssekit_core::{Event, Frame, event_type};
+    ///
+    /// let head = Event::new().with_event_type(event_type!("point"));
+    /// let frame = Frame::json(head, &[1, 2])?;
+    /// assert_eq!(frame.as_bytes(), b"event: point\ndata: [1,2]\n\n");
+    /// # Ok::<(), ssekit_core::JsonError>(())
+    /// ```
+    #[cfg(feature = "json")]
+    pub fn json(head: Event<'_>, value: &(impl serde::Serialize + ?Sized)) -> Result<Self, JsonError> {
+        let head = Event { data: None, ..head };
+        let mut bytes = Vec::with_capacity(256);
+        let Ok(()) = head.start(&mut |segment: &str| {
+            bytes.extend_from_slice(segment.as_bytes());
+            Ok::<(), Infallible>(())
+        });
+        let start = bytes.len();
+        value.serialize(&mut serde_json::Serializer::new(&mut bytes)).map_err(JsonError)?;
+        let (_, json) = bytes.split_at(start);
+        if memchr::memchr2(b'\r', b'\n', json).is_some() {
+            return Ok(Self::from(head.with_data(&alloc::string::String::from_utf8_lossy(json))));
+        }
+        bytes.extend_from_slice(END.as_bytes());
+        Ok(Self(Bytes::from(bytes)))
+    }
+
+    /// An event whose data `write` writes, piece by piece.
+    ///
+    /// `head` gives the rest, and its data, if it has any, is the first piece.
+    ///
+    /// # Errors
+    ///
+    /// Those of `write`.
+    ///
+    /// ```
+    /// use std::fmt::Write;
+    /// use ssekit_core::{Event, Frame};
+    ///
+    /// let frame = Frame::write(Event::new(), |data| write!(data, "{} of {}", 1, 2))?;
+    /// assert_eq!(frame.as_bytes(), b"data: 1 of 2\n\n");
+    /// # Ok::<(), std::fmt::Error>(())
+    /// ```
+    pub fn write(
+        head: Event<'_>,
+        write: impl FnOnce(&mut EventWriter<&mut bytes::BytesMut>) -> fmt::Result,
+    ) -> Result<Self, fmt::Error> {
+        let mut bytes = bytes::BytesMut::new();
+        let mut writer = EventWriter::new(&mut bytes, head)?;
+        write(&mut writer)?;
+        writer.finish()?;
+        Ok(Self(bytes.freeze()))
+    }
+
+    /// The event as it stands on the wire.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The event as it stands on the wire, still shared.
+    pub fn into_bytes(self) -> Bytes {
+        self.0
+    }
+}
+
+impl From<Event<'_>> for Frame {
+    /// Encodes the event, into one allocation of the exact size.
+    fn from(event: Event<'_>) -> Self {
+        let mut bytes = Vec::with_capacity(event.encoded_len());
+        let Ok(()) = event.segments(|segment| {
+            bytes.extend_from_slice(segment.as_bytes());
+            Ok::<(), Infallible>(())
+        });
+        Self(Bytes::from(bytes))
+    }
+}
+
+impl From<Frame> for Bytes {
+    fn from(frame: Frame) -> Self {
+        frame.0
+    }
+}
+
+impl AsRef<[u8]> for Frame {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Frame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Frame").field(&self.0).finish()
+    }
+}
+
+/// A value could not be serialised as JSON.
+#[cfg(feature = "json")]
+#[derive(Debug)]
+pub struct JsonError(serde_json::Error);
+
+#[cfg(feature = "json")]
+impl fmt::Display for JsonError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "data cannot be serialised as json: {}", self.0)
+    }
+}
+
+#[cfg(feature = "json")]
+impl core::error::Error for JsonError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        Some(&self.0)
+    }
+}

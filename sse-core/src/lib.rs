@@ -1,0 +1,118 @@
+//! Server-sent events on the wire: an incremental decoder and an encoder for `text/event-stream`, as the WHATWG HTML
+//! standard has it in section 9.2.
+//!
+//! It is `no_std`, needs no allocator, does no I/O and knows no runtime: bytes come in and events go out, or the other
+//! way round. The package `ssekit` has this and, by feature, what web frameworks need around it.
+//!
+//! # Overview
+//!
+//! - [`Decoder`] turns chunks of an event stream into [`MessageEvent`]s that borrow; [`FixedDecoder`] and
+//!   [`SliceDecoder`] do it with no allocator, [`EventStream`] for a `Stream` of chunks, and the [`Lexer`] under them
+//!   shows every line and keeps nothing.
+//! - [`Event`] is what a sender builds and encodes: into a slice, a `BufMut`, a `fmt::Write` or an `io::Write`.
+//!   [`EventWriter`] takes data in pieces. [`Frame`] is an event encoded once, to be shared by many receivers.
+//!
+//! # Example: decoding
+//!
+//! Chunks may be of any size and cut anywhere. The loop is the same for a socket, a file or an HTTP body.
+//!
+//! ```
+//! use std::io::Read;
+//! use ssekit_core::Decoder;
+//!
+//! # let mut body = &b": welcome\n\nevent: token\ndata: {\"text\":\"Hi\"}\n\ndata: [DONE]\n\n"[..];
+//! # let mut seen = Vec::new();
+//! let mut decoder = Decoder::new();
+//! let mut buffer = [0; 16 * 1024];
+//! loop {
+//!     let n = body.read(&mut buffer)?;
+//!     if n == 0 {
+//!         break;
+//!     }
+//!     let mut chunk = &buffer[..n];
+//!     while let Some(event) = decoder.next_event(&mut chunk)? {
+//!         println!("{}: {}", event.event_type, event.data);
+//! #       seen.push(format!("{}: {}", event.event_type, event.data));
+//!     }
+//! }
+//! # assert_eq!(seen, ["token: {\"text\":\"Hi\"}", "message: [DONE]"]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Example: encoding
+//!
+//! Whatever the strings hold, what is written is one event, with this type and this data.
+//!
+//! ```
+//! use ssekit_core::{Event, EventType};
+//!
+//! let name = EventType::new("note")?; // an error if there is a line break in it
+//! let event = Event::data("first line\r\nsecond line").with_event_type(name);
+//!
+//! let mut buffer = [0; 64];
+//! let n = event.encode_to_slice(&mut buffer)?;
+//! assert_eq!(&buffer[..n], b"event: note\ndata: first line\ndata: second line\n\n");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Why use this
+//!
+//! - What was encoded decodes to the same type, ID and data, with line breaks normalised to LF, and to nothing else. No
+//!   input can end a line early: types and IDs are valid by construction, data and comments are split.
+//! - What was decoded does not depend on the cuts, and is what the standard says to the byte, also for CR, CRLF, NUL,
+//!   byte order marks and bytes that are not UTF-8.
+//! - Time is linear and memory bounded, whatever a peer sends. Nothing panics.
+//! - An event that lies whole in a chunk is not copied, and decoding allocates nothing once its buffers are warm.
+//!
+//! # Limits
+//!
+//! A decoder takes 16 MiB of data and 8 KiB each of event type and ID for one event unless [`Limits`] say otherwise. An
+//! event over a limit is a [`DecodeError`], and decoding goes on with the next. An encoder has no limit but its sink's.
+//!
+//! # Crate features
+//!
+//! - **std** (default): [`Event::encode_to_writer`], and faster search for line ends by the CPU's own features.
+//! - **alloc**: buffers that grow, and so [`Decoder`]. Part of `std`. Without it nothing allocates.
+//! - **bytes**: [`Frame`], [`OwnedEvent`], and [`Event::encode`] into a `BufMut`. Needs an allocator.
+//! - **stream**: [`EventStream`], by `futures-core`. Brings `bytes`.
+//! - **json**: [`Frame::json`], by `serde_json`. Brings `bytes`.
+
+#![no_std]
+#![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+#[cfg(feature = "alloc")]
+extern crate alloc;
+#[cfg(feature = "std")]
+extern crate std;
+
+mod buffer;
+mod decoder;
+mod encode;
+mod event;
+#[cfg(feature = "bytes")]
+mod frame;
+mod lexer;
+mod limits;
+#[cfg(feature = "bytes")]
+mod owned;
+#[cfg(feature = "stream")]
+mod stream;
+mod utf8;
+
+pub use buffer::{Buffer, BufferFull, FixedBuffer, SliceBuffer};
+#[cfg(feature = "alloc")]
+pub use decoder::Decoder;
+pub use decoder::{BufferedDecoder, Buffers, FixedDecoder, MessageEvent, SliceDecoder};
+pub use encode::{BufferTooSmall, EventWriter, SliceWriter};
+pub use event::{Event, EventId, EventType, InvalidValue};
+#[cfg(feature = "bytes")]
+pub use frame::Frame;
+#[cfg(feature = "json")]
+pub use frame::JsonError;
+pub use lexer::{Fragment, Lexer, Line, Token};
+pub use limits::{DecodeError, Limits};
+#[cfg(feature = "bytes")]
+pub use owned::{OwnedEvent, SharedStr};
+#[cfg(feature = "stream")]
+pub use stream::{EventStream, StreamError};

@@ -1,0 +1,174 @@
+//! A stream of chunks into a stream of events.
+
+use core::fmt;
+use core::pin::Pin;
+use core::task::{Context, Poll, ready};
+use core::time::Duration;
+
+use bytes::{Buf, Bytes};
+use futures_core::{FusedStream, Stream};
+use pin_project_lite::pin_project;
+
+use crate::decoder::Decoder;
+use crate::limits::{DecodeError, Limits};
+use crate::owned::{OwnedEvent, SharedStr};
+
+pin_project! {
+    /// The events in a stream of chunks: any `Stream<Item = Result<impl Into<Bytes>, E>>`, which is what HTTP clients
+    /// have as a response's body.
+    ///
+    /// The events own their strings, and share them with the chunk where they lie in it. That is why a chunk is taken
+    /// by `Into<Bytes>` (`Bytes`, `Vec<u8>`, `String`, ...), which costs nothing, and not by `AsRef<[u8]>`, of which
+    /// every event would need a copy.
+    ///
+    /// An error is never the end by itself: after [`StreamError::Decode`] the next event follows; after
+    /// [`StreamError::Transport`] it is for the inner stream to say what follows. An event left unfinished at the end
+    /// is discarded.
+    ///
+    /// ```
+    /// use futures_util::{StreamExt, stream};
+    /// use ssekit_core::EventStream;
+    ///
+    /// # futures_util::FutureExt::now_or_never(async {
+    /// let chunks = stream::iter([Ok::<_, std::io::Error>("id: 7\ndata: hel"), Ok("lo\n\n")]);
+    /// let mut events = EventStream::new(chunks);
+    /// while let Some(event) = events.next().await {
+    ///     assert_eq!(event?.data, "hello");
+    /// }
+    /// assert_eq!(events.last_event_id(), "7");
+    /// # Ok::<(), ssekit_core::StreamError<std::io::Error>>(())
+    /// # }).unwrap().unwrap();
+    /// ```
+    #[derive(Debug)]
+    #[must_use = "a stream does nothing unless it is polled"]
+    pub struct EventStream<S> {
+        #[pin]
+        inner: S,
+        decoder: Decoder,
+        chunk: Bytes,
+        // Of the last event, so that the events that follow with the same one share it.
+        last_event_id: SharedStr,
+        is_terminated: bool,
+    }
+}
+
+impl<S> EventStream<S> {
+    /// The events in `inner`, within the default [`Limits`].
+    pub fn new(inner: S) -> Self {
+        Self::with_decoder(inner, Decoder::new())
+    }
+
+    /// The events in `inner`, within limits of the caller's.
+    pub fn with_limits(inner: S, limits: Limits) -> Self {
+        Self::with_decoder(inner, Decoder::with_limits(limits))
+    }
+
+    /// The events in `inner`, by a decoder that may have a last event ID from an earlier stream.
+    ///
+    /// It should be new, or have been told to [`reconnect`](crate::BufferedDecoder::reconnect).
+    pub fn with_decoder(inner: S, decoder: Decoder) -> Self {
+        let last_event_id = SharedStr::from(decoder.last_event_id());
+        Self { inner, decoder, chunk: Bytes::new(), last_event_id, is_terminated: false }
+    }
+
+    /// The last event ID as of the last event, or empty: what a reconnection sends as `Last-Event-ID`.
+    pub fn last_event_id(&self) -> &str {
+        self.decoder.last_event_id()
+    }
+
+    /// The reconnection time that the stream has asked for by `retry`, if it has.
+    pub fn reconnection_time(&self) -> Option<Duration> {
+        self.decoder.reconnection_time()
+    }
+
+    /// The decoder, for the next connection: told to [`reconnect`](crate::BufferedDecoder::reconnect), it keeps the last
+    /// event ID and the reconnection time.
+    pub fn into_decoder(self) -> Decoder {
+        self.decoder
+    }
+}
+
+impl<S, B, E> Stream for EventStream<S>
+where
+    S: Stream<Item = Result<B, E>>,
+    B: Into<Bytes>,
+{
+    type Item = Result<OwnedEvent, StreamError<E>>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let mut this = self.project();
+        if *this.is_terminated {
+            return Poll::Ready(None);
+        }
+        loop {
+            let mut rest = &this.chunk[..];
+            let result = this.decoder.next_event(&mut rest);
+            let used = this.chunk.len() - rest.len();
+            let item = match result {
+                Ok(None) => None,
+                Ok(Some(event)) => Some(Ok(own(event, this.chunk, this.last_event_id))),
+                Err(error) => Some(Err(StreamError::Decode(error))),
+            };
+            this.chunk.advance(used);
+            if item.is_some() {
+                return Poll::Ready(item);
+            }
+            match ready!(this.inner.as_mut().poll_next(cx)) {
+                Some(Ok(chunk)) => *this.chunk = chunk.into(),
+                Some(Err(error)) => return Poll::Ready(Some(Err(StreamError::Transport(error)))),
+                None => {
+                    *this.is_terminated = true;
+                    return Poll::Ready(None);
+                }
+            }
+        }
+    }
+}
+
+/// The event, sharing the chunk and the last event's ID.
+fn own(event: crate::MessageEvent<'_>, chunk: &Bytes, last_event_id: &mut SharedStr) -> OwnedEvent {
+    if *last_event_id != event.last_event_id {
+        // A copy: an ID is short, and may have to outlive its chunk by far.
+        *last_event_id = SharedStr::from(event.last_event_id);
+    }
+    let last_event_id = last_event_id.clone();
+    OwnedEvent { last_event_id, ..OwnedEvent::share(crate::MessageEvent { last_event_id: "", ..event }, chunk) }
+}
+
+impl<S, B, E> FusedStream for EventStream<S>
+where
+    S: Stream<Item = Result<B, E>>,
+    B: Into<Bytes>,
+{
+    fn is_terminated(&self) -> bool {
+        self.is_terminated
+    }
+}
+
+/// What can go wrong in an [`EventStream`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StreamError<E> {
+    /// An event was over a limit and has been dropped. The next one follows.
+    Decode(DecodeError),
+    /// The inner stream's own error.
+    Transport(E),
+}
+
+impl<E: fmt::Display> fmt::Display for StreamError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Decode(error) => error.fmt(f),
+            Self::Transport(error) => error.fmt(f),
+        }
+    }
+}
+
+impl<E: core::error::Error> core::error::Error for StreamError<E> {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Decode(error) => error.source(),
+            Self::Transport(error) => error.source(),
+        }
+    }
+}

@@ -1,0 +1,185 @@
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_core::Stream;
+use pin_project_lite::pin_project;
+use ssekit_core::{Event, Frame};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::batch::Batch;
+use crate::into_frame::IntoFrame;
+use crate::keep_alive::KeepAlive;
+
+pin_project! {
+    /// A response body: a stream of events as chunks for the connection.
+    ///
+    /// - **Immediate flush**: it takes from the stream whatever is ready and hands it over as one chunk. A lone event
+    ///   goes out at once, a burst costs one write.
+    /// - **Preamble**: its first chunk comes at once, with a comment and, if asked for, the reconnection time, so that
+    ///   clients see the stream open and proxies pass it on.
+    /// - **Keep-alive**: every 15 seconds unless told otherwise.
+    /// - **Disconnect**: the server drops the body when the client has gone, and the stream with it.
+    ///
+    /// An item that is an error ends the body with that error, behind all events before it; a server then cuts the
+    /// connection, and the client reconnects.
+    ///
+    /// It is an [`http_body::Body`], and a [`Stream`] of `Bytes` for servers that want one. It has to be polled within a
+    /// tokio runtime with a timer, unless it has no keep-alive.
+    #[must_use = "a body does nothing unless a server sends it"]
+    pub struct EventBody<S: Stream>
+    where
+        S::Item: IntoFrame,
+    {
+        #[pin]
+        stream: S,
+        state: State,
+        reconnection_time: Option<Duration>,
+        batch: Batch,
+        // What ended the stream, to be told behind the last chunk.
+        error: Option<<S::Item as IntoFrame>::Error>,
+        keep_alive: Option<KeepAlive>,
+        last_write: Option<Instant>,
+        #[pin]
+        timer: Option<Sleep>,
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// The preamble has yet to be sent.
+    New,
+    Open,
+    /// The stream has ended; what is gathered has yet to be sent.
+    Ended,
+}
+
+impl<S: Stream> EventBody<S>
+where
+    S::Item: IntoFrame,
+{
+    /// The bytes that a chunk has at the most, unless one event has more.
+    pub const DEFAULT_MAX_CHUNK: usize = 16 * 1024;
+
+    /// A body with the events of `stream`.
+    pub fn new(stream: S) -> Self {
+        Self {
+            stream,
+            state: State::New,
+            reconnection_time: None,
+            batch: Batch::new(Self::DEFAULT_MAX_CHUNK),
+            error: None,
+            keep_alive: Some(KeepAlive::default()),
+            last_write: None,
+            timer: None,
+        }
+    }
+
+    /// The same body with this keep-alive.
+    pub fn with_keep_alive(mut self, keep_alive: KeepAlive) -> Self {
+        self.keep_alive = Some(keep_alive);
+        self
+    }
+
+    /// The same body with no keep-alive. A client that goes from an idle stream may then never be noticed.
+    pub fn without_keep_alive(mut self) -> Self {
+        self.keep_alive = None;
+        self
+    }
+
+    /// The same body, with a `retry` in its preamble: how long a client waits before it reconnects.
+    #[doc(alias = "retry")]
+    pub fn with_reconnection_time(mut self, time: Duration) -> Self {
+        self.reconnection_time = Some(time);
+        self
+    }
+
+    /// The same body with chunks of at most so many bytes. An event with more is a chunk of its own; with 0 every event
+    /// is one.
+    pub fn with_max_chunk(mut self, bytes: usize) -> Self {
+        self.batch.set_max(bytes);
+        self
+    }
+}
+
+impl<S: Stream> fmt::Debug for EventBody<S>
+where
+    S::Item: IntoFrame,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EventBody").field("state", &self.state).field("batch", &self.batch).finish_non_exhaustive()
+    }
+}
+
+impl<S: Stream> Stream for EventBody<S>
+where
+    S::Item: IntoFrame,
+{
+    type Item = Result<Bytes, <S::Item as IntoFrame>::Error>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let mut this = self.project();
+        if *this.state == State::New {
+            *this.state = State::Open;
+            let preamble = Event { reconnection_time: *this.reconnection_time, ..Event::comment("") };
+            this.batch.push(Frame::from(preamble).into_bytes());
+        }
+        while *this.state == State::Open && !this.batch.is_full() {
+            match this.stream.as_mut().poll_next(cx) {
+                Poll::Ready(Some(item)) => match item.into_frame() {
+                    Ok(frame) => this.batch.push(frame.into_bytes()),
+                    Err(error) => {
+                        *this.error = Some(error);
+                        *this.state = State::Ended;
+                    }
+                },
+                Poll::Ready(None) => *this.state = State::Ended,
+                Poll::Pending => break,
+            }
+        }
+        if let Some(chunk) = this.batch.take() {
+            *this.last_write = this.keep_alive.is_some().then(Instant::now);
+            return Poll::Ready(Some(Ok(chunk)));
+        }
+        if *this.state == State::Ended {
+            return Poll::Ready(this.error.take().map(Err));
+        }
+        let (Some(keep_alive), Some(last_write)) = (&*this.keep_alive, &mut *this.last_write) else {
+            return Poll::Pending;
+        };
+        // A write does not touch the timer: it only moves what the timer finds when it has run out.
+        let due = keep_alive.due(*last_write);
+        if this.timer.is_none() {
+            this.timer.set(Some(sleep_until(due)));
+        }
+        while let Some(mut timer) = this.timer.as_mut().as_pin_mut() {
+            if timer.as_mut().poll(cx).is_pending() {
+                break;
+            }
+            if timer.deadline() >= due {
+                *last_write = Instant::now();
+                timer.reset(keep_alive.due(*last_write));
+                return Poll::Ready(Some(Ok(keep_alive.frame().into_bytes())));
+            }
+            timer.reset(due);
+        }
+        Poll::Pending
+    }
+}
+
+impl<S: Stream> http_body::Body for EventBody<S>
+where
+    S::Item: IntoFrame,
+{
+    type Data = Bytes;
+    type Error = <S::Item as IntoFrame>::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, Self::Error>>> {
+        self.poll_next(cx).map_ok(http_body::Frame::data)
+    }
+}

@@ -1,0 +1,46 @@
+use std::time::Duration;
+
+use ssekit_core::{Event, Frame};
+use tokio::time::Instant;
+
+/// What an idle connection is sent, and how often, so that proxies do not take it for dead and a client that is gone is
+/// noticed.
+///
+/// Every write starts the interval anew: a busy stream sends none.
+#[derive(Clone, Debug)]
+pub struct KeepAlive {
+    interval: Duration,
+    frame: Frame,
+}
+
+impl KeepAlive {
+    /// An empty comment after every `interval` with nothing else written. Under a millisecond counts as one.
+    pub fn every(interval: Duration) -> Self {
+        Self { interval: interval.max(Duration::from_millis(1)), frame: Frame::from(Event::comment("")) }
+    }
+
+    /// The same with this comment or event instead.
+    #[must_use]
+    pub fn with_frame(mut self, frame: impl Into<Frame>) -> Self {
+        self.frame = frame.into();
+        self
+    }
+
+    /// What is sent.
+    pub(crate) fn frame(&self) -> Frame {
+        self.frame.clone()
+    }
+
+    /// When it is due, after a write at `last_write`.
+    pub(crate) fn due(&self, last_write: Instant) -> Instant {
+        // So far ahead that it cannot be told is never: 30 years, as tokio has it.
+        last_write.checked_add(self.interval).unwrap_or_else(|| last_write + Duration::from_secs(86_400 * 365 * 30))
+    }
+}
+
+impl Default for KeepAlive {
+    /// A comment every 15 seconds, which is what the standard recommends.
+    fn default() -> Self {
+        Self::every(Duration::from_secs(15))
+    }
+}

@@ -1,0 +1,57 @@
+//! Server-sent events for any HTTP server: what stands between a stream of events and a connection.
+//!
+//! It knows no framework. [`EventBody`] is an [`http_body::Body`] and a `Stream` of `Bytes`; the adapters (`ssekit-axum`)
+//! make it their framework's response, and do little else.
+//!
+//! # Overview
+//!
+//! - [`EventBody`] takes any `Stream` of events and hands over, at once, all that is ready as one chunk. It starts with a
+//!   preamble and keeps an idle connection alive.
+//! - [`HEADERS`] are those that a response with it needs.
+//! - [`LastEventId`] is where a client that reconnects has stopped.
+//!
+//! # Example
+//!
+//! ```
+//! use futures_util::{FutureExt, StreamExt, stream};
+//! use ssekit_core::Event;
+//! use ssekit_server::EventBody;
+//!
+//! # async {
+//! let events = stream::iter([Event::data("one"), Event::data("two")]);
+//! let mut body = EventBody::new(events);
+//! let chunk = body.next().await.unwrap()?;
+//! assert_eq!(&chunk[..], b": \n\ndata: one\n\ndata: two\n\n");
+//! # Ok::<(), std::convert::Infallible>(())
+//! # }.now_or_never().unwrap().unwrap();
+//! ```
+//!
+//! # Limits
+//!
+//! A chunk holds at most 16 KiB unless [`EventBody::with_max_chunk`] says otherwise, or one event is larger than that.
+//! Nothing is read ahead of what the connection takes, but for one event that did not fit. A last event ID has at most
+//! [`LastEventId::MAX_LEN`] bytes.
+
+#![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod batch;
+mod body;
+mod into_frame;
+mod keep_alive;
+mod last_event_id;
+
+pub use body::EventBody;
+pub use into_frame::IntoFrame;
+pub use keep_alive::KeepAlive;
+pub use last_event_id::{LastEventId, LastEventIdError};
+
+/// The header fields of a response with an event stream in it, for an adapter to set where the handler has not.
+///
+/// `no-transform` asks proxies not to compress, which holds events back, and `X-Accel-Buffering: no` has nginx pass
+/// each one on. `Connection` and `Transfer-Encoding` are the server's own affair, and forbidden in HTTP/2.
+pub const HEADERS: [(&str, &str); 3] = [
+    ("content-type", "text/event-stream"),
+    ("cache-control", "no-cache, no-transform"),
+    ("x-accel-buffering", "no"),
+];

@@ -1,0 +1,173 @@
+//! The decoder in each of its forms, brought to one shape with the reference.
+
+use std::convert::Infallible;
+
+use bytes::Bytes;
+use futures_util::{FutureExt, StreamExt, stream};
+use ssekit_core::{
+    Buffer, BufferedDecoder, Buffers, DecodeError, Decoder, EventStream, FixedDecoder, Lexer, Limits, Line,
+    MessageEvent, SliceBuffer, SliceDecoder, StreamError, Token,
+};
+
+use crate::reference::{self, Dispatched, Exceeded, ReferenceLimits};
+
+/// What comes out of an event stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decoded {
+    /// The events, and those that were over a limit.
+    pub items: Vec<Item>,
+    /// The last event ID at the end.
+    pub last_event_id: String,
+    /// In milliseconds.
+    pub reconnection_time: Option<u64>,
+}
+
+pub use crate::reference::Item;
+
+/// The form of the decoder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// `Decoder`, whose buffers grow.
+    Growable,
+    /// `FixedDecoder` with room for [`FIXED_DATA`] and [`FIXED_META`] bytes.
+    Fixed,
+    /// `SliceDecoder` over the same amount.
+    Slice,
+    /// `EventStream`.
+    Stream,
+}
+
+/// Every form.
+pub const FORMS: [Form; 4] = [Form::Growable, Form::Fixed, Form::Slice, Form::Stream];
+/// Bytes of data that the fixed forms have room for.
+pub const FIXED_DATA: usize = 1024;
+/// Bytes of event type and of ID that the fixed forms have room for.
+pub const FIXED_META: usize = 512;
+
+/// Decodes `chunks` by a decoder of this form.
+pub fn decode<C: AsRef<[u8]>>(form: Form, limits: Limits, chunks: &[C]) -> Decoded {
+    match form {
+        Form::Growable => drive(&mut Decoder::with_limits(limits), chunks),
+        Form::Fixed => drive(&mut FixedDecoder::<FIXED_DATA, FIXED_META>::with_limits(limits), chunks),
+        Form::Slice => {
+            // With bytes in it that must not matter.
+            let (mut data, mut event_type) = ([0xAA; FIXED_DATA], [0xAA; FIXED_META]);
+            let mut ids = [[0xAA; FIXED_META]; 3];
+            let buffers = Buffers {
+                data: SliceBuffer::new(&mut data),
+                event_type: SliceBuffer::new(&mut event_type),
+                last_event_id: ids.each_mut().map(|id| SliceBuffer::new(id)),
+            };
+            drive(&mut SliceDecoder::with_buffers(buffers, limits), chunks)
+        }
+        Form::Stream => drive_stream(limits, chunks),
+    }
+}
+
+/// Decodes by the reference, with the limits that this form has.
+pub fn expected(form: Form, limits: Limits, input: &[u8]) -> Decoded {
+    let (data, meta) = match form {
+        Form::Growable | Form::Stream => (usize::MAX, usize::MAX),
+        Form::Fixed | Form::Slice => (FIXED_DATA, FIXED_META),
+    };
+    let limits = ReferenceLimits {
+        data: limits.data.min(data),
+        event_type: limits.event_type.min(meta),
+        last_event_id: limits.last_event_id.min(meta),
+    };
+    let reference::Decoded { items, last_event_id, reconnection_time, .. } = reference::decode(input, limits);
+    Decoded { items, last_event_id, reconnection_time }
+}
+
+/// Feeds `chunks` to `decoder` and gathers what comes out.
+pub fn drive<D: Buffer, M: Buffer, C: AsRef<[u8]>>(decoder: &mut BufferedDecoder<D, M>, chunks: &[C]) -> Decoded {
+    let limits = decoder.limits();
+    let mut items = Vec::new();
+    for chunk in chunks {
+        let mut chunk = chunk.as_ref();
+        loop {
+            match decoder.next_event(&mut chunk) {
+                Ok(Some(event)) => items.push(Item::Event(dispatched(event))),
+                Ok(None) => break,
+                Err(error) => items.push(Item::Exceeded(exceeded(error))),
+            }
+        }
+        assert!(chunk.is_empty(), "a chunk was not used up");
+    }
+    for item in &items {
+        if let Item::Event(event) = item {
+            assert!(event.data.len() <= limits.data, "data over its limit");
+            assert!(event.event_type.len() <= limits.event_type.max("message".len()), "event type over its limit");
+            assert!(event.last_event_id.len() <= limits.last_event_id, "id over its limit");
+        }
+    }
+    Decoded {
+        items,
+        last_event_id: decoder.last_event_id().to_owned(),
+        reconnection_time: decoder.reconnection_time().map(|time| u64::try_from(time.as_millis()).unwrap()),
+    }
+}
+
+fn drive_stream<C: AsRef<[u8]>>(limits: Limits, chunks: &[C]) -> Decoded {
+    let chunks = chunks.iter().map(|chunk| Ok::<_, Infallible>(Bytes::copy_from_slice(chunk.as_ref())));
+    let mut events = EventStream::with_limits(stream::iter(chunks), limits);
+    let mut items = Vec::new();
+    while let Some(item) = events.next().now_or_never().expect("the chunks are all there") {
+        items.push(match item {
+            Ok(event) => Item::Event(dispatched(event.as_event())),
+            Err(StreamError::Decode(error)) => Item::Exceeded(exceeded(error)),
+            Err(error) => panic!("{error}"),
+        });
+    }
+    Decoded {
+        items,
+        last_event_id: events.last_event_id().to_owned(),
+        reconnection_time: events.reconnection_time().map(|time| u64::try_from(time.as_millis()).unwrap()),
+    }
+}
+
+fn dispatched(event: MessageEvent<'_>) -> Dispatched {
+    Dispatched {
+        event_type: event.event_type.to_owned(),
+        data: event.data.to_owned(),
+        last_event_id: event.last_event_id.to_owned(),
+    }
+}
+
+fn exceeded(error: DecodeError) -> Exceeded {
+    match error {
+        DecodeError::DataTooLong { .. } => Exceeded::Data,
+        DecodeError::EventTypeTooLong { .. } => Exceeded::EventType,
+        DecodeError::LastEventIdTooLong { .. } => Exceeded::LastEventId,
+        error => panic!("{error}"),
+    }
+}
+
+/// The lines of a stream as the lexer sees them: what each is, its value, and whether it ended; a blank line is `None`.
+pub fn lines<C: AsRef<[u8]>>(chunks: &[C]) -> Vec<Option<(Line, Vec<u8>, bool)>> {
+    let mut lexer = Lexer::new();
+    let mut lines: Vec<Option<(Line, Vec<u8>, bool)>> = Vec::new();
+    for chunk in chunks {
+        let mut chunk = chunk.as_ref();
+        while let Some(token) = lexer.next_token(&mut chunk) {
+            let Token::Fragment(fragment) = token else {
+                assert!(lines.last().and_then(Option::as_ref).is_none_or(|line| line.2), "a line was left open");
+                lines.push(None);
+                continue;
+            };
+            if fragment.is_first {
+                assert!(lines.last().and_then(Option::as_ref).is_none_or(|line| line.2), "a line was left open");
+                lines.push(Some((fragment.line, Vec::new(), false)));
+            } else {
+                assert!(fragment.is_last || !fragment.bytes.is_empty(), "a fragment in between is empty");
+            }
+            let Some(Some((line, value, is_over))) = lines.last_mut() else { panic!("a fragment with no first") };
+            assert_eq!(*line, fragment.line, "a line changed its kind");
+            assert!(!*is_over, "a fragment behind the last one");
+            value.extend_from_slice(fragment.bytes);
+            *is_over = fragment.is_last;
+        }
+        assert!(chunk.is_empty(), "a chunk was not used up");
+    }
+    lines
+}

@@ -1,0 +1,14 @@
+//! What the tests, fuzz targets and benches of ssekit share: a naive reference decoder, the conformance cases, ways to
+//! cut a stream, generators, and the bodies of the properties that proptest and the fuzzers check.
+
+#![forbid(unsafe_code)]
+// It is a test: it fails by panicking.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+pub mod alloc_count;
+pub mod cases;
+pub mod cut;
+pub mod decode;
+pub mod props;
+pub mod reference;
+pub mod strategies;
