@@ -350,6 +350,12 @@ impl<D: Buffer, M: Buffer> BufferedDecoder<D, M> {
         self.last_event_id.push_str(id.as_str()).map_err(out_of_memory)
     }
 
+    /// The buffers, for another decoder. What they hold is of no meaning.
+    pub fn into_buffers(self) -> Buffers<D, M> {
+        let last_event_id = [self.last_event_id, self.next_id, self.id_line];
+        Buffers { data: self.data, event_type: self.event_type, last_event_id }
+    }
+
     /// The last event ID as of the last event dispatched, or empty: what a reconnection sends as `Last-Event-ID`.
     pub fn last_event_id(&self) -> &str {
         self.last_event_id.as_str()

@@ -18,7 +18,7 @@ use crate::lexer::Line;
 /// assert_eq!(tick.as_str(), "tick");
 ///
 /// let error = EventType::new("tick\rdata: forged").unwrap_err();
-/// assert_eq!(error.to_string(), "event type has a carriage return at byte 4");
+/// assert_eq!(error.to_string(), "event type has a carriage return (0x0d) at byte 4");
 /// # Ok::<(), ssekit_core::InvalidValue>(())
 /// ```
 ///
@@ -80,7 +80,7 @@ impl fmt::Display for InvalidValue {
             b'\n' => "line feed",
             _ => "null character",
         };
-        write!(f, "{what} has a {byte} at byte {}", self.position)
+        write!(f, "{what} has a {byte} (0x{:02x}) at byte {}", self.byte, self.position)
     }
 }
 

@@ -71,7 +71,7 @@ pub struct Fragment<'c> {
 /// Cuts an event stream into [`Token`]s, in chunks of any size, and copies nothing.
 ///
 /// It is the layer under the [`BufferedDecoder`](crate::BufferedDecoder), for values that are larger than memory, for proxies that look
-/// at a stream while they pass its bytes on, and for whoever needs the comments. Its whole state is four bytes.
+/// at a stream while they pass its bytes on, and for whoever needs the comments. Its whole state is four bytes at the most.
 ///
 /// Source: WHATWG HTML, section 9.2.6, "Interpreting an event stream". Each byte is looked at once, so the time is
 /// linear in the input however it is cut; joined, the fragments of a line do not depend on the cuts.

@@ -1,0 +1,60 @@
+//! What this machine is doing, every second.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use serde::Serialize;
+use ssekit::{Frame, event_type};
+use sysinfo::System;
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::feed::Feed;
+
+#[derive(Serialize)]
+struct Stats {
+    /// Milliseconds since 1970.
+    time: u64,
+    /// Percent, over all cores.
+    cpu: f32,
+    cores: Vec<f32>,
+    memory: Memory,
+    /// Over 1, 5 and 15 minutes.
+    load: [f64; 3],
+}
+
+/// In bytes.
+#[derive(Serialize)]
+struct Memory {
+    used: u64,
+    total: u64,
+}
+
+pub(crate) async fn sample(feed: Arc<Feed>) {
+    let mut system = System::new();
+    system.refresh_cpu_usage();
+    let mut seconds = interval(Duration::from_secs(1));
+    seconds.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    // CPU usage is that of the time between two looks; this is the first.
+    seconds.tick().await;
+    loop {
+        seconds.tick().await;
+        system.refresh_cpu_usage();
+        system.refresh_memory();
+        let load = System::load_average();
+        let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let stats = Stats {
+            time: u64::try_from(since_1970.as_millis()).unwrap_or_default(),
+            cpu: tenths(system.global_cpu_usage()),
+            cores: system.cpus().iter().map(|core| tenths(core.cpu_usage())).collect(),
+            memory: Memory { used: system.used_memory(), total: system.total_memory() },
+            load: [load.one, load.five, load.fifteen],
+        };
+        if let Err(error) = feed.publish(event_type!("stats"), |head| Frame::json(head, &stats)) {
+            eprintln!("live: {error}");
+        }
+    }
+}
+
+fn tenths(percent: f32) -> f32 {
+    (percent * 10.0).round() / 10.0
+}

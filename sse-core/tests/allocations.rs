@@ -1,0 +1,94 @@
+//! What is allocated: nothing, or as much as is promised.
+
+use ssekit_core::{Decoder, Event, EventWriter, FixedDecoder, Frame, SliceDecoder, SliceWriter, event_id, event_type};
+
+ssekit_testkit::count_allocations!();
+
+/// Events of every kind: whole in a chunk, of several lines, not UTF-8, with IDs and types.
+const STREAM: &[u8] = b": hi\n\nevent: token\nid: 17\ndata: {\"text\":\"caf\xC3\xA9\"}\n\ndata: one\ndata: two\r\ndata: \xFF\r\n\r\n\
+    id: 18\n\nretry: 3000\rdata: x\r\rdata: unfinished";
+
+fn count<T, E>(chunk_size: usize, mut next: impl FnMut(&mut &[u8]) -> Result<Option<T>, E>) -> usize {
+    let mut events = 0;
+    for mut chunk in STREAM.chunks(chunk_size) {
+        while let Ok(Some(_)) = next(&mut chunk) {
+            events += 1;
+        }
+    }
+    events
+}
+
+#[test]
+fn the_counter_counts() {
+    assert_eq!(allocations(|| vec![1_u8]).1, 1);
+    assert_eq!(allocations(|| 1).1, 0);
+}
+
+#[test]
+fn fixed_decoders_never_allocate() {
+    for chunk_size in [1, 2, 7, 64, STREAM.len()] {
+        let (events, allocated) = allocations(|| {
+            let mut decoder = FixedDecoder::<64, 16>::new();
+            count(chunk_size, |chunk| decoder.next_event(chunk).map(|event| event.map(drop)))
+        });
+        assert_eq!((events, allocated), (3, 0), "fixed, in chunks of {chunk_size}");
+        let (events, allocated) = allocations(|| {
+            let (mut data, mut meta) = ([0; 64], [0; 64]);
+            let mut decoder = SliceDecoder::from_slices(&mut data, &mut meta);
+            count(chunk_size, |chunk| decoder.next_event(chunk).map(|event| event.map(drop)))
+        });
+        assert_eq!((events, allocated), (3, 0), "slices, in chunks of {chunk_size}");
+    }
+}
+
+#[test]
+fn a_growable_decoder_allocates_nothing_once_it_is_warm() {
+    for chunk_size in [1, 2, 7, 64, STREAM.len()] {
+        let mut decoder = Decoder::new();
+        // Its buffers change places, so it takes a few events until each is as large as any.
+        for _ in 0..4 {
+            count(chunk_size, |chunk| decoder.next_event(chunk).map(|event| event.map(drop)));
+            decoder.reconnect();
+        }
+        let (events, allocated) = allocations(|| {
+            let mut events = 0;
+            for _ in 0..100 {
+                events += count(chunk_size, |chunk| decoder.next_event(chunk).map(|event| event.map(drop)));
+                decoder.reconnect();
+            }
+            events
+        });
+        assert_eq!((events, allocated), (300, 0), "in chunks of {chunk_size}");
+    }
+}
+
+#[test]
+fn encoding_to_a_slice_never_allocates() {
+    let event = Event::data("two\r\nlines")
+        .with_event_type(event_type!("note"))
+        .with_id(event_id!("7"))
+        .with_comment("a\nb")
+        .with_reconnection_time(std::time::Duration::from_secs(3));
+    let mut buffer = [0; 256];
+    let (written, allocated) = allocations(|| {
+        let n = event.encode_to_slice(&mut buffer).unwrap();
+        let mut pieces = [0; 256];
+        let mut writer = EventWriter::new(SliceWriter::new(&mut pieces), event).unwrap();
+        std::fmt::Write::write_str(&mut writer, "\nthree").unwrap();
+        n + writer.finish().unwrap().written().len()
+    });
+    assert!(written > 100);
+    assert_eq!(allocated, 0);
+}
+
+#[test]
+fn a_frame_is_one_allocation_and_a_small_event_to_a_writer_is_none() {
+    let event = Event::data("two\r\nlines");
+    let (frame, allocated) = allocations(|| Frame::from(event));
+    assert_eq!(allocated, 1);
+    let (_, allocated) = allocations(|| (frame.clone(), frame.clone(), frame.clone()));
+    assert!(allocated <= 1, "clones share: the first may make the count of references");
+    let (result, allocated) = allocations(|| event.encode_to_writer(&mut std::io::sink()));
+    assert!(result.is_ok());
+    assert_eq!(allocated, 0);
+}

@@ -1,0 +1,192 @@
+//! What the decoder promises beyond the events themselves.
+
+use std::time::Duration;
+
+use ssekit_core::{
+    BufferFull, Buffers, DecodeError, Decoder, EventId, FixedBuffer, FixedDecoder, Lexer, Limits, SliceBuffer,
+    SliceDecoder, event_id,
+};
+
+/// Everything in `input`, with errors among it.
+fn all<'c>(decoder: &mut Decoder, mut input: &'c [u8]) -> Vec<Result<(String, String, String), DecodeError>> {
+    let mut all = Vec::new();
+    let chunk: &mut &'c [u8] = &mut input;
+    while let Some(result) = decoder.next_event(chunk).transpose() {
+        all.push(result.map(|e| (e.event_type.to_owned(), e.data.to_owned(), e.last_event_id.to_owned())));
+    }
+    all
+}
+
+fn data(decoder: &mut Decoder, input: &[u8]) -> Vec<Result<String, DecodeError>> {
+    all(decoder, input).into_iter().map(|result| result.map(|(_, data, _)| data)).collect()
+}
+
+#[test]
+fn an_event_whole_in_the_chunk_is_a_slice_of_it() {
+    let chunk = b"event: token\nid: 7\ndata: hello\n\n";
+    let mut decoder = Decoder::new();
+    let event = decoder.next_event(&mut &chunk[..]).unwrap().unwrap();
+    let range = chunk.as_ptr_range();
+    assert!(range.contains(&event.data.as_ptr()), "data was copied");
+    assert!(range.contains(&event.event_type.as_ptr()), "event type was copied");
+}
+
+#[test]
+fn what_is_over_a_limit_is_reported_at_once_and_dropped() {
+    let limits = Limits { data: 4, event_type: 4, last_event_id: 4 };
+    let mut decoder = Decoder::with_limits(limits);
+    assert_eq!(decoder.limits(), limits);
+    let too_long = DecodeError::DataTooLong { limit: 4 };
+
+    // The line has not ended, and need not.
+    assert_eq!(data(&mut decoder, b"id: 1\ndata: 12345"), [Err(too_long)]);
+    assert_eq!(data(&mut decoder, b"6789\ndata: ignored\nevent: ignored\nid: ignored\n"), []);
+    assert_eq!(data(&mut decoder, b"retry: 7\n\ndata: 1234\n\n"), [Ok("1234".to_owned())]);
+    assert_eq!(decoder.last_event_id(), "", "the dropped event's ID was taken over");
+    assert_eq!(decoder.reconnection_time(), Some(Duration::from_millis(7)));
+
+    // The LF between lines counts, and so does what an invalid byte becomes.
+    assert_eq!(data(&mut decoder, b"data: 12\ndata: 3\n\n"), [Ok("12\n3".to_owned())]);
+    assert_eq!(data(&mut decoder, b"data: 12\ndata: 34\n\n"), [Err(too_long)]);
+    assert_eq!(data(&mut decoder, b"data: 1\xFF\n\ndata: 1\xFF\xFF\n\n"), [Ok("1\u{FFFD}".to_owned()), Err(too_long)]);
+
+    let names = b"event: 12345\ndata: x\n\nid: 12345\ndata: y\n\nid: 1234\0\ndata: z\n\nid: 12345\0\n\n";
+    let errors = [DecodeError::EventTypeTooLong { limit: 4 }, DecodeError::LastEventIdTooLong { limit: 4 }];
+    assert_eq!(data(&mut decoder, names), [Err(errors[0]), Err(errors[1]), Ok("z".to_owned()), Err(errors[1])]);
+    assert_eq!(errors[1].to_string(), "last event id is longer than 4 bytes");
+}
+
+#[test]
+fn a_fixed_buffer_limits_also_what_does_not_need_it() {
+    let mut decoder = FixedDecoder::<4, 4>::new();
+    assert_eq!(decoder.limits(), Limits { data: 4, event_type: 4, last_event_id: 4 });
+    let mut chunk = &b"data: 12345\n\ndata: 1234\n\n"[..];
+    assert_eq!(decoder.next_event(&mut chunk), Err(DecodeError::DataTooLong { limit: 4 }));
+    assert_eq!(decoder.next_event(&mut chunk).unwrap().unwrap().data, "1234");
+}
+
+#[test]
+fn the_smallest_buffer_counts_and_what_was_in_it_does_not_matter() {
+    use ssekit_core::Buffer;
+    let (mut a, mut b, mut c, mut d, mut e) = ([7; 8], [7; 8], [7; 8], [7; 2], [7; 8]);
+    let mut data = SliceBuffer::new(&mut a);
+    data.push_str("old").unwrap();
+    let buffers = Buffers {
+        data,
+        event_type: SliceBuffer::new(&mut b),
+        last_event_id: [SliceBuffer::new(&mut c), SliceBuffer::new(&mut d), SliceBuffer::new(&mut e)],
+    };
+    let mut decoder = SliceDecoder::with_buffers(buffers, Limits::default());
+    assert_eq!(decoder.limits(), Limits { data: 8, event_type: 8, last_event_id: 2 });
+    let mut chunk = &b"data: a\ndata: b\n\n"[..];
+    assert_eq!(decoder.next_event(&mut chunk).unwrap().unwrap().data, "a\nb");
+}
+
+#[test]
+fn buffers_refuse_whole_what_does_not_fit() {
+    use ssekit_core::Buffer;
+    let mut buffer = FixedBuffer::<3>::new();
+    assert_eq!(buffer.push_str("é"), Ok(()));
+    assert_eq!(buffer.push_str("é"), Err(BufferFull));
+    assert_eq!((buffer.as_str(), buffer.len(), buffer.max_len()), ("é", 2, 3));
+    buffer.clear();
+    assert!(buffer.is_empty());
+}
+
+/// A buffer that has no memory for some of what is within its bound.
+#[derive(Default)]
+struct Failing(String);
+
+impl ssekit_core::Buffer for Failing {
+    fn max_len(&self) -> usize {
+        usize::MAX
+    }
+    fn as_str(&self) -> &str {
+        &self.0
+    }
+    fn push_str(&mut self, text: &str) -> Result<(), BufferFull> {
+        if text.contains('!') {
+            return Err(BufferFull);
+        }
+        self.0.push_str(text);
+        Ok(())
+    }
+    fn clear(&mut self) {
+        self.0.clear();
+    }
+}
+
+#[test]
+fn with_no_memory_the_event_is_dropped_and_the_id_stays() {
+    let mut decoder = ssekit_core::BufferedDecoder::<Failing, Failing>::new();
+    let stream = b"id: 1\ndata: a\n\nid: 2!\ndata: b\n\ndata: c!\ndata: c\n\nevent: \xFF!\ndata: d\n\ndata: e\n\n";
+    for chunk_size in [1, 3, stream.len()] {
+        decoder.reconnect();
+        let (mut seen, mut errors) = (String::new(), 0);
+        for mut chunk in stream.chunks(chunk_size) {
+            while let Some(result) = decoder.next_event(&mut chunk).transpose() {
+                match result {
+                    Ok(event) => seen += &format!("{}@{} ", event.data, event.last_event_id),
+                    Err(error) => {
+                        assert_eq!(error, DecodeError::OutOfMemory);
+                        errors += 1;
+                    }
+                }
+            }
+        }
+        assert_eq!((seen.as_str(), errors), ("a@1 e@1 ", 3), "in chunks of {chunk_size}");
+    }
+}
+
+#[test]
+fn a_reconnection_keeps_the_id_and_the_time_and_drops_the_rest() {
+    let mut decoder = Decoder::new();
+    assert_eq!(decoder.last_event_id(), "");
+    assert_eq!(decoder.reconnection_time(), None);
+    let first = b"\xEF\xBB\xBFretry: 5\nid: 1\ndata: x\n\nid: 2\nevent: half\ndata: half\ndata: h\xE2\x82";
+    assert_eq!(data(&mut decoder, first), [Ok("x".to_owned())]);
+    decoder.reconnect();
+    assert_eq!((decoder.last_event_id(), decoder.reconnection_time()), ("1", Some(Duration::from_millis(5))));
+    // The byte order mark is stripped again, an LF is not taken for the rest of a CRLF.
+    let second = b"\xEF\xBB\xBFdata: y\n\n";
+    assert_eq!(all(&mut decoder, second), [Ok(("message".to_owned(), "y".to_owned(), "1".to_owned()))]);
+    assert_eq!(data(&mut decoder, b"data: z\r"), []);
+    decoder.reconnect();
+    assert_eq!(data(&mut decoder, b"\ndata: z\n\n"), [Ok("z".to_owned())]);
+    // One that was over a limit is forgotten too.
+    let mut decoder = Decoder::with_limits(Limits { data: 1, ..Limits::default() });
+    assert!(data(&mut decoder, b"data: xx")[0].is_err());
+    decoder.reconnect();
+    assert_eq!(data(&mut decoder, b"data: y\n\n"), [Ok("y".to_owned())]);
+}
+
+#[test]
+fn the_last_event_id_can_be_given() {
+    let mut decoder = Decoder::with_limits(Limits { last_event_id: 4, ..Limits::default() });
+    assert_eq!(decoder.set_last_event_id(event_id!("41")), Ok(()));
+    let too_long = DecodeError::LastEventIdTooLong { limit: 4 };
+    assert_eq!(decoder.set_last_event_id(event_id!("12345")), Err(too_long));
+    assert_eq!(all(&mut decoder, b"data: x\n\n")[0].as_ref().unwrap().2, "41");
+    assert_eq!(all(&mut decoder, b"id\ndata: x\n\n")[0].as_ref().unwrap().2, "");
+    let id = EventId::new("x").unwrap();
+    // Also between the lines of an event.
+    assert_eq!(data(&mut decoder, b"data: y\n"), []);
+    assert_eq!(decoder.set_last_event_id(id), Ok(()));
+    assert_eq!(all(&mut decoder, b"\n")[0].as_ref().unwrap().2, "x");
+}
+
+#[test]
+fn a_nul_that_comes_later_spares_the_id_before_it() {
+    for cut in 0..26 {
+        let mut decoder = Decoder::new();
+        let (a, b) = b"id: 1\nid: 2\0 and\nid: 3\xFF\0\ndata: x\n\n".split_at(cut);
+        let mut events = all(&mut decoder, a);
+        events.extend(all(&mut decoder, b));
+        assert_eq!(events[0].as_ref().unwrap().2, "1", "cut at {cut}");
+    }
+}
+
+#[test]
+fn a_lexer_is_four_bytes_at_the_most() {
+    assert!(size_of::<Lexer>() <= 4);
+}

@@ -1,0 +1,170 @@
+//! Events on the wire, byte for byte.
+
+use std::fmt::Write as _;
+use std::io::{self, Write};
+use std::time::Duration;
+
+use serde_json::value::RawValue;
+use ssekit_core::{
+    BufferTooSmall, Event, EventId, EventType, EventWriter, Frame, InvalidValue, Line, MessageEvent, SliceWriter,
+    event_id, event_type,
+};
+
+#[test]
+fn each_field_as_it_stands_on_the_wire() {
+    let retry = |time| Event::new().with_reconnection_time(time);
+    for (event, wire) in [
+        (Event::new(), "\n"),
+        (Event::data("x"), "data: x\n\n"),
+        // Empty data is an event, and a trailing break makes an empty line.
+        (Event::data(""), "data: \n\n"),
+        (Event::data("\n"), "data: \ndata: \n\n"),
+        (Event::data("a\r"), "data: a\ndata: \n\n"),
+        (Event::data("a\r\nb"), "data: a\ndata: b\n\n"),
+        (Event::data("a\n\rb"), "data: a\ndata: \ndata: b\n\n"),
+        (Event::data("\r\r\n\n"), "data: \ndata: \ndata: \ndata: \n\n"),
+        // A leading space survives; what other standards call a line break is none.
+        (Event::data("  x"), "data:   x\n\n"),
+        (Event::data("a\u{2028}b\u{85}c\u{b}d\0"), "data: a\u{2028}b\u{85}c\u{b}d\0\n\n"),
+        (Event::comment(""), ": \n\n"),
+        (Event::comment("a\rdata: x"), ": a\n: data: x\n\n"),
+        (Event::new().with_event_type(event_type!("")), "event: \n\n"),
+        (Event::new().with_event_type(event_type!(" a:b ")), "event:  a:b \n\n"),
+        (Event::new().with_id(event_id!("")), "id: \n\n"),
+        (Event::new().with_id(event_id!("1-2")), "id: 1-2\n\n"),
+        (retry(Duration::ZERO), "retry: 0\n\n"),
+        (retry(Duration::from_millis(10)), "retry: 10\n\n"),
+        (retry(Duration::from_secs(3)), "retry: 3000\n\n"),
+        (retry(Duration::from_nanos(1)), "retry: 1\n\n"),
+        (retry(Duration::from_millis(u64::MAX)), "retry: 18446744073709551615\n\n"),
+        (retry(Duration::MAX), "retry: 18446744073709551615\n\n"),
+        (
+            Event {
+                comment: Some("c"),
+                event_type: Some(event_type!("t")),
+                id: Some(event_id!("i")),
+                reconnection_time: Some(Duration::from_millis(1)),
+                data: Some("d"),
+            },
+            ": c\nevent: t\nid: i\nretry: 1\ndata: d\n\n",
+        ),
+    ] {
+        assert_eq!(event.to_string(), wire);
+        assert_eq!(event.encoded_len(), wire.len(), "{wire:?}");
+    }
+}
+
+#[test]
+fn what_cannot_stand_on_the_wire_is_refused_with_its_place() {
+    let shown = |error: InvalidValue| (error.field(), error.byte(), error.position(), error.to_string());
+    for (value, byte, position, name) in [
+        ("\n", b'\n', 0, "line feed (0x0a)"),
+        ("é\r", b'\r', 2, "carriage return (0x0d)"),
+        ("a\r\nb", b'\r', 1, "carriage return (0x0d)"),
+    ] {
+        let text = |what| format!("{what} has a {name} at byte {position}");
+        assert_eq!(shown(EventType::new(value).unwrap_err()), (Line::Event, byte, position, text("event type")));
+        assert_eq!(shown(EventId::new(value).unwrap_err()), (Line::Id, byte, position, text("id")));
+    }
+    assert!(EventType::new("a\0").is_ok());
+    assert_eq!(EventId::try_from("a\0").unwrap_err().to_string(), "id has a null character (0x00) at byte 1");
+}
+
+#[test]
+fn a_slice_takes_all_or_nothing() {
+    let event = Event::data("hello");
+    let mut buffer = [1; 13];
+    assert_eq!(event.encode_to_slice(&mut buffer[..12]), Err(BufferTooSmall { needed: 13 }));
+    assert_eq!(buffer, [1; 13]);
+    assert_eq!(event.encode_to_slice(&mut buffer), Ok(13));
+    assert_eq!(&buffer, b"data: hello\n\n");
+    assert_eq!(BufferTooSmall { needed: 13 }.to_string(), "buffer is too small for an event of 13 bytes");
+}
+
+/// Counts how often it is written to.
+#[derive(Default)]
+struct CountingWriter {
+    calls: usize,
+    bytes: usize,
+}
+
+impl Write for CountingWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.calls += 1;
+        self.bytes += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_writer_is_written_to_once_an_event() {
+    for lines in [1, 10, 10_000] {
+        let data = "line\n".repeat(lines);
+        let event = Event::data(&data).with_event_type(event_type!("big")).with_id(event_id!("1"));
+        let mut writer = CountingWriter::default();
+        event.encode_to_writer(&mut writer).unwrap();
+        assert_eq!((writer.calls, writer.bytes), (1, event.encoded_len()));
+        // As a trait object too.
+        event.encode_to_writer(&mut writer as &mut dyn Write).unwrap();
+        assert_eq!(writer.calls, 2);
+    }
+}
+
+#[test]
+fn pieces_are_split_also_where_a_crlf_is_cut() {
+    let written = |pieces: &[&str]| {
+        let mut writer = EventWriter::new(String::new(), Event::new()).unwrap();
+        pieces.iter().try_for_each(|piece| writer.write_str(piece)).unwrap();
+        writer.finish().unwrap()
+    };
+    assert_eq!(written(&[]), "data: \n\n");
+    assert_eq!(written(&["a\r", "\nb"]), "data: a\ndata: b\n\n");
+    assert_eq!(written(&["a\r", "", "\nb"]), "data: a\ndata: b\n\n");
+    assert_eq!(written(&["a\r", "\n", "\nb"]), "data: a\ndata: \ndata: b\n\n");
+    assert_eq!(written(&["a\r", "b", "\n"]), "data: a\ndata: b\ndata: \n\n");
+    assert_eq!(written(&["a\r\n", "\nb"]), "data: a\ndata: \ndata: b\n\n");
+    assert_eq!(written(&["a\r", "\r"]), "data: a\ndata: \ndata: \n\n");
+    // Data in the head is the first piece.
+    let mut writer = EventWriter::new(String::new(), Event::data("a\r").with_id(event_id!("1"))).unwrap();
+    writer.write_str("\nb").unwrap();
+    assert_eq!(writer.finish().unwrap(), "id: 1\ndata: a\ndata: b\n\n");
+    // A sink that is full says so.
+    let mut small = [0; 8];
+    assert!(EventWriter::new(SliceWriter::new(&mut small), Event::data("abc")).is_err());
+}
+
+#[test]
+fn json_goes_straight_into_a_frame() {
+    let frame = Frame::json(Event::data("replaced").with_id(event_id!("1")), &serde_json::json!({"a": "x\r\ny"}));
+    assert_eq!(frame.unwrap().as_bytes(), b"id: 1\ndata: {\"a\":\"x\\r\\ny\"}\n\n");
+    // What is JSON already may have line breaks between its tokens.
+    let raw = RawValue::from_string("{\r\n\"a\":\n[1]\r}".to_owned()).unwrap();
+    let frame = Frame::json(Event::new(), &raw).unwrap();
+    assert_eq!(frame.as_bytes(), b"data: {\ndata: \"a\":\ndata: [1]\ndata: }\n\n");
+    // Unsized values too.
+    assert_eq!(Frame::json(Event::new(), "text").unwrap().as_bytes(), b"data: \"text\"\n\n");
+
+    struct NotToday;
+    impl serde::Serialize for NotToday {
+        fn serialize<S: serde::Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+            Err(serde::ser::Error::custom("not today"))
+        }
+    }
+    let error = Frame::json(Event::new(), &[NotToday]).unwrap_err();
+    assert_eq!(error.to_string(), "data cannot be serialised as json: not today");
+}
+
+#[test]
+fn what_was_decoded_can_be_sent_on() {
+    let event = MessageEvent { event_type: "message", data: "a\nb", last_event_id: "" };
+    assert_eq!(Event::try_from(event), Ok(Event::data("a\nb")));
+    let event = MessageEvent { event_type: "note", data: "", last_event_id: "7" };
+    let expected = Event::data("").with_event_type(event_type!("note")).with_id(event_id!("7"));
+    assert_eq!(Event::try_from(event), Ok(expected));
+    let forged = MessageEvent { event_type: "a\nb", data: "", last_event_id: "" };
+    assert_eq!(Event::try_from(forged).unwrap_err().position(), 1);
+}
