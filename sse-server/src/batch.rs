@@ -19,11 +19,11 @@ pub(crate) struct Batch {
 
 impl Batch {
     pub(crate) fn new(max: usize) -> Self {
-        Self { max, lone: None, joined: BytesMut::new(), next: None }
+        Self { max: max.max(1), lone: None, joined: BytesMut::new(), next: None }
     }
 
     pub(crate) fn set_max(&mut self, max: usize) {
-        self.max = max;
+        self.max = max.max(1);
     }
 
     /// Adds a frame. To be called only while not [`is_full`](Self::is_full).

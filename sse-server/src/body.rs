@@ -42,8 +42,8 @@ pin_project! {
         error: Option<<S::Item as IntoFrame>::Error>,
         keep_alive: Option<KeepAlive>,
         last_write: Option<Instant>,
-        #[pin]
-        timer: Option<Sleep>,
+        // Boxed, so that a body can be moved if its stream can.
+        timer: Option<Pin<Box<Sleep>>>,
     }
 }
 
@@ -151,19 +151,14 @@ where
         };
         // A write does not touch the timer: it only moves what the timer finds when it has run out.
         let due = keep_alive.due(*last_write);
-        if this.timer.is_none() {
-            this.timer.set(Some(sleep_until(due)));
-        }
-        while let Some(mut timer) = this.timer.as_mut().as_pin_mut() {
-            if timer.as_mut().poll(cx).is_pending() {
-                break;
-            }
+        let timer = this.timer.get_or_insert_with(|| Box::pin(sleep_until(due)));
+        while timer.as_mut().poll(cx).is_ready() {
             if timer.deadline() >= due {
                 *last_write = Instant::now();
-                timer.reset(keep_alive.due(*last_write));
+                timer.as_mut().reset(keep_alive.due(*last_write));
                 return Poll::Ready(Some(Ok(keep_alive.frame().into_bytes())));
             }
-            timer.reset(due);
+            timer.as_mut().reset(due);
         }
         Poll::Pending
     }

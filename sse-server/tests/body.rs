@@ -1,0 +1,221 @@
+//! The response body: what goes out, when, and in which chunks. The clock is paused and moves by itself.
+
+use std::convert::Infallible;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
+
+use futures_util::{Stream, StreamExt, stream};
+use http_body_util::BodyExt;
+use ssekit_core::{Event, Frame, event_type};
+use ssekit_server::{EventBody, IntoFrame, KeepAlive};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_stream::wrappers::UnboundedReceiverStream;
+
+const PREAMBLE: &str = ": \n\n";
+
+fn data(text: &str) -> Frame {
+    Frame::from(Event::data(text))
+}
+
+fn channel() -> (mpsc::UnboundedSender<Frame>, UnboundedReceiverStream<Frame>) {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    (sender, UnboundedReceiverStream::new(receiver))
+}
+
+async fn next<S>(body: &mut EventBody<S>) -> String
+where
+    S: Stream<Item: IntoFrame> + Unpin,
+    <S::Item as IntoFrame>::Error: std::fmt::Debug,
+{
+    String::from_utf8(body.next().await.expect("a chunk").expect("no error").to_vec()).unwrap()
+}
+
+/// Whether nothing is ready.
+fn is_pending<S: Stream<Item: IntoFrame> + Unpin>(body: &mut EventBody<S>) -> bool {
+    body.poll_next_unpin(&mut Context::from_waker(Waker::noop())).is_pending()
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_preamble_comes_before_any_event_is_there() {
+    let start = Instant::now();
+    let mut body = pin!(EventBody::new(stream::pending::<Frame>()));
+    assert_eq!(body.next().await.unwrap().unwrap(), PREAMBLE);
+    let body = EventBody::new(stream::pending::<Frame>()).with_reconnection_time(Duration::from_secs(3));
+    assert_eq!({ body }.next().await.unwrap().unwrap(), ": \nretry: 3000\n\n");
+    assert_eq!(start.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lone_event_goes_out_at_once_and_is_not_copied() {
+    let (sender, events) = channel();
+    let mut body = EventBody::new(events);
+    assert_eq!(next(&mut body).await, PREAMBLE);
+    assert!(is_pending(&mut body));
+    let start = Instant::now();
+    let frame = data("one");
+    sender.send(frame.clone()).unwrap();
+    let chunk = body.next().await.unwrap().unwrap();
+    assert_eq!(chunk, "data: one\n\n");
+    assert_eq!(chunk.as_ptr(), frame.as_bytes().as_ptr());
+    assert!(is_pending(&mut body));
+    assert_eq!(start.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_ready_together_is_one_chunk_within_the_bound() {
+    let (sender, events) = channel();
+    // Room for the preamble and one event, or for three events.
+    let mut body = EventBody::new(events).with_max_chunk(3 * "data: 1\n\n".len());
+    for n in 1..=6 {
+        sender.send(data(&n.to_string())).unwrap();
+    }
+    assert_eq!(next(&mut body).await, ": \n\ndata: 1\n\ndata: 2\n\n");
+    assert_eq!(next(&mut body).await, "data: 3\n\ndata: 4\n\ndata: 5\n\n");
+    assert_eq!(next(&mut body).await, "data: 6\n\n");
+    // One that is larger than the bound is a chunk of its own, in its place.
+    let large = "x".repeat(100);
+    for text in ["7", &large, "8", "9"] {
+        sender.send(data(text)).unwrap();
+    }
+    assert_eq!(next(&mut body).await, "data: 7\n\n");
+    assert_eq!(next(&mut body).await, format!("data: {large}\n\n"));
+    assert_eq!(next(&mut body).await, "data: 8\n\ndata: 9\n\n");
+    assert!(is_pending(&mut body));
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_more_is_taken_from_the_stream_than_the_chunk_needs() {
+    let taken = Arc::new(AtomicUsize::new(0));
+    let counted = taken.clone();
+    let events = stream::iter(0..).map(move |_: u32| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        data("x")
+    });
+    let mut body = EventBody::new(events);
+    let max = EventBody::<stream::Pending<Frame>>::DEFAULT_MAX_CHUNK;
+    for chunk in 1..=3 {
+        let bytes = next(&mut body).await.len();
+        assert!(bytes <= max && bytes > max - 9, "{bytes}");
+        let read_ahead = taken.load(Ordering::Relaxed) - chunk * (max / 9);
+        assert!(read_ahead <= 3, "{read_ahead} events ahead");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_and_an_error_come_behind_the_last_event() {
+    let body = EventBody::new(stream::iter([Event::data("a"), Event::data("b")]));
+    let bytes = BodyExt::collect(body).await.unwrap().to_bytes();
+    assert_eq!(bytes, ": \n\ndata: a\n\ndata: b\n\n");
+
+    let items = [Ok(Event::data("a")), Err("broken"), Ok(Event::data("never"))];
+    let mut body = pin!(EventBody::new(stream::iter(items)));
+    assert_eq!(body.next().await, Some(Ok(": \n\ndata: a\n\n".into())));
+    assert_eq!(body.next().await, Some(Err("broken")));
+    assert_eq!(body.next().await, None);
+    assert_eq!(body.next().await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_connection_is_kept_alive_and_a_busy_one_is_not() {
+    let (sender, events) = channel();
+    let mut body = EventBody::new(events);
+    let start = Instant::now();
+    assert_eq!(next(&mut body).await, PREAMBLE);
+    for n in 1..=3 {
+        assert_eq!(next(&mut body).await, ": \n\n");
+        assert_eq!(start.elapsed(), Duration::from_secs(15 * n));
+    }
+    // Any write starts the interval anew.
+    for n in 1..=3 {
+        assert!(is_pending(&mut body));
+        tokio::time::advance(Duration::from_secs(10)).await;
+        sender.send(data("busy")).unwrap();
+        assert_eq!(next(&mut body).await, "data: busy\n\n");
+        assert_eq!(start.elapsed(), Duration::from_secs(45 + 10 * n));
+    }
+    assert_eq!(next(&mut body).await, ": \n\n");
+    assert_eq!(start.elapsed(), Duration::from_secs(45 + 30 + 15));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_keep_alive_is_the_users() {
+    let keep_alive = KeepAlive::every(Duration::from_secs(1))
+        .with_frame(Event::data("").with_event_type(event_type!("ping")));
+    let mut body = EventBody::new(stream::pending::<Frame>()).with_keep_alive(keep_alive);
+    let start = Instant::now();
+    assert_eq!(next(&mut body).await, PREAMBLE);
+    assert_eq!(next(&mut body).await, "event: ping\ndata: \n\n");
+    assert_eq!(start.elapsed(), Duration::from_secs(1));
+
+    // No interval is so short that it floods, or so long that it panics.
+    let mut body = EventBody::new(stream::pending::<Frame>()).with_keep_alive(KeepAlive::every(Duration::ZERO));
+    next(&mut body).await;
+    assert!(is_pending(&mut body));
+    let mut body = EventBody::new(stream::pending::<Frame>()).with_keep_alive(KeepAlive::every(Duration::MAX));
+    next(&mut body).await;
+    assert!(is_pending(&mut body));
+    let mut body = EventBody::new(stream::pending::<Frame>()).without_keep_alive();
+    next(&mut body).await;
+    assert!(tokio::time::timeout(Duration::from_secs(1_000_000), next(&mut body)).await.is_err());
+}
+
+#[derive(Default)]
+struct CountingWaker(AtomicUsize);
+
+impl Wake for CountingWaker {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_stream_is_woken_for_its_keep_alive_and_for_nothing_else() {
+    let wakes = Arc::new(CountingWaker::default());
+    let waker = Waker::from(wakes.clone());
+    let mut cx = Context::from_waker(&waker);
+    let mut body = pin!(EventBody::new(stream::pending::<Frame>()));
+    let mut written = 0;
+    // Polled only when it has asked for it.
+    let mut seen = usize::MAX;
+    for _ in 0..600 {
+        if wakes.0.load(Ordering::Relaxed) != seen {
+            seen = wakes.0.load(Ordering::Relaxed);
+            while let Poll::Ready(chunk) = body.as_mut().poll_next(&mut cx) {
+                assert!(chunk.is_some());
+                written += 1;
+            }
+        }
+        tokio::time::advance(Duration::from_secs(1)).await;
+    }
+    // The preamble, and 600 s / 15 s of them; the clock's last step may yet be due.
+    assert!((40..=41).contains(&written), "{written} chunks");
+    assert!((39..=40).contains(&wakes.0.load(Ordering::Relaxed)), "{} wake-ups", wakes.0.load(Ordering::Relaxed));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_type_of_the_users_is_an_item_too() {
+    struct Tick(u32);
+    impl IntoFrame for Tick {
+        type Error = Infallible;
+        fn into_frame(self) -> Result<Frame, Infallible> {
+            Ok(data(&self.0.to_string()))
+        }
+    }
+    let body = EventBody::new(stream::iter([Tick(1), Tick(2)]));
+    assert_eq!(BodyExt::collect(body).await.unwrap().to_bytes(), ": \n\ndata: 1\n\ndata: 2\n\n");
+}
+
+#[tokio::test(start_paused = true)]
+async fn dropping_the_body_drops_the_stream() {
+    let (sender, events) = channel();
+    let mut body = EventBody::new(events);
+    next(&mut body).await;
+    assert!(is_pending(&mut body));
+    assert!(!sender.is_closed());
+    drop(body);
+    assert!(sender.is_closed());
+}
