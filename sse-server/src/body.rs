@@ -23,8 +23,8 @@ pin_project! {
     /// - **Keep-alive**: every 15 seconds unless told otherwise.
     /// - **Disconnect**: the server drops the body when the client has gone, and the stream with it.
     ///
-    /// An item that is an error ends the body with that error, behind all events before it; a server then cuts the
-    /// connection, and the client reconnects.
+    /// An item that is an error ends the body with that error, behind all events before it. A server then cuts the
+    /// response short, so that a client can tell it from an end, and an EventSource reconnects.
     ///
     /// It is an [`http_body::Body`], and a [`Stream`] of `Bytes` for servers that want one. It has to be polled within a
     /// tokio runtime with a timer, unless it has no keep-alive.
@@ -54,6 +54,8 @@ enum State {
     Open,
     /// The stream has ended; what is gathered has yet to be sent.
     Ended,
+    /// All has been sent but the error.
+    Failing,
 }
 
 impl<S: Stream> EventBody<S>
@@ -143,8 +145,15 @@ where
             *this.last_write = this.keep_alive.is_some().then(Instant::now);
             return Poll::Ready(Some(Ok(chunk)));
         }
-        if *this.state == State::Ended {
-            return Poll::Ready(this.error.take().map(Err));
+        match *this.state {
+            // Servers drop what they have not flushed yet when a body fails; a pause lets them flush the last events.
+            State::Ended if this.error.is_some() => {
+                *this.state = State::Failing;
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            State::Ended | State::Failing => return Poll::Ready(this.error.take().map(Err)),
+            State::New | State::Open => {}
         }
         let (Some(keep_alive), Some(last_write)) = (&*this.keep_alive, &mut *this.last_write) else {
             return Poll::Pending;
