@@ -86,12 +86,10 @@ fn run(file: Option<PathBuf>) -> Result<bool, String> {
         if line.trim_ascii().is_empty() {
             continue;
         }
-        let result = serde_json::from_slice::<Line>(&line)
-            .map_err(|error| describe(&error))
-            .and_then(|line| {
-                let event = line.event()?;
-                event.encode_to_writer(&mut out).and_then(|()| out.flush()).map_err(|error| error.to_string())
-            });
+        let result = serde_json::from_slice::<Line>(&line).map_err(|error| describe(&error)).and_then(|line| {
+            let event = line.event()?;
+            event.encode_to_writer(&mut out).and_then(|()| out.flush()).map_err(|error| error.to_string())
+        });
         if let Err(error) = result {
             eprintln!("encode: line {number}: {error}");
             all_valid = false;

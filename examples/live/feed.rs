@@ -91,9 +91,9 @@ impl Feed {
     ) -> Subscription<impl Stream<Item = Result<Frame, FellBehind>> + use<>> {
         let past = self.past();
         let oldest = past.next - past.frames.len() as u64;
-        let seen = last_event_id.and_then(|id| id.split_once('-')).and_then(|(epoch, number)| {
-            Some((epoch.parse::<u64>().ok()?, number.parse::<u64>().ok()?))
-        });
+        let seen = last_event_id
+            .and_then(|id| id.split_once('-'))
+            .and_then(|(epoch, number)| Some((epoch.parse::<u64>().ok()?, number.parse::<u64>().ok()?)));
         let (outcome, from) = match seen {
             None => ("fresh", past.next),
             Some((epoch, number)) if epoch != self.epoch || number >= past.next => ("restarted", oldest),

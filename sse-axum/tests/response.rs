@@ -58,7 +58,8 @@ async fn the_last_event_id_is_extracted_from_header_or_query() {
             get(|LastEventId(id): LastEventId| async move { id.map_or("none".to_owned(), |id| id.to_string()) }),
         )
     };
-    let with_header = |value: &[u8]| Request::builder().uri("/?lastEventId=2").header("Last-Event-ID", value).body(Body::empty());
+    let with_header =
+        |value: &[u8]| Request::builder().uri("/?lastEventId=2").header("Last-Event-ID", value).body(Body::empty());
     assert_eq!(call(app(), request("/")).await.1, "none");
     assert_eq!(call(app(), request("/?lastEventId=2")).await.1, "2");
     assert_eq!(call(app(), with_header(b"1").unwrap()).await.1, "1");
@@ -71,7 +72,9 @@ async fn the_last_event_id_is_extracted_from_header_or_query() {
 
 #[tokio::test]
 async fn a_handler_can_decide_on_a_malformed_id() {
-    let handler = |id: Result<LastEventId, LastEventIdRejection>| async move { if id.is_err() { "from the start" } else { "ok" } };
+    let handler = |id: Result<LastEventId, LastEventIdRejection>| async move {
+        if id.is_err() { "from the start" } else { "ok" }
+    };
     let app = Router::new().route("/", get(handler));
     assert_eq!(call(app, request("/?lastEventId=a%0A")).await.1, "from the start");
 }

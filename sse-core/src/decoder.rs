@@ -11,20 +11,8 @@ use crate::buffer::{Buffer, BufferFull, FixedBuffer, SliceBuffer};
 use crate::event::EventId;
 use crate::lexer::{Fragment, Lexer, Line, Token};
 use crate::limits::{DecodeError, Limits};
+use crate::message_event::MessageEvent;
 use crate::utf8::PartialChar;
-
-/// An event as a decoder dispatches it: the standard's `MessageEvent`.
-///
-/// The strings are borrowed, from the chunk where the value lies in it in one piece, else from the decoder.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct MessageEvent<'a> {
-    /// The event type: `message` unless the event has an `event` field that is not empty.
-    pub event_type: &'a str,
-    /// The data: the event's `data` lines, joined by LF.
-    pub data: &'a str,
-    /// The last event ID at the time: this event's, or the last one before it that had any; empty when there was none.
-    pub last_event_id: &'a str,
-}
 
 /// A decoder whose buffers grow as needed within its [`Limits`].
 ///
@@ -222,7 +210,8 @@ impl<'b> SliceDecoder<'b> {
 impl<D: Buffer, M: Buffer> BufferedDecoder<D, M> {
     /// A decoder at the start of a stream, over buffers and with limits of the caller's.
     pub fn with_buffers(buffers: Buffers<D, M>, limits: Limits) -> Self {
-        let Buffers { mut data, mut event_type, last_event_id: [mut last_event_id, mut next_id, mut id_line] } = buffers;
+        let Buffers { mut data, mut event_type, last_event_id: [mut last_event_id, mut next_id, mut id_line] } =
+            buffers;
         data.clear();
         for buffer in [&mut event_type, &mut last_event_id, &mut next_id, &mut id_line] {
             buffer.clear();
@@ -256,10 +245,7 @@ impl<D: Buffer, M: Buffer> BufferedDecoder<D, M> {
     /// [`DecodeError`] when an event is over a limit: as soon as that is certain, and once for each such event. It is
     /// never fatal; the next call goes on behind that event.
     #[inline]
-    pub fn next_event<'a, 'c: 'a>(
-        &'a mut self,
-        chunk: &mut &'c [u8],
-    ) -> Result<Option<MessageEvent<'a>>, DecodeError> {
+    pub fn next_event<'a, 'c: 'a>(&'a mut self, chunk: &mut &'c [u8]) -> Result<Option<MessageEvent<'a>>, DecodeError> {
         if self.block.is_over {
             self.start_block();
         }
@@ -482,12 +468,7 @@ impl<D: Buffer, M: Buffer> BufferedDecoder<D, M> {
     }
 
     /// Takes into the buffers what an unfinished event has in the chunk.
-    fn end_of_chunk(
-        &mut self,
-        data: Value<'_>,
-        event_type: Value<'_>,
-        id: Value<'_>,
-    ) -> Result<(), DecodeError> {
+    fn end_of_chunk(&mut self, data: Value<'_>, event_type: Value<'_>, id: Value<'_>) -> Result<(), DecodeError> {
         if self.block.is_dropped {
             return Ok(());
         }
@@ -536,9 +517,7 @@ impl Digits {
     fn then(self, byte: u8) -> Self {
         match (self, byte) {
             (Self::Empty, b'0'..=b'9') => Self::Number(u64::from(byte - b'0')),
-            (Self::Number(n), b'0'..=b'9') => {
-                Self::Number(n.saturating_mul(10).saturating_add(u64::from(byte - b'0')))
-            }
+            (Self::Number(n), b'0'..=b'9') => Self::Number(n.saturating_mul(10).saturating_add(u64::from(byte - b'0'))),
             _ => Self::Invalid,
         }
     }

@@ -3,8 +3,8 @@
 use core::fmt;
 use core::time::Duration;
 
-use crate::decoder::MessageEvent;
 use crate::lexer::Line;
+use crate::message_event::MessageEvent;
 
 /// An event type: one line of text, with no CR and no LF in it.
 ///

@@ -52,7 +52,7 @@ impl Frame {
             Ok::<(), Infallible>(())
         });
         let start = bytes.len();
-        value.serialize(&mut serde_json::Serializer::new(&mut bytes)).map_err(JsonError)?;
+        append_json(&mut bytes, value).map_err(JsonError)?;
         let (_, json) = bytes.split_at(start);
         if memchr::memchr2(b'\r', b'\n', json).is_some() {
             return Ok(Self::from(head.with_data(&alloc::string::String::from_utf8_lossy(json))));
@@ -127,6 +127,18 @@ impl fmt::Debug for Frame {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Frame").field(&self.0).finish()
     }
+}
+
+#[cfg(all(feature = "json", feature = "std"))]
+fn append_json(bytes: &mut Vec<u8>, value: &(impl serde::Serialize + ?Sized)) -> serde_json::Result<()> {
+    value.serialize(&mut serde_json::Serializer::new(bytes))
+}
+
+/// Without std, serde_json writes to a vector of its own only.
+#[cfg(all(feature = "json", not(feature = "std")))]
+fn append_json(bytes: &mut Vec<u8>, value: &(impl serde::Serialize + ?Sized)) -> serde_json::Result<()> {
+    bytes.extend_from_slice(&serde_json::to_vec(value)?);
+    Ok(())
 }
 
 /// A value could not be serialised as JSON.

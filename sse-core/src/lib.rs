@@ -79,6 +79,7 @@
 
 #![no_std]
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), warn(clippy::expect_used, clippy::panic, clippy::unwrap_used))]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(feature = "alloc")]
@@ -94,6 +95,7 @@ mod event;
 mod frame;
 mod lexer;
 mod limits;
+mod message_event;
 #[cfg(feature = "bytes")]
 mod owned;
 #[cfg(feature = "stream")]
@@ -103,7 +105,7 @@ mod utf8;
 pub use buffer::{Buffer, BufferFull, FixedBuffer, SliceBuffer};
 #[cfg(feature = "alloc")]
 pub use decoder::Decoder;
-pub use decoder::{BufferedDecoder, Buffers, FixedDecoder, MessageEvent, SliceDecoder};
+pub use decoder::{BufferedDecoder, Buffers, FixedDecoder, SliceDecoder};
 pub use encode::{BufferTooSmall, EventWriter, SliceWriter};
 pub use event::{Event, EventId, EventType, InvalidValue};
 #[cfg(feature = "bytes")]
@@ -112,6 +114,7 @@ pub use frame::Frame;
 pub use frame::JsonError;
 pub use lexer::{Fragment, Lexer, Line, Token};
 pub use limits::{DecodeError, Limits};
+pub use message_event::MessageEvent;
 #[cfg(feature = "bytes")]
 pub use owned::{OwnedEvent, SharedStr};
 #[cfg(feature = "stream")]

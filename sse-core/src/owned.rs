@@ -7,7 +7,7 @@ use core::ops::Deref;
 use bytes::Bytes;
 use bytestring::ByteString;
 
-use crate::decoder::MessageEvent;
+use crate::message_event::MessageEvent;
 
 /// Text in shared bytes: a clone counts a reference.
 ///

@@ -11,6 +11,7 @@ use pin_project_lite::pin_project;
 
 use crate::decoder::Decoder;
 use crate::limits::{DecodeError, Limits};
+use crate::message_event::MessageEvent;
 use crate::owned::{OwnedEvent, SharedStr};
 
 pin_project! {
@@ -126,13 +127,13 @@ where
 }
 
 /// The event, sharing the chunk and the last event's ID.
-fn own(event: crate::MessageEvent<'_>, chunk: &Bytes, last_event_id: &mut SharedStr) -> OwnedEvent {
+fn own(event: MessageEvent<'_>, chunk: &Bytes, last_event_id: &mut SharedStr) -> OwnedEvent {
     if *last_event_id != event.last_event_id {
         // A copy: an ID is short, and may have to outlive its chunk by far.
         *last_event_id = SharedStr::from(event.last_event_id);
     }
     let last_event_id = last_event_id.clone();
-    OwnedEvent { last_event_id, ..OwnedEvent::share(crate::MessageEvent { last_event_id: "", ..event }, chunk) }
+    OwnedEvent { last_event_id, ..OwnedEvent::share(MessageEvent { last_event_id: "", ..event }, chunk) }
 }
 
 impl<S, B, E> FusedStream for EventStream<S>

@@ -5,7 +5,8 @@ use ssekit_core::{Decoder, Event, EventWriter, FixedDecoder, Frame, SliceDecoder
 ssekit_testkit::count_allocations!();
 
 /// Events of every kind: whole in a chunk, of several lines, not UTF-8, with IDs and types.
-const STREAM: &[u8] = b": hi\n\nevent: token\nid: 17\ndata: {\"text\":\"caf\xC3\xA9\"}\n\ndata: one\ndata: two\r\ndata: \xFF\r\n\r\n\
+const STREAM: &[u8] =
+    b": hi\n\nevent: token\nid: 17\ndata: {\"text\":\"caf\xC3\xA9\"}\n\ndata: one\ndata: two\r\ndata: \xFF\r\n\r\n\
     id: 18\n\nretry: 3000\rdata: x\r\rdata: unfinished";
 
 fn count<T, E>(chunk_size: usize, mut next: impl FnMut(&mut &[u8]) -> Result<Option<T>, E>) -> usize {

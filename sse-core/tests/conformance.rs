@@ -97,8 +97,7 @@ fn the_lexer_sees_the_same_lines_however_they_are_cut() {
         cut::everywhere(&case.input, |chunks| assert_eq!(lines(chunks), whole, "{}", case.name));
         if let Some(expected) = &case.comments {
             let comments = whole.into_iter().flatten().filter(|(line, _, is_over)| *line == Line::Comment && *is_over);
-            let comments: Vec<_> =
-                comments.map(|(_, text, _)| String::from_utf8_lossy(&text).into_owned()).collect();
+            let comments: Vec<_> = comments.map(|(_, text, _)| String::from_utf8_lossy(&text).into_owned()).collect();
             assert_eq!(&comments, expected, "{}", case.name);
         }
     }

@@ -23,8 +23,14 @@ fn shown(item: Result<OwnedEvent, StreamError<&str>>) -> String {
 
 #[test]
 fn errors_are_items_and_end_nothing() {
-    let items: [Item; 6] =
-        [Ok("data: a\n\nid: 1\nda"), Err("hiccup"), Ok("ta: b\n\n"), Ok(""), Ok("data: 123456\n\ndata: c\n\n"), Ok("data")];
+    let items: [Item; 6] = [
+        Ok("data: a\n\nid: 1\nda"),
+        Err("hiccup"),
+        Ok("ta: b\n\n"),
+        Ok(""),
+        Ok("data: 123456\n\ndata: c\n\n"),
+        Ok("data"),
+    ];
     let mut events = EventStream::with_limits(stream::iter(items), Limits { data: 4, ..Limits::default() });
     let mut seen = Vec::new();
     while let Poll::Ready(Some(item)) = poll(&mut events) {

@@ -34,8 +34,8 @@ impl LastEventId {
     /// ```
     pub fn from_request(header: Option<&[u8]>, query: Option<&str>) -> Result<Option<Self>, LastEventIdError> {
         if let Some(value) = header.filter(|value| !value.is_empty()) {
-            let text = str::from_utf8(value)
-                .map_err(|error| LastEventIdError::NotUtf8 { position: error.valid_up_to() })?;
+            let text =
+                str::from_utf8(value).map_err(|error| LastEventIdError::NotUtf8 { position: error.valid_up_to() })?;
             return Self::check(text).map(Some);
         }
         let pairs = || form_urlencoded::parse(query.unwrap_or_default().as_bytes());

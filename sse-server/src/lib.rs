@@ -33,6 +33,7 @@
 //! [`LastEventId::MAX_LEN`] bytes.
 
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), warn(clippy::expect_used, clippy::panic, clippy::unwrap_used))]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod batch;
@@ -50,8 +51,5 @@ pub use last_event_id::{LastEventId, LastEventIdError};
 ///
 /// `no-transform` asks proxies not to compress, which holds events back, and `X-Accel-Buffering: no` has nginx pass
 /// each one on. `Connection` and `Transfer-Encoding` are the server's own affair, and forbidden in HTTP/2.
-pub const HEADERS: [(&str, &str); 3] = [
-    ("content-type", "text/event-stream"),
-    ("cache-control", "no-cache, no-transform"),
-    ("x-accel-buffering", "no"),
-];
+pub const HEADERS: [(&str, &str); 3] =
+    [("content-type", "text/event-stream"), ("cache-control", "no-cache, no-transform"), ("x-accel-buffering", "no")];

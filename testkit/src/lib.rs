@@ -2,8 +2,6 @@
 //! cut a stream, generators, and the bodies of the properties that proptest and the fuzzers check.
 
 #![forbid(unsafe_code)]
-// It is a test: it fails by panicking.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 pub mod alloc_count;
 pub mod cases;

@@ -69,7 +69,8 @@ pub fn round_trips(input: &[u8]) {
     let event_type = parts.next();
     let id = parts.next();
     let comment = parts.next();
-    let retry = parts.next().map(|digits| digits.bytes().fold(0, |n: u64, b| n.wrapping_mul(31).wrapping_add(b.into())));
+    let retry =
+        parts.next().map(|digits| digits.bytes().fold(0, |n: u64, b| n.wrapping_mul(31).wrapping_add(b.into())));
     check_round_trip(Some(head), event_type, id, comment, retry);
     check_round_trip(None, event_type, id, comment, retry);
 }
@@ -111,7 +112,12 @@ pub fn check_round_trip(
     let items: Vec<_> = data
         .map(|data| {
             Item::Event(Dispatched {
-                event_type: event.event_type.map(|t| t.as_str()).filter(|t| !t.is_empty()).unwrap_or("message").to_owned(),
+                event_type: event
+                    .event_type
+                    .map(|t| t.as_str())
+                    .filter(|t| !t.is_empty())
+                    .unwrap_or("message")
+                    .to_owned(),
                 data: data.replace("\r\n", "\n").replace('\r', "\n"),
                 last_event_id: id.to_owned(),
             })

@@ -33,8 +33,27 @@ pub fn event_id() -> impl Strategy<Value = String> {
 pub fn stream() -> impl Strategy<Value = Vec<u8>> {
     let line_end = prop::sample::select(vec![&b"\n"[..], b"\r", b"\r\n", b"\n\n", b"\r\n\r\n", b"\r\r", b""]);
     let name = prop::sample::select(vec![
-        &b"data"[..], b"data:", b"data: ", b"event:", b"event: ", b"id:", b"id: ", b"id", b"retry:", b"retry: ", b":", b": ",
-        b"dat", b"Data:", b"datax:", b"evil:", b" data:", b"ids:", b"\xEF\xBB\xBF", b"\xEF\xBB", b"",
+        &b"data"[..],
+        b"data:",
+        b"data: ",
+        b"event:",
+        b"event: ",
+        b"id:",
+        b"id: ",
+        b"id",
+        b"retry:",
+        b"retry: ",
+        b":",
+        b": ",
+        b"dat",
+        b"Data:",
+        b"datax:",
+        b"evil:",
+        b" data:",
+        b"ids:",
+        b"\xEF\xBB\xBF",
+        b"\xEF\xBB",
+        b"",
     ]);
     let value = prop_oneof![
         3 => "[ -~]{0,9}".prop_map(String::into_bytes),
@@ -46,6 +65,7 @@ pub fn stream() -> impl Strategy<Value = Vec<u8>> {
         ])
         .prop_map(<[u8]>::to_vec),
     ];
-    let line = (name, vec(value, 0..3), line_end).prop_map(|(name, values, end)| [name, &values.concat(), end].concat());
+    let line =
+        (name, vec(value, 0..3), line_end).prop_map(|(name, values, end)| [name, &values.concat(), end].concat());
     vec(line, 0..16).prop_map(|lines| lines.concat())
 }

@@ -1,0 +1,37 @@
+//! Streams into events.
+
+#![forbid(unsafe_code)]
+
+use std::hint::black_box;
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use ssekit_benches::decoders::DECODERS;
+use ssekit_benches::workloads::{self, CHUNK_SIZES};
+
+fn decode(criterion: &mut Criterion) {
+    for workload in workloads::all(1 << 20) {
+        for (label, chunk_size) in CHUNK_SIZES {
+            let chunks = workload.chunks(chunk_size);
+            let mut group = criterion.benchmark_group(format!("decode/{}/{label}", workload.name));
+            group.throughput(Throughput::Bytes(workload.stream.len() as u64));
+            for decoder in DECODERS {
+                if (decoder.is_hopeless)(workload.name, chunk_size) {
+                    continue;
+                }
+                let mut is_checked = false;
+                group.bench_function(decoder.name, |bencher| {
+                    // In here, so that those which a filter leaves out are not run. It is called for every sample.
+                    if !is_checked {
+                        decoder.check(&workload, &chunks);
+                        is_checked = true;
+                    }
+                    bencher.iter(|| (decoder.count)(black_box(&chunks)));
+                });
+            }
+            group.finish();
+        }
+    }
+}
+
+criterion_group!(name = benches; config = ssekit_benches::criterion(); targets = decode);
+criterion_main!(benches);
