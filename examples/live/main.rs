@@ -6,6 +6,7 @@ mod feed;
 mod machine;
 mod tail;
 
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -99,16 +100,20 @@ async fn run(Arguments { addr, tail }: Arguments) -> Result<(), String> {
     serve(listener, app).await.map_err(|error| error.to_string())
 }
 
+/// Says what to open. Whoever started it need not listen, so an error is none.
 fn announce(local: SocketAddr, tail: Option<PathBuf>) {
-    println!("ssekit live is listening on http://{local}/");
-    println!();
-    println!("  open    http://{local}/");
-    println!("  or      curl -N http://{local}/events");
-    println!("  or      curl -sN http://{local}/events | cargo run --release --example decode");
-    match tail {
-        Some(path) => println!("  append  lines to {} and see them come", path.display()),
-        None => println!("  start it with --tail FILE to see a file's new lines too"),
-    }
+    let tail = match tail {
+        Some(path) => format!("append  lines to {} and see them come", path.display()),
+        None => "start it with --tail FILE to see a file's new lines too".to_owned(),
+    };
+    let _ = write!(
+        io::stdout(),
+        "ssekit live is listening on http://{local}/\n\n\
+        \x20 open    http://{local}/\n\
+        \x20 or      curl -N http://{local}/events\n\
+        \x20 or      curl -sN http://{local}/events | cargo run --release --example decode\n\
+        \x20 {tail}\n"
+    );
 }
 
 /// The event stream: where this connection stands, what it has missed, and then all that comes.

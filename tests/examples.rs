@@ -1,0 +1,205 @@
+//! The examples as programs: what they print, and how they fail.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use serde_json::{Value, json};
+
+/// `cargo test` has built the examples and put them beside the directory of this test.
+fn example(name: &str) -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let program = test.ancestors().nth(2).unwrap().join("examples").join(name);
+    assert!(program.exists(), "{} is missing: cargo build --examples", program.display());
+    program
+}
+
+/// Runs an example with this on its standard input.
+fn run(name: &str, arguments: &[&str], input: &[u8]) -> Output {
+    let mut child = Command::new(example(name))
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let input = input.to_vec();
+    let writer = std::thread::spawn(move || {
+        // A program that stops early closes its end.
+        let _ = stdin.write_all(&input);
+    });
+    let output = child.wait_with_output().unwrap();
+    writer.join().unwrap();
+    output
+}
+
+fn lines(output: &Output) -> Vec<Value> {
+    let text = std::str::from_utf8(&output.stdout).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn decode_prints_a_line_of_json_for_each_event() {
+    let stream = ": hi\r\nretry: 3000\r\nid: 7\r\nevent: note\r\ndata: two\r\ndata: lines é\r\n\r\ndata: 12345678\n\nid\ndata\n\nid: lost\n";
+    let expected = [
+        json!({"type": "note", "data": "two\nlines é", "lastEventId": "7"}),
+        json!({"type": "message", "data": "12345678", "lastEventId": "7"}),
+        json!({"type": "message", "data": "", "lastEventId": ""}),
+        json!({"end": {"lastEventId": "", "reconnectionTime": 3000}}),
+    ];
+    for chunk in ["1", "2", "7", "16384", "1000000"] {
+        let output = run("decode", &["--chunk", chunk], stream.as_bytes());
+        assert!(output.status.success());
+        assert_eq!(lines(&output), expected, "--chunk {chunk}");
+    }
+    let output = run("decode", &[], b"");
+    assert_eq!(lines(&output), [json!({"end": {"lastEventId": "", "reconnectionTime": null}})]);
+}
+
+#[test]
+fn decode_goes_on_behind_an_event_over_the_limit() {
+    for chunk in ["1", "16384"] {
+        let output = run("decode", &["--max-data", "4", "--chunk", chunk], b"data: 12345\n\ndata: 1234\n\n");
+        assert!(output.status.success());
+        let expected = [
+            json!({"error": "data is longer than 4 bytes"}),
+            json!({"type": "message", "data": "1234", "lastEventId": ""}),
+            json!({"end": {"lastEventId": "", "reconnectionTime": null}}),
+        ];
+        assert_eq!(lines(&output), expected);
+    }
+}
+
+#[test]
+fn decode_says_what_is_wrong_with_its_arguments() {
+    for (arguments, says) in [
+        (&["--chunk", "0"][..], "number would be zero"),
+        (&["--chunk"], "missing argument"),
+        (&["--nonsense"], "invalid option '--nonsense'"),
+        (&["no such file"], "cannot open no such file"),
+    ] {
+        let output = run("decode", arguments, b"");
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success());
+        assert!(error.starts_with("decode: ") && error.contains(says), "{error}");
+    }
+}
+
+#[test]
+fn encode_writes_what_decode_reads() {
+    let input = "{\"data\":\"two\\r\\nlines\",\"event\":\"note\",\"id\":\"7\",\"retry\":5,\"comment\":\"hi\"}\n\n{\"data\":\"\"}\r\n{}\n{\"id\":\"8\"}";
+    let output = run("encode", &[], input.as_bytes());
+    assert!(output.status.success());
+    assert_eq!(
+        String::from_utf8(output.stdout.clone()).unwrap(),
+        ": hi\nevent: note\nid: 7\nretry: 5\ndata: two\ndata: lines\n\ndata: \n\n\nid: 8\n\n"
+    );
+    let expected = [
+        json!({"type": "note", "data": "two\nlines", "lastEventId": "7"}),
+        json!({"type": "message", "data": "", "lastEventId": "7"}),
+        json!({"end": {"lastEventId": "8", "reconnectionTime": 5}}),
+    ];
+    assert_eq!(lines(&run("decode", &[], &output.stdout)), expected);
+}
+
+#[test]
+fn encode_reports_each_invalid_line_and_writes_the_others() {
+    let input = "{\"event\":\"a\\nb\",\"data\":\"x\"}\n{\"data\":\"kept\"}\n{\"id\":\"ab\\u0000\"}\nnot json\n{\"evnt\":1}\n{\"data\":\"too\"}\n";
+    let output = run("encode", &[], input.as_bytes());
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "data: kept\n\ndata: too\n\n");
+    let errors = String::from_utf8(output.stderr).unwrap();
+    let errors: Vec<_> = errors.lines().collect();
+    assert_eq!(errors.len(), 4, "{errors:?}");
+    assert_eq!(errors[0], "encode: line 1: field \"event\": event type has a line feed (0x0a) at byte 1");
+    assert_eq!(errors[1], "encode: line 3: field \"id\": id has a null character (0x00) at byte 2");
+    assert_eq!(errors[2], "encode: line 4: column 2: expected ident");
+    assert!(errors[3].starts_with("encode: line 5: column 7: unknown field `evnt`"), "{}", errors[3]);
+}
+
+#[test]
+fn live_says_when_its_port_is_taken() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = taken.local_addr().unwrap().to_string();
+    let output = run("live", &["--addr", &addr], b"");
+    assert_eq!(output.status.code(), Some(1));
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(error.starts_with(&format!("live: cannot listen on {addr}: Address already in use")), "{error}");
+    assert!(error.contains("--addr"), "{error}");
+}
+
+/// A child that does not outlive its test.
+struct Running(Child);
+
+impl Running {
+    fn start(command: &mut Command) -> Self {
+        Self(command.stdout(Stdio::piped()).spawn().unwrap_or_else(|error| panic!("{command:?}: {error}")))
+    }
+
+    fn lines(&mut self) -> impl Iterator<Item = String> + use<> {
+        BufReader::new(self.0.stdout.take().unwrap()).lines().map(Result::unwrap)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// What the README promises: `curl -sN http://.../events | decode`.
+fn live_by_curl_into_decode(version: &str) {
+    let tail = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("tail{version}.log"));
+    fs::write(&tail, "old\n").unwrap();
+    let mut live = Running::start(Command::new(example("live")).args(["--addr", "127.0.0.1:0", "--tail"]).arg(&tail));
+    let says = live.lines().next().unwrap();
+    let url = says.strip_prefix("ssekit live is listening on ").unwrap().to_owned() + "events";
+    let mut curl = Running::start(Command::new("curl").args(["-sN", version, &url]));
+    let mut decode = Running::start(Command::new(example("decode")).stdin(curl.0.stdout.take().unwrap()));
+
+    let mut stats = Vec::new();
+    let mut records = Vec::new();
+    for line in decode.lines() {
+        let event: Value = serde_json::from_str(&line).unwrap();
+        let data = event["data"].as_str().unwrap();
+        match event["type"].as_str().unwrap() {
+            "hello" => {
+                let hello: Value = serde_json::from_str(data).unwrap();
+                assert_eq!((&hello["outcome"], &hello["missed"]), (&json!("fresh"), &json!(0)));
+                assert_eq!(event["lastEventId"], "");
+            }
+            "stats" => {
+                let data: Value = serde_json::from_str(data).unwrap();
+                assert!((0.0..=100.0).contains(&data["cpu"].as_f64().unwrap()), "{data}");
+                assert!(data["memory"]["total"].as_u64() >= data["memory"]["used"].as_u64(), "{data}");
+                assert!(data["memory"]["used"].as_u64() > Some(0), "{data}");
+                assert_eq!(data["load"].as_array().unwrap().len(), 3);
+                stats.push(event["lastEventId"].as_str().unwrap().to_owned());
+                if stats.len() == 1 {
+                    let mut file = fs::OpenOptions::new().append(true).open(&tail).unwrap();
+                    file.write_all("one\n  two <b>\n\n\tthree é\nnext\n".as_bytes()).unwrap();
+                }
+            }
+            "line" => records.push(data.to_owned()),
+            other => panic!("an event of type {other}"),
+        }
+        if records.len() >= 2 && stats.len() >= 2 {
+            break;
+        }
+    }
+    assert_eq!(records, ["one\n  two <b>\n\n\tthree é", "next"], "what was there before is not new");
+    assert_ne!(stats[0], stats[1]);
+}
+
+#[test]
+fn live_by_curl_into_decode_over_http_1() {
+    live_by_curl_into_decode("--http1.1");
+}
+
+#[test]
+fn live_by_curl_into_decode_over_http_2() {
+    live_by_curl_into_decode("--http2-prior-knowledge");
+}
