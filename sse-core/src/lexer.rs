@@ -149,42 +149,69 @@ impl Lexer {
                     continue;
                 }
             }
-            match self.state {
+            let token = match self.state {
                 State::LineStart => match byte {
                     b'\n' | b'\r' => {
                         self.swallow_lf = byte == b'\r';
                         *chunk = tail;
-                        return Some(Token::Dispatch);
+                        Some(Token::Dispatch)
                     }
-                    b'd' => self.state = State::Name(Line::Data, 0),
-                    b'e' => self.state = State::Name(Line::Event, 0),
-                    b'i' => self.state = State::Name(Line::Id, 0),
-                    b'r' => self.state = State::Name(Line::Retry, 0),
+                    b'd' => self.field(Line::Data, b"data:", chunk),
+                    b'e' => self.field(Line::Event, b"event:", chunk),
+                    b'i' => self.field(Line::Id, b"id:", chunk),
+                    b'r' => self.field(Line::Retry, b"retry:", chunk),
                     b':' => {
                         *chunk = tail;
                         self.state = State::ValueStart(Line::Comment);
+                        None
                     }
-                    _ => self.state = State::ValueStart(Line::Unknown),
+                    _ => {
+                        self.state = State::ValueStart(Line::Unknown);
+                        None
+                    }
                 },
-                State::Name(line, seen) => {
-                    if let Some(token) = self.name(line, seen, chunk) {
-                        return Some(token);
-                    }
-                }
+                State::Name(line, seen) => self.name(line, seen, chunk),
                 State::Colon(line) => {
                     // "If value starts with a U+0020 SPACE character, remove it from value."
                     if byte == b' ' {
                         *chunk = tail;
                     }
                     self.state = State::ValueStart(line);
+                    None
                 }
-                State::ValueStart(line) => return Some(self.value(line, true, chunk)),
-                State::Value(line) => return Some(self.value(line, false, chunk)),
-                State::Start(seen) => {
-                    if let Some(token) = self.start(seen, chunk) {
-                        return Some(token);
-                    }
-                }
+                State::ValueStart(line) => Some(self.value(line, true, chunk)),
+                State::Value(line) => Some(self.value(line, false, chunk)),
+                State::Start(seen) => self.start(seen, chunk),
+            };
+            if token.is_some() {
+                return token;
+            }
+        }
+    }
+
+    /// A line that seems to be this field. Where name and colon lie in the chunk, which is nearly always, it needs no
+    /// detour by way of the states.
+    #[inline]
+    fn field<'c, const N: usize>(&mut self, line: Line, name: &[u8; N], chunk: &mut &'c [u8]) -> Option<Token<'c>> {
+        let Some(value) = chunk.strip_prefix(name) else {
+            self.state = State::Name(line, 0);
+            return None;
+        };
+        *chunk = value;
+        match value.split_first() {
+            Some((b' ', [])) => {
+                *chunk = &[];
+                self.state = State::ValueStart(line);
+                None
+            }
+            Some((b' ', tail)) => {
+                *chunk = tail;
+                Some(self.value(line, true, chunk))
+            }
+            Some(_) => Some(self.value(line, true, chunk)),
+            None => {
+                self.state = State::Colon(line);
+                None
             }
         }
     }
