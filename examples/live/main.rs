@@ -24,6 +24,7 @@ use ssekit::axum::{LastEventId, Sse};
 use tokio::net::TcpListener;
 
 use feed::{Feed, FellBehind};
+use tail::Tail;
 
 const HELP: &str = "\
 Serves live data of this machine as an event stream, and a page that shows it.
@@ -84,7 +85,7 @@ async fn run(Arguments { addr, tail }: Arguments) -> Result<(), String> {
     let feed = Arc::new(Feed::new(tail.as_deref()));
     tokio::spawn(machine::sample(feed.clone()));
     if let Some(path) = &tail {
-        tokio::spawn(tail::follow(path.clone(), feed.clone()));
+        tokio::spawn(Tail::open(path.clone()).await.follow(feed.clone()));
     }
     let app = Router::new()
         .route("/", get(|| async { Html(include_str!("index.html")) }))

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ssekit::event_type;
+use ssekit::{Event, Frame, event_type};
 use tokio::fs::{self, File};
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 use tokio::time::sleep;
@@ -18,42 +18,59 @@ const INTERVAL: Duration = Duration::from_millis(100);
 /// A record that grows beyond this is sent in parts.
 const MAX_RECORD: usize = 64 << 10;
 
-/// Sends what is appended to the file from now on. A file that is not there yet, is truncated or is replaced is read
-/// from its start.
-pub(crate) async fn follow(path: PathBuf, feed: Arc<Feed>) {
-    let mut records = Records::default();
-    let mut source = Source::open(&path, true).await;
-    let mut was_missing = false;
-    loop {
-        let quiet = match &mut source {
-            Ok(open) => match open.read(&mut records).await {
-                Ok(0) => {
-                    if open.is_replaced(&path).await {
-                        records.end_line();
-                        source = Source::open(&path, false).await;
-                    }
-                    true
-                }
-                Ok(_) => false,
-                Err(error) => {
-                    source = Err(error);
-                    true
-                }
-            },
-            Err(error) => {
-                if !was_missing {
-                    eprintln!("live: cannot read {} yet: {error}", path.display());
-                }
-                was_missing = true;
-                source = Source::open(&path, false).await;
-                true
-            }
-        };
-        while let Some(record) = records.next(quiet) {
-            let Ok(()) = feed.publish(event_type!("line"), |head| Ok::<_, Infallible>(head.with_data(&record).into()));
+/// A file whose new records are sent.
+pub(crate) struct Tail {
+    path: PathBuf,
+    source: io::Result<Source>,
+    records: Records,
+}
+
+impl Tail {
+    /// From here on, what is appended to the file is new. One that is not there yet, is truncated or is replaced is read
+    /// from its start.
+    pub(crate) async fn open(path: PathBuf) -> Self {
+        let source = Source::open(&path, true).await;
+        if let Err(error) = &source {
+            eprintln!("live: cannot read {} yet: {error}", path.display());
         }
-        if quiet {
-            sleep(INTERVAL).await;
+        Self { path, source, records: Records::default() }
+    }
+
+    /// Sends the records, for ever.
+    pub(crate) async fn follow(mut self, feed: Arc<Feed>) {
+        // Whether there was anything new since the file was last waited for.
+        let mut is_growing = false;
+        loop {
+            let n = self.read().await;
+            is_growing |= n > 0;
+            while let Some(record) = self.records.next(!is_growing) {
+                let event = |head: Event<'_>| Ok::<_, Infallible>(Frame::from(head.with_data(&record)));
+                let Ok(()) = feed.publish(event_type!("line"), event);
+            }
+            if n == 0 {
+                is_growing = false;
+                sleep(INTERVAL).await;
+            }
+        }
+    }
+
+    /// Reads on; 0 when there is nothing new.
+    async fn read(&mut self) -> usize {
+        let Ok(source) = &mut self.source else {
+            self.source = Source::open(&self.path, false).await;
+            return 0;
+        };
+        match source.read(&mut self.records).await {
+            Ok(0) if source.is_replaced(&self.path).await => {
+                self.records.end_line();
+                self.source = Source::open(&self.path, false).await;
+                0
+            }
+            Ok(n) => n,
+            Err(error) => {
+                self.source = Err(error);
+                0
+            }
         }
     }
 }

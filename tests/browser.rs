@@ -1,0 +1,235 @@
+//! A real browser at the page of the example `live`: what `EventSource` makes of the stream, and of its end.
+
+#![cfg(unix)]
+#![forbid(unsafe_code)]
+
+mod support;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use tokio::fs;
+use tokio::io::AsyncWriteExt;
+
+use support::live::{Live, Record};
+use support::proxy::{Fate, Proxy};
+use support::webdriver::Browser;
+use support::{Directory, SOON, until};
+
+/// What the page shows.
+#[derive(Debug, Deserialize)]
+struct Page {
+    state: String,
+    shown_state: String,
+    last_event_id: String,
+    opens: usize,
+    outcome: String,
+    hello_last_event_id: String,
+    stats: usize,
+    lines: usize,
+    hellos: usize,
+    cpu: String,
+    memory: String,
+    load: String,
+    records: Vec<Record>,
+}
+
+const LOOK: &str = "
+    const text = id => document.getElementById(id).textContent;
+    return {
+        state: document.body.dataset.state,
+        shown_state: text('state'),
+        last_event_id: text('last-event-id'),
+        opens: Number(text('opens')),
+        outcome: text('outcome'),
+        hello_last_event_id: text('hello-last-event-id'),
+        stats: Number(text('count-stats')),
+        lines: Number(text('count-line')),
+        hellos: Number(text('count-hello')),
+        cpu: text('cpu-value'),
+        memory: text('memory-value'),
+        load: text('load-value'),
+        records: [...document.querySelectorAll('#log .record[data-id]')].map(record => (
+            { id: record.dataset.id, data: record.querySelector('.data').textContent })),
+    };";
+
+/// The window with the page.
+struct Window(Browser);
+
+impl Window {
+    async fn open(directory: &Path, addr: SocketAddr) -> Self {
+        let browser = Browser::open(directory).await;
+        browser.go(&format!("http://{addr}/")).await;
+        Self(browser)
+    }
+
+    async fn until(&self, what: &str, is: impl Fn(&Page) -> bool) -> Page {
+        until(what, SOON, async || Some(self.0.run::<Page>(LOOK).await).filter(&is)).await
+    }
+
+    /// By then, the server has long begun to follow the file, too.
+    async fn until_first_visit(&self) -> Page {
+        let page = self.until("two samples", |page| page.state == "live" && page.stats >= 2).await;
+        assert_eq!((&*page.outcome, &*page.hello_last_event_id), ("fresh", ""), "{page:#?}");
+        assert_eq!((&*page.shown_state, page.opens, page.hellos), ("live", 1, 1), "{page:#?}");
+        page
+    }
+
+    async fn until_records(&self, count: usize) -> Page {
+        self.until(&format!("{count} records"), |page| page.records.len() >= count).await
+    }
+}
+
+/// The file that the server follows.
+struct Tail(PathBuf);
+
+impl Tail {
+    async fn new(directory: &Directory) -> Self {
+        let path = directory.path().join("followed.log");
+        fs::write(&path, "This was there before.\n").await.unwrap();
+        Self(path)
+    }
+
+    async fn append(&self, records: &[impl AsRef<str>]) {
+        let text: String = records.iter().flat_map(|record| [record.as_ref(), "\n"]).collect();
+        let mut file = fs::OpenOptions::new().create(true).append(true).open(&self.0).await.unwrap();
+        file.write_all(text.as_bytes()).await.unwrap();
+        file.flush().await.unwrap();
+    }
+}
+
+fn data(records: &[Record]) -> Vec<&str> {
+    records.iter().map(|record| &*record.data).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_goes_on_with_a_restarted_server() {
+    let directory = Directory::new("restart");
+    let tail = Tail::new(&directory).await;
+    let server = Live::start(None, &tail.0).await;
+    let addr = server.addr;
+    let window = Window::open(directory.path(), addr).await;
+
+    let page = window.until_first_visit().await;
+    for value in [&page.cpu, &page.memory, &page.load] {
+        assert!(value.contains(|c: char| c.is_ascii_digit()), "{page:#?}");
+    }
+
+    let mut written = vec![
+        "<b>bold</b> &amp; &lt; \"quoted\" 'too' <script>document.body.remove()</script>",
+        "ünïcödé 漢字 🦀\twith a tab, and a space at the end \n  indented: by two\n\n\tby a tab, after a blank line",
+        "data: id: 7: event: : {\"json\": [1, 2]} \\n \\u0041",
+        ": no comment",
+        "the last one\n \n\n   ends with what looks blank\n\t",
+    ];
+    tail.append(&written).await;
+    let page = window.until_records(written.len()).await;
+    assert_eq!(data(&page.records), written);
+    assert_eq!(page.records, server.records(written.len()).await, "the IDs are the events' own");
+
+    server.kill().await;
+    let lost = window.until("the loss", |page| page.state == "reconnecting").await;
+    assert_eq!(lost.records, page.records);
+    assert_eq!(lost.shown_state, "reconnecting", "{lost:#?}");
+    let (epoch, number) = lost.last_event_id.split_once('-').unwrap();
+    assert!(number.parse::<usize>().unwrap() >= lost.stats + lost.lines, "{lost:#?}");
+
+    let server = Live::start(Some(addr), &tail.0).await;
+    let back = window.until("two more samples", |page| page.state == "live" && page.stats >= lost.stats + 2).await;
+    assert_eq!(back.outcome, "restarted", "{back:#?}");
+    assert_eq!(back.hello_last_event_id, lost.last_event_id, "{back:#?}");
+    assert_eq!((back.opens, back.hellos), (lost.opens + 1, lost.hellos + 1), "{back:#?}");
+    assert_ne!(back.last_event_id.split_once('-').unwrap().0, epoch, "{back:#?}");
+    assert_eq!(back.records, lost.records);
+
+    written.push("after the restart\n\tby another process");
+    tail.append(&written[lost.records.len()..]).await;
+    let after = window.until_records(written.len()).await;
+    assert_eq!(data(&after.records), written);
+    assert_eq!(after.records[lost.records.len()..], server.records(1).await);
+    assert_eq!(after.records[..lost.records.len()], lost.records);
+
+    let picture = window.0.screenshot().await;
+    fs::write(Path::new(env!("CARGO_TARGET_TMPDIR")).join("live.png"), &picture).await.unwrap();
+    assert!(picture.starts_with(b"\x89PNG\r\n\x1a\n") && picture.ends_with(b"IEND\xae\x42\x60\x82"));
+    assert!(picture.len() > 10_000, "{} bytes", picture.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_connection_loses_and_doubles_nothing() {
+    let directory = Directory::new("resume");
+    let tail = Tail::new(&directory).await;
+    let server = Live::start(None, &tail.0).await;
+    let proxy = Proxy::start(server.addr).await;
+    let window = Window::open(directory.path(), proxy.addr).await;
+    window.until_first_visit().await;
+
+    let mut written: Vec<String> = Vec::new();
+    let mut write = async |when: &str| {
+        let numbers = written.len()..written.len() + 4;
+        // Long enough for a cut to be within one, and of such characters that it may be within one of these.
+        let filler = "🦀 漢字 ünïcödé ".repeat(8);
+        let records: Vec<String> = numbers.map(|n| format!("{n} {when} {filler}end")).collect();
+        tail.append(&records).await;
+        written.extend(records);
+        written.clone()
+    };
+    let written = write("at first").await;
+    assert_eq!(data(&window.until_records(written.len()).await.records), written);
+
+    // After a refusal, the page asks with an ID in the URL, which by the next cut is an old one.
+    for fate in [Fate::Cut, Fate::CutAfter(1), Fate::Refused, Fate::CutAfter(333), Fate::CutAfter(1111)] {
+        proxy.set(fate);
+        write("into the cut").await;
+        let lost = window.until("the loss", |page| page.state == "reconnecting").await;
+        let written = write("during the cut").await;
+        server.records(written.len()).await;
+        if fate == Fate::Refused {
+            until("a refusal", SOON, async || (proxy.refusals() > 0).then_some(())).await;
+        }
+
+        proxy.set(Fate::Carried);
+        let is_back = |page: &Page| page.state == "live" && page.hellos > lost.hellos;
+        let back = window.until(&format!("the end of {fate:?}"), is_back).await;
+        assert_eq!(back.outcome, "resumed", "{fate:?}: {back:#?}");
+        assert_eq!(back.hello_last_event_id, lost.last_event_id, "{fate:?}: {back:#?}");
+        assert_eq!((back.opens, back.hellos), (lost.opens + 1, lost.hellos + 1), "{fate:?}: {back:#?}");
+
+        let written = write("after the cut").await;
+        let page = window.until_records(written.len()).await;
+        assert_eq!(data(&page.records), written, "{fate:?}");
+        assert_eq!(page.records, server.records(written.len()).await, "{fate:?}");
+        assert_eq!(page.lines, written.len(), "{fate:?}");
+    }
+}
+
+/// By the number in its last event ID, the page would have missed the last few of the new server's events only.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_already_ahead_is_known_to_be_another() {
+    let directory = Directory::new("ahead");
+    let tail = Tail::new(&directory).await;
+    let server = Live::start(None, &tail.0).await;
+    let addr = server.addr;
+    let proxy = Proxy::start(addr).await;
+    let window = Window::open(directory.path(), proxy.addr).await;
+    window.until_first_visit().await;
+
+    proxy.set(Fate::Cut);
+    let lost = window.until("the loss", |page| page.state == "reconnecting").await;
+    server.kill().await;
+    // A file that is not there yet is read from its start, so that no record comes before the server looks.
+    fs::remove_file(&tail.0).await.unwrap();
+    let server = Live::start(Some(addr), &tail.0).await;
+    let number: usize = lost.last_event_id.split_once('-').unwrap().1.parse().unwrap();
+    let written: Vec<String> = (0..number + 5).map(|n| format!("{n} while the page was away")).collect();
+    tail.append(&written).await;
+    let sent = server.records(written.len()).await;
+
+    proxy.set(Fate::Carried);
+    let page = window.until_records(written.len()).await;
+    assert_eq!((&*page.outcome, page.opens, page.hellos), ("restarted", 2, 2), "{page:#?}");
+    assert_eq!(page.hello_last_event_id, lost.last_event_id, "{page:#?}");
+    assert_eq!(page.records, sent);
+    assert_eq!(data(&page.records), written);
+}
