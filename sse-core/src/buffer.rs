@@ -17,10 +17,8 @@ pub trait Buffer {
     /// What it holds.
     fn as_str(&self) -> &str;
 
-    /// Number of bytes it holds.
-    fn len(&self) -> usize {
-        self.as_str().len()
-    }
+    /// Number of bytes it holds. It is asked for often.
+    fn len(&self) -> usize;
 
     /// Whether it holds nothing.
     fn is_empty(&self) -> bool {
@@ -36,6 +34,21 @@ pub trait Buffer {
 
     /// Empties it. What was allocated may stay, for the next event.
     fn clear(&mut self);
+
+    /// Holds `text` instead of what it held, or on an error still that.
+    ///
+    /// To be overridden where [`push_str`](Self::push_str) can fail for less than [`max_len`](Self::max_len) bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`BufferFull`] when there is no room for it.
+    fn replace(&mut self, text: &str) -> Result<(), BufferFull> {
+        if text.len() > self.max_len() {
+            return Err(BufferFull);
+        }
+        self.clear();
+        self.push_str(text)
+    }
 }
 
 /// A [`Buffer`] has no room, or no memory could be had.
@@ -50,7 +63,7 @@ impl fmt::Display for BufferFull {
 
 impl core::error::Error for BufferFull {}
 
-/// Grows as needed, up to the decoder's limits, and keeps what it has allocated.
+/// Grows as needed, by doubling, and keeps what it has allocated: up to twice the decoder's limit.
 #[cfg(feature = "alloc")]
 impl Buffer for String {
     fn max_len(&self) -> usize {
@@ -60,6 +73,11 @@ impl Buffer for String {
     #[inline]
     fn as_str(&self) -> &str {
         self
+    }
+
+    #[inline]
+    fn len(&self) -> usize {
+        self.len()
     }
 
     #[inline]
@@ -73,9 +91,20 @@ impl Buffer for String {
     fn clear(&mut self) {
         self.clear();
     }
+
+    #[inline]
+    fn replace(&mut self, text: &str) -> Result<(), BufferFull> {
+        self.try_reserve(text.len().saturating_sub(self.len())).map_err(|_| BufferFull)?;
+        self.clear();
+        self.push_str(text);
+        Ok(())
+    }
 }
 
 /// A [`Buffer`] of `N` bytes that lie in the value itself.
+///
+/// Being bytes, they are checked to be UTF-8 each time they are asked for, which costs a decoder one look at the last
+/// event ID for each event: a reason to give IDs no more room than they need.
 ///
 /// ```
 /// use ssekit_core::{Buffer, BufferFull, FixedBuffer};

@@ -65,9 +65,10 @@ pub struct Buffers<D, M> {
 /// - An event that the stream's end leaves unfinished is discarded.
 /// - A new connection keeps the last event ID, as browsers do: see [`reconnect`](Self::reconnect).
 ///
-/// An event that lies whole in the chunk and has one `data` line is handed out as slices of the chunk. What straddles
-/// chunks or has several lines is joined in the decoder, each byte copied once and none looked at again, so the time is
-/// linear in the input however it is cut. Memory is bounded by the [`Limits`] whatever comes.
+/// An event that lies whole in the chunk and has one `data` line is handed out as slices of the chunk, of which only an
+/// ID is copied, to be kept. What straddles chunks or has several lines is joined in the decoder, each byte copied once
+/// and none searched again, so the time is linear in the input however it is cut. Memory is bounded by the [`Limits`]
+/// whatever comes; growable buffers may take twice as much, and keep it until [`Decoder::shrink_to_fit`].
 ///
 /// # Examples
 ///
@@ -144,10 +145,7 @@ impl<'c> Value<'c> {
         match self {
             Self::Absent => Ok(false),
             Self::InBuffer => Ok(true),
-            Self::InChunk(text) => {
-                buffer.clear();
-                buffer.push_str(text).map(|()| true)
-            }
+            Self::InChunk(text) => buffer.replace(text).map(|()| true),
         }
     }
 
@@ -180,6 +178,20 @@ impl<D: Buffer + Default, M: Buffer + Default> BufferedDecoder<D, M> {
 impl<D: Buffer + Default, M: Buffer + Default> Default for BufferedDecoder<D, M> {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+#[cfg(feature = "alloc")]
+impl Decoder {
+    /// Gives back the memory that is of no use at the moment: after a large event, or before a long wait.
+    pub fn shrink_to_fit(&mut self) {
+        if self.block.is_over {
+            self.start_block();
+        }
+        self.data.shrink_to_fit();
+        for buffer in [&mut self.event_type, &mut self.last_event_id, &mut self.next_id, &mut self.id_line] {
+            buffer.shrink_to_fit();
+        }
     }
 }
 
@@ -240,10 +252,27 @@ impl<D: Buffer, M: Buffer> BufferedDecoder<D, M> {
     ///
     /// Call it until it gives `None`, then give it the next chunk: of any size, cut anywhere.
     ///
+    /// The event borrows from the chunk and from the decoder. So a function that loops over it can use events as they
+    /// come, and hand them to a closure, but the borrow checker does not let it return one from within the loop.
+    ///
     /// # Errors
     ///
     /// [`DecodeError`] when an event is over a limit: as soon as that is certain, and once for each such event. It is
-    /// never fatal; the next call goes on behind that event.
+    /// never fatal; the next call goes on behind that event. A loop that shall outlast one is:
+    ///
+    /// ```
+    /// # use ssekit_core::{Decoder, Limits};
+    /// # let mut decoder = Decoder::with_limits(Limits { data: 4, ..Limits::default() });
+    /// # let (mut seen, mut dropped) = (0, 0);
+    /// let mut chunk = &b"data: a\n\ndata: too long\n\ndata: b\n\n"[..];
+    /// while let Some(result) = decoder.next_event(&mut chunk).transpose() {
+    ///     match result {
+    ///         Ok(event) => seen += event.data.len(),
+    ///         Err(_) => dropped += 1,
+    ///     }
+    /// }
+    /// assert_eq!((seen, dropped), (2, 1));
+    /// ```
     #[inline]
     pub fn next_event<'a, 'c: 'a>(&'a mut self, chunk: &mut &'c [u8]) -> Result<Option<MessageEvent<'a>>, DecodeError> {
         if self.block.is_over {
@@ -297,7 +326,11 @@ impl<D: Buffer, M: Buffer> BufferedDecoder<D, M> {
             "" => "message",
             name => name,
         };
-        let (data, last_event_id) = (data.get(&self.data), self.last_event_id.as_str());
+        let last_event_id = match id {
+            Value::InChunk(text) => text,
+            _ => self.last_event_id.as_str(),
+        };
+        let data = data.get(&self.data);
         Ok(Some(MessageEvent { event_type, data, last_event_id }))
     }
 
@@ -326,14 +359,14 @@ impl<D: Buffer, M: Buffer> BufferedDecoder<D, M> {
     ///
     /// # Errors
     ///
-    /// [`DecodeError::LastEventIdTooLong`] when it is over the limit; the last event ID is then what it was.
+    /// [`DecodeError::LastEventIdTooLong`] when it is over the limit, [`DecodeError::OutOfMemory`] when there is none for
+    /// it; the last event ID is then what it was.
     pub fn set_last_event_id(&mut self, id: EventId<'_>) -> Result<(), DecodeError> {
         let limit = self.limits.last_event_id;
         if id.as_str().len() > limit {
             return Err(DecodeError::LastEventIdTooLong { limit });
         }
-        self.last_event_id.clear();
-        self.last_event_id.push_str(id.as_str()).map_err(out_of_memory)
+        self.last_event_id.replace(id.as_str()).map_err(out_of_memory)
     }
 
     /// The buffers, for another decoder. What they hold is of no meaning.
@@ -457,13 +490,7 @@ impl<D: Buffer, M: Buffer> BufferedDecoder<D, M> {
                 core::mem::swap(&mut self.last_event_id, &mut self.next_id);
                 Ok(())
             }
-            Value::InChunk(text) => {
-                // By way of the other buffer, so that the ID stays what it was if there is no memory.
-                self.next_id.clear();
-                self.next_id.push_str(text).map_err(out_of_memory)?;
-                core::mem::swap(&mut self.last_event_id, &mut self.next_id);
-                Ok(())
-            }
+            Value::InChunk(text) => self.last_event_id.replace(text).map_err(out_of_memory),
         }
     }
 

@@ -80,7 +80,7 @@ impl Event<'_> {
     pub fn encoded_len(&self) -> usize {
         let mut len = 0;
         let Ok(()) = self.segments(|segment| {
-            len += segment.len();
+            len = usize::saturating_add(len, segment.len());
             Ok::<(), Infallible>(())
         });
         len
@@ -199,6 +199,8 @@ impl fmt::Display for Event<'_> {
 pub struct EventWriter<W> {
     sink: W,
     lines: Lines,
+    /// The sink has failed, perhaps between a line break and the field name that belongs behind it.
+    has_failed: bool,
 }
 
 impl<W: fmt::Write> EventWriter<W> {
@@ -209,7 +211,7 @@ impl<W: fmt::Write> EventWriter<W> {
     /// Those of `sink`.
     pub fn new(mut sink: W, head: Event<'_>) -> Result<Self, fmt::Error> {
         head.start(&mut |segment: &str| sink.write_str(segment))?;
-        let mut writer = Self { sink, lines: Lines::new(DATA) };
+        let mut writer = Self { sink, lines: Lines::new(DATA), has_failed: false };
         writer.write_str(head.data.unwrap_or_default())?;
         Ok(writer)
     }
@@ -218,8 +220,11 @@ impl<W: fmt::Write> EventWriter<W> {
     ///
     /// # Errors
     ///
-    /// Those of the sink.
+    /// Those of the sink, also if it was an earlier write that failed: what is in the sink is then no whole event.
     pub fn finish(mut self) -> Result<W, fmt::Error> {
+        if self.has_failed {
+            return Err(fmt::Error);
+        }
         self.sink.write_str(END)?;
         Ok(self.sink)
     }
@@ -227,7 +232,10 @@ impl<W: fmt::Write> EventWriter<W> {
 
 impl<W: fmt::Write> fmt::Write for EventWriter<W> {
     fn write_str(&mut self, piece: &str) -> fmt::Result {
-        self.lines.piece(piece, &mut |segment: &str| self.sink.write_str(segment))
+        if !self.has_failed {
+            self.has_failed = self.lines.piece(piece, &mut |segment: &str| self.sink.write_str(segment)).is_err();
+        }
+        if self.has_failed { Err(fmt::Error) } else { Ok(()) }
     }
 }
 
@@ -242,7 +250,8 @@ impl<W: fmt::Write> fmt::Write for EventWriter<W> {
 /// let mut buffer = [0; 32];
 /// let mut writer = EventWriter::new(SliceWriter::new(&mut buffer), Event::new())?;
 /// write!(writer, "{}", 42)?;
-/// assert_eq!(writer.finish()?.written(), b"data: 42\n\n");
+/// let written = writer.finish()?.into_written();
+/// assert_eq!(written, b"data: 42\n\n");
 /// # Ok::<(), core::fmt::Error>(())
 /// ```
 #[derive(Debug)]
@@ -260,6 +269,11 @@ impl<'b> SliceWriter<'b> {
     /// What has been written.
     pub fn written(&self) -> &[u8] {
         self.bytes.get(..self.len).unwrap_or_default()
+    }
+
+    /// What has been written, for as long as the slice lives.
+    pub fn into_written(self) -> &'b mut [u8] {
+        self.bytes.get_mut(..self.len).unwrap_or_default()
     }
 }
 

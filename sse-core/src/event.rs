@@ -22,7 +22,8 @@ use crate::message_event::MessageEvent;
 /// # Ok::<(), ssekit_core::InvalidValue>(())
 /// ```
 ///
-/// For literals there is the macro [`event_type!`](crate::event_type), which the compiler checks.
+/// The empty type is valid, and arrives as `message`. For literals there is the macro
+/// [`event_type!`](crate::event_type), which the compiler checks.
 ///
 /// Source: WHATWG HTML, section 9.2.5, "Parsing an event stream".
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -302,8 +303,9 @@ impl<'a> Event<'a> {
     }
 }
 
-/// What was decoded, to be sent on. The type `message`, which is what an event without one has, and an empty last event
-/// ID are left out.
+/// What was decoded, to be sent on. The type `message`, which is what an event without one has, is left out, and so is an
+/// empty last event ID: a stream that resets its ID midway has to be told apart by the caller, and sent on
+/// `with_id(event_id!(""))`.
 impl<'a> TryFrom<MessageEvent<'a>> for Event<'a> {
     type Error = InvalidValue;
 

@@ -14,6 +14,7 @@ use crate::event::Event;
 /// An [`Event`] encoded once, into bytes that are shared: a clone counts a reference.
 ///
 /// It is what streams and broadcasts carry. It always is one whole event, so frames can be put one behind the other.
+/// From an [`Event`] its memory is of the exact size; from JSON or from pieces it may have some to spare.
 ///
 /// ```
 /// use ssekit_core::{Event, Frame};
@@ -67,20 +68,17 @@ impl Frame {
     ///
     /// # Errors
     ///
-    /// Those of `write`.
+    /// Those of `write`. The sink has none.
     ///
     /// ```
-    /// use std::fmt::Write;
     /// use ssekit_core::{Event, Frame};
     ///
     /// let frame = Frame::write(Event::new(), |data| write!(data, "{} of {}", 1, 2))?;
     /// assert_eq!(frame.as_bytes(), b"data: 1 of 2\n\n");
     /// # Ok::<(), std::fmt::Error>(())
     /// ```
-    pub fn write(
-        head: Event<'_>,
-        write: impl FnOnce(&mut EventWriter<&mut bytes::BytesMut>) -> fmt::Result,
-    ) -> Result<Self, fmt::Error> {
+    pub fn write(head: Event<'_>, write: impl FnOnce(&mut dyn fmt::Write) -> fmt::Result) -> Result<Self, fmt::Error> {
+        // The closure gets a `dyn`, which it cannot swap for another writer: the frame stays one whole event.
         let mut bytes = bytes::BytesMut::new();
         let mut writer = EventWriter::new(&mut bytes, head)?;
         write(&mut writer)?;
@@ -108,6 +106,12 @@ impl From<Event<'_>> for Frame {
             Ok::<(), Infallible>(())
         });
         Self(Bytes::from(bytes))
+    }
+}
+
+impl From<&Event<'_>> for Frame {
+    fn from(event: &Event<'_>) -> Self {
+        Self::from(*event)
     }
 }
 
@@ -156,6 +160,7 @@ impl fmt::Display for JsonError {
 #[cfg(feature = "json")]
 impl core::error::Error for JsonError {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
-        Some(&self.0)
+        // The error itself is in the text already.
+        self.0.source()
     }
 }

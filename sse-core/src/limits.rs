@@ -20,7 +20,7 @@ use core::fmt;
 /// assert_eq!(decoder.next_event(&mut chunk)?.map(|event| event.data), Some("ok"));
 /// # Ok::<(), DecodeError>(())
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Limits {
     /// For the data, its lines joined by LF. 16 MiB unless told otherwise.
     pub data: usize,
@@ -42,7 +42,7 @@ impl Default for Limits {
     }
 }
 
-/// An event was over a limit and has been dropped.
+/// An event has been dropped: it was over a limit, or there was no memory for it.
 ///
 /// Never fatal: the next call of `next_event` goes on with the next event. The dropped event's ID was not taken over,
 /// so that a reconnection asks for it again; a `retry` in it counts all the same, as the standard has it take effect at

@@ -1,5 +1,6 @@
 //! Events that own their strings by sharing the chunk they came in.
 
+use alloc::string::String;
 use core::borrow::Borrow;
 use core::fmt;
 use core::ops::Deref;
@@ -7,12 +8,13 @@ use core::ops::Deref;
 use bytes::Bytes;
 use bytestring::ByteString;
 
+use crate::event::{Event, InvalidValue};
 use crate::message_event::MessageEvent;
 
 /// Text in shared bytes: a clone counts a reference.
 ///
 /// It is a `str` by `Deref`, and turns into its `Bytes` at no cost. Text that lies in a chunk keeps the whole chunk
-/// alive; for a few bytes to be held for long, take a [`String`](alloc::string::String).
+/// alive; for a few bytes to be held for long, take a [`String`].
 #[derive(Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SharedStr(ByteString);
 
@@ -62,6 +64,19 @@ impl From<&str> for SharedStr {
     /// Copies `text`.
     fn from(text: &str) -> Self {
         Self(ByteString::from(text))
+    }
+}
+
+impl From<String> for SharedStr {
+    fn from(text: String) -> Self {
+        Self(ByteString::from(text))
+    }
+}
+
+impl From<SharedStr> for String {
+    /// Copies the text.
+    fn from(text: SharedStr) -> Self {
+        Self::from(text.as_str())
     }
 }
 
@@ -138,6 +153,18 @@ impl OwnedEvent {
     /// The event, borrowed.
     pub fn as_event(&self) -> MessageEvent<'_> {
         MessageEvent { event_type: &self.event_type, data: &self.data, last_event_id: &self.last_event_id }
+    }
+}
+
+/// What was decoded, and perhaps changed, to be sent on; as for a [`MessageEvent`].
+impl<'a> TryFrom<&'a OwnedEvent> for Event<'a> {
+    type Error = InvalidValue;
+
+    /// # Errors
+    ///
+    /// [`InvalidValue`] when the type or the ID was changed to one that cannot stand on the wire.
+    fn try_from(event: &'a OwnedEvent) -> Result<Self, InvalidValue> {
+        Self::try_from(event.as_event())
     }
 }
 

@@ -114,6 +114,8 @@ where
             if item.is_some() {
                 return Poll::Ready(item);
             }
+            // It is used up, and must not be kept alive while the next one is waited for.
+            *this.chunk = Bytes::new();
             match ready!(this.inner.as_mut().poll_next(cx)) {
                 Some(Ok(chunk)) => *this.chunk = chunk.into(),
                 Some(Err(error)) => return Poll::Ready(Some(Err(StreamError::Transport(error)))),

@@ -104,6 +104,16 @@ impl ssekit_core::Buffer for Failing {
     fn as_str(&self) -> &str {
         &self.0
     }
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+    fn replace(&mut self, text: &str) -> Result<(), BufferFull> {
+        if text.contains('!') {
+            return Err(BufferFull);
+        }
+        text.clone_into(&mut self.0);
+        Ok(())
+    }
     fn push_str(&mut self, text: &str) -> Result<(), BufferFull> {
         if text.contains('!') {
             return Err(BufferFull);

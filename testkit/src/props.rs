@@ -3,8 +3,6 @@
 //! Fuzzers give them raw bytes, proptest what its strategies make; the corpus of the fuzzers is replayed by the ordinary
 //! tests.
 
-use std::fmt::Write as _;
-
 use bytes::{BufMut, BytesMut};
 use ssekit_core::{
     BufferTooSmall, Event, EventId, EventType, EventWriter, Frame, Limits, MessageEvent, OwnedEvent, SliceWriter,

@@ -39,6 +39,9 @@ impl Buffer for Counting {
     fn as_str(&self) -> &str {
         &self.text
     }
+    fn len(&self) -> usize {
+        self.text.len()
+    }
     fn push_str(&mut self, text: &str) -> Result<(), BufferFull> {
         self.copied += text.len();
         self.text.push_str(text);

@@ -1,6 +1,10 @@
 //! Stream decoders, each behind [`Decoder`].
 
+use std::convert::Infallible;
+use std::pin::pin;
+
 use bytes::Bytes;
+use futures_util::{FutureExt, Stream, StreamExt, stream};
 
 use crate::Totals;
 use crate::workloads::Workload;
@@ -60,4 +64,22 @@ impl Contestant {
         let (name, first) = (workload.name, chunks.first().map_or(0, Bytes::len));
         assert_eq!(found, workload.totals(self.ids), "{} on {name} in chunks of {first}", self.name);
     }
+}
+
+/// What the stream decoders decode.
+fn stream_of(chunks: &[Bytes]) -> impl Stream<Item = Result<Bytes, Infallible>> {
+    stream::iter(chunks.iter().cloned().map(Ok))
+}
+
+/// Counts a stream's events. It takes one poll, so there is no executor to be measured with it.
+fn drain<T>(events: impl Stream<Item = T>, add: impl Fn(&mut Totals, T)) -> Totals {
+    let mut events = pin!(events);
+    let count = async {
+        let mut totals = Totals::default();
+        while let Some(event) = events.next().await {
+            add(&mut totals, event);
+        }
+        totals
+    };
+    count.now_or_never().expect("all chunks are there")
 }

@@ -1,12 +1,8 @@
 //! The crate `sse-stream`. Its events own a `String` for each field that they have.
 
-use std::convert::Infallible;
-use std::pin::pin;
-
 use bytes::Bytes;
-use futures_util::{FutureExt, StreamExt, stream};
 
-use super::{Decoder, Ids};
+use super::{Decoder, Ids, drain, stream_of};
 use crate::Totals;
 
 pub(super) struct Rival;
@@ -16,20 +12,13 @@ impl Decoder for Rival {
     const IDS: Ids = Ids::OwnOnly;
 
     fn count(chunks: &[Bytes]) -> Totals {
-        let chunks = stream::iter(chunks.iter().cloned().map(Ok::<_, Infallible>));
         // The faster of its two forms: the other goes through an HTTP body.
-        let mut events = pin!(sse_stream::SseByteStream::new(chunks));
-        let count = async {
-            let mut totals = Totals::default();
-            while let Some(event) = events.next().await {
-                let event = event.expect("the stream is valid");
-                // It hands out blocks without data too, which are no events. No workload has one, so if there is one
-                // here, it is to be counted, and found to be too many.
-                let data = event.data.as_deref().unwrap_or_default();
-                totals.add(event.event.as_deref().unwrap_or("message"), data, event.id.as_deref().unwrap_or_default());
-            }
-            totals
-        };
-        count.now_or_never().expect("all chunks are there")
+        drain(sse_stream::SseByteStream::new(stream_of(chunks)), |totals, event| {
+            let event = event.expect("the stream is valid");
+            let [event_type, data, id] = [&event.event, &event.data, &event.id].map(Option::as_deref);
+            // It hands out blocks without data too, which are no events. No workload has one; if it found one, it
+            // should be counted, and be one too many.
+            totals.add(event_type.unwrap_or("message"), data.unwrap_or_default(), id.unwrap_or_default());
+        })
     }
 }

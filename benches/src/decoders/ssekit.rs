@@ -1,11 +1,8 @@
 //! Ours.
 
-use std::convert::Infallible;
-
 use bytes::Bytes;
-use futures_util::{FutureExt, StreamExt, stream};
 
-use super::Decoder;
+use super::{Decoder, drain, stream_of};
 use crate::Totals;
 
 /// Events that borrow.
@@ -34,16 +31,9 @@ impl Decoder for EventStream {
     const NAME: &'static str = "ssekit-event-stream";
 
     fn count(chunks: &[Bytes]) -> Totals {
-        let chunks = stream::iter(chunks.iter().cloned().map(Ok::<_, Infallible>));
-        let mut events = ssekit_core::EventStream::new(chunks);
-        let count = async {
-            let mut totals = Totals::default();
-            while let Some(event) = events.next().await {
-                let event = event.expect("no event is over a limit");
-                totals.add(&event.event_type, &event.data, &event.last_event_id);
-            }
-            totals
-        };
-        count.now_or_never().expect("all chunks are there")
+        drain(ssekit_core::EventStream::new(stream_of(chunks)), |totals, event| {
+            let event = event.expect("no event is over a limit");
+            totals.add(&event.event_type, &event.data, &event.last_event_id);
+        })
     }
 }

@@ -1,9 +1,10 @@
 //! Event encoders, each behind [`Encoder`].
 
+use std::sync::Arc;
+
 use ssekit_core::Decoder;
 
 use crate::workloads::{Message, Workload};
-use std::sync::Arc;
 
 mod axum;
 mod ssekit;
