@@ -144,11 +144,7 @@ impl fmt::Display for LastEventIdRejection {
     }
 }
 
-impl std::error::Error for LastEventIdRejection {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.0)
-    }
-}
+impl std::error::Error for LastEventIdRejection {}
 
 impl IntoResponse for LastEventIdRejection {
     fn into_response(self) -> Response {

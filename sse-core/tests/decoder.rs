@@ -186,6 +186,19 @@ fn the_last_event_id_can_be_given() {
 }
 
 #[test]
+fn memory_can_be_given_back() {
+    let mut decoder = Decoder::new();
+    let large = ["data: ", &"x".repeat(1 << 20), "\ndata: y\n\nid: 1\ndata: half"].concat();
+    assert_eq!(data(&mut decoder, large.as_bytes()).len(), 1);
+    decoder.shrink_to_fit();
+    assert_eq!(data(&mut decoder, b"\n\n"), [Ok("half".to_owned())]);
+    decoder.shrink_to_fit();
+    assert_eq!(decoder.last_event_id(), "1");
+    let buffers = decoder.into_buffers();
+    assert!(buffers.data.capacity() == 0, "{} bytes", buffers.data.capacity());
+}
+
+#[test]
 fn a_nul_that_comes_later_spares_the_id_before_it() {
     for cut in 0..26 {
         let mut decoder = Decoder::new();

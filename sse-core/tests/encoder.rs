@@ -137,6 +137,34 @@ fn pieces_are_split_also_where_a_crlf_is_cut() {
     assert!(EventWriter::new(SliceWriter::new(&mut small), Event::data("abc")).is_err());
 }
 
+/// Has no room for one write, and then again for the next.
+struct Failing(String, usize);
+
+impl std::fmt::Write for Failing {
+    fn write_str(&mut self, text: &str) -> std::fmt::Result {
+        self.1 -= 1;
+        if self.1 == 0 {
+            return Err(std::fmt::Error);
+        }
+        self.0.push_str(text);
+        Ok(())
+    }
+}
+
+#[test]
+fn a_writer_that_has_failed_stays_so() {
+    // At whatever write it fails, perhaps between a line break and the field name behind it, nothing more is written.
+    for fails_at in 3..9 {
+        let mut sink = Failing(String::new(), fails_at);
+        let mut writer = EventWriter::new(&mut sink, Event::new()).unwrap();
+        let failed = ["a", "\n", "id: 666", "\n", "b", "c"].iter().filter(|p| writer.write_str(p).is_err()).count();
+        assert!(failed > 0);
+        assert!(writer.finish().is_err());
+        let written = sink.0;
+        assert!(!written.lines().any(|line| line.starts_with("id")), "{written:?}");
+    }
+}
+
 #[test]
 fn json_goes_straight_into_a_frame() {
     let frame = Frame::json(Event::data("replaced").with_id(event_id!("1")), &serde_json::json!({"a": "x\r\ny"}));

@@ -68,6 +68,17 @@ fn events_share_their_chunk() {
 }
 
 #[test]
+fn a_chunk_is_let_go_before_the_next_is_waited_for() {
+    let chunk = Bytes::from(b"data: hello\n\n".repeat(100));
+    let mut events = EventStream::new(stream::iter([Ok::<_, ()>(chunk.clone())]).chain(stream::pending()));
+    while let Poll::Ready(Some(Ok(event))) = poll(&mut events) {
+        assert!(!chunk.is_unique());
+        drop(event);
+    }
+    assert!(chunk.is_unique(), "an idle stream holds its last chunk");
+}
+
+#[test]
 fn a_decoder_carries_over_to_the_next_connection() {
     let mut decoder = Decoder::new();
     decoder.set_last_event_id(event_id!("41")).unwrap();

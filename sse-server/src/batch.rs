@@ -1,5 +1,7 @@
 //! All frames that are ready, as one chunk within a bound.
 
+use std::mem;
+
 use bytes::{Bytes, BytesMut};
 
 /// Gathers frames into chunks of at most `max` bytes; a frame larger than that is a chunk of its own.
@@ -53,7 +55,8 @@ impl Batch {
         let chunk = match self.lone.take() {
             Some(lone) => Some(lone),
             None if self.joined.is_empty() => None,
-            None => Some(self.joined.split().freeze()),
+            // Its memory goes with it: an idle connection holds none.
+            None => Some(mem::take(&mut self.joined).freeze()),
         };
         self.lone = self.next.take();
         chunk

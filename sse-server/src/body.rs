@@ -13,6 +13,9 @@ use crate::batch::Batch;
 use crate::into_frame::IntoFrame;
 use crate::keep_alive::KeepAlive;
 
+/// The bytes that a chunk has at the most, unless one event has more.
+pub const DEFAULT_MAX_CHUNK: usize = 16 * 1024;
+
 pin_project! {
     /// A response body: a stream of events as chunks for the connection.
     ///
@@ -24,7 +27,8 @@ pin_project! {
     /// - **Disconnect**: the server drops the body when the client has gone, and the stream with it.
     ///
     /// An item that is an error ends the body with that error, behind all events before it. A server then cuts the
-    /// response short, so that a client can tell it from an end, and an EventSource reconnects.
+    /// response short, so that a client can tell it from an end, and an EventSource reconnects. What the connection has
+    /// not taken by then is lost to the client; it asks for it again by its last event ID.
     ///
     /// It is an [`http_body::Body`], and a [`Stream`] of `Bytes` for servers that want one. It has to be polled within a
     /// tokio runtime with a timer, unless it has no keep-alive.
@@ -33,8 +37,9 @@ pin_project! {
     where
         S::Item: IntoFrame,
     {
+        // Gone as soon as it has ended.
         #[pin]
-        stream: S,
+        stream: Option<S>,
         state: State,
         reconnection_time: Option<Duration>,
         batch: Batch,
@@ -62,16 +67,13 @@ impl<S: Stream> EventBody<S>
 where
     S::Item: IntoFrame,
 {
-    /// The bytes that a chunk has at the most, unless one event has more.
-    pub const DEFAULT_MAX_CHUNK: usize = 16 * 1024;
-
     /// A body with the events of `stream`.
     pub fn new(stream: S) -> Self {
         Self {
-            stream,
+            stream: Some(stream),
             state: State::New,
             reconnection_time: None,
-            batch: Batch::new(Self::DEFAULT_MAX_CHUNK),
+            batch: Batch::new(DEFAULT_MAX_CHUNK),
             error: None,
             keep_alive: Some(KeepAlive::default()),
             last_write: None,
@@ -98,7 +100,7 @@ where
         self
     }
 
-    /// The same body with chunks of at most so many bytes. An event with more is a chunk of its own; with 0 every event
+    /// The same body with chunks of at most so many bytes, instead of [`DEFAULT_MAX_CHUNK`]. An event with more is a chunk of its own; with 0 every event
     /// is one.
     pub fn with_max_chunk(mut self, bytes: usize) -> Self {
         self.batch.set_max(bytes);
@@ -128,16 +130,14 @@ where
             let preamble = Event { reconnection_time: *this.reconnection_time, ..Event::comment("") };
             this.batch.push(Frame::from(preamble).into_bytes());
         }
-        while *this.state == State::Open && !this.batch.is_full() {
-            match this.stream.as_mut().poll_next(cx) {
-                Poll::Ready(Some(item)) => match item.into_frame() {
-                    Ok(frame) => this.batch.push(frame.into_bytes()),
-                    Err(error) => {
-                        *this.error = Some(error);
-                        *this.state = State::Ended;
-                    }
-                },
-                Poll::Ready(None) => *this.state = State::Ended,
+        while let Some(stream) = this.stream.as_mut().as_pin_mut().filter(|_| !this.batch.is_full()) {
+            match stream.poll_next(cx).map(|item| item.map(IntoFrame::into_frame)) {
+                Poll::Ready(Some(Ok(frame))) => this.batch.push(frame.into_bytes()),
+                Poll::Ready(end) => {
+                    *this.error = end.and_then(Result::err);
+                    *this.state = State::Ended;
+                    this.stream.set(None);
+                }
                 Poll::Pending => break,
             }
         }
@@ -155,9 +155,8 @@ where
             State::Ended | State::Failing => return Poll::Ready(this.error.take().map(Err)),
             State::New | State::Open => {}
         }
-        let (Some(keep_alive), Some(last_write)) = (&*this.keep_alive, &mut *this.last_write) else {
-            return Poll::Pending;
-        };
+        let Some(keep_alive) = this.keep_alive else { return Poll::Pending };
+        let last_write = this.last_write.get_or_insert_with(Instant::now);
         // A write does not touch the timer: it only moves what the timer finds when it has run out.
         let due = keep_alive.due(*last_write);
         let timer = this.timer.get_or_insert_with(|| Box::pin(sleep_until(due)));

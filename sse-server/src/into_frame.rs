@@ -1,10 +1,12 @@
 use std::convert::Infallible;
 
-use ssekit_core::{Event, Frame};
+use ssekit_core::{Event, Frame, InvalidValue, OwnedEvent};
 
-/// What a stream of events may have as items: a [`Frame`], an [`Event`], or a `Result` of one.
+/// What a stream of events may have as items: a [`Frame`], an [`Event`], a `Result` of one, or an [`OwnedEvent`], which
+/// is what another event stream was decoded to.
 ///
-/// Implement it for a type of your own to send its values as events.
+/// Implement it for a type of your own to send its values as events, and `From<YourType> for Frame` to send
+/// `Result<YourType, E>`.
 pub trait IntoFrame {
     /// Why there is no event. It ends the stream.
     type Error;
@@ -30,6 +32,15 @@ impl IntoFrame for Event<'_> {
 
     fn into_frame(self) -> Result<Frame, Infallible> {
         Ok(Frame::from(self))
+    }
+}
+
+impl IntoFrame for OwnedEvent {
+    /// The type or the ID was changed to one that cannot stand on the wire.
+    type Error = InvalidValue;
+
+    fn into_frame(self) -> Result<Frame, InvalidValue> {
+        Event::try_from(&self).map(Frame::from)
     }
 }
 

@@ -3,6 +3,11 @@ use std::time::Duration;
 use ssekit_core::{Event, Frame};
 use tokio::time::Instant;
 
+/// Less would flood the connection.
+const SHORTEST: Duration = Duration::from_millis(1);
+/// More is of no use, and much more cannot be told by the clock.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
 /// What an idle connection is sent, and how often, so that proxies do not take it for dead and a client that is gone is
 /// noticed.
 ///
@@ -14,9 +19,10 @@ pub struct KeepAlive {
 }
 
 impl KeepAlive {
-    /// An empty comment after every `interval` with nothing else written. Under a millisecond counts as one.
+    /// An empty comment after every `interval` with nothing else written. Less than a millisecond counts as one, and more
+    /// than a year as one.
     pub fn every(interval: Duration) -> Self {
-        Self { interval: interval.max(Duration::from_millis(1)), frame: Frame::from(Event::comment("")) }
+        Self { interval: interval.clamp(SHORTEST, LONGEST), frame: Frame::from(Event::comment("")) }
     }
 
     /// The same with this comment or event instead.
@@ -33,8 +39,7 @@ impl KeepAlive {
 
     /// When it is due, after a write at `last_write`.
     pub(crate) fn due(&self, last_write: Instant) -> Instant {
-        // So far ahead that it cannot be told is never: 30 years, as tokio has it.
-        last_write.checked_add(self.interval).unwrap_or_else(|| last_write + Duration::from_secs(86_400 * 365 * 30))
+        last_write + self.interval
     }
 }
 

@@ -1,6 +1,8 @@
+use std::borrow::Cow;
 use std::fmt;
 use std::str;
 
+use percent_encoding::percent_decode_str;
 use ssekit_core::{EventId, InvalidValue};
 
 /// The last event ID that a client which reconnects has seen.
@@ -10,7 +12,8 @@ use ssekit_core::{EventId, InvalidValue};
 pub struct LastEventId(String);
 
 impl LastEventId {
-    /// The most bytes that it may have.
+    /// The most bytes that it may have. Keep the IDs that you send within it: a client that comes back with a longer one
+    /// is told that it is malformed.
     pub const MAX_LEN: usize = 256;
 
     /// Looks for it in a request: in the header field `Last-Event-ID`, as the standard has it, then in the query, as
@@ -34,29 +37,45 @@ impl LastEventId {
     /// ```
     pub fn from_request(header: Option<&[u8]>, query: Option<&str>) -> Result<Option<Self>, LastEventIdError> {
         if let Some(value) = header.filter(|value| !value.is_empty()) {
-            let text =
-                str::from_utf8(value).map_err(|error| LastEventIdError::NotUtf8 { position: error.valid_up_to() })?;
-            return Self::check(text).map(Some);
+            return Self::check(value).map(Some);
         }
-        let pairs = || form_urlencoded::parse(query.unwrap_or_default().as_bytes());
         for name in ["last_event_id", "lastEventId"] {
-            if let Some((_, value)) = pairs().find(|(key, value)| key == name && !value.is_empty()) {
-                return Self::check(&value).map(Some);
+            let pairs = query.unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
+            if let Some((_, value)) = pairs.into_iter().find(|(key, value)| *key == name && !value.is_empty()) {
+                let spaced = value.replace('+', " ");
+                let bytes: Cow<'_, [u8]> = percent_decode_str(&spaced).into();
+                return Self::check(&bytes).map(Some);
             }
         }
         Ok(None)
     }
 
-    fn check(text: &str) -> Result<Self, LastEventIdError> {
-        if text.len() > Self::MAX_LEN {
-            return Err(LastEventIdError::TooLong { len: text.len() });
+    fn check(bytes: &[u8]) -> Result<Self, LastEventIdError> {
+        if bytes.len() > Self::MAX_LEN {
+            return Err(LastEventIdError::TooLong { len: bytes.len() });
         }
+        let text =
+            str::from_utf8(bytes).map_err(|error| LastEventIdError::NotUtf8 { position: error.valid_up_to() })?;
         EventId::new(text).map(|id| Self(id.as_str().to_owned())).map_err(LastEventIdError::Invalid)
     }
 
     /// The ID.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl TryFrom<&str> for LastEventId {
+    type Error = LastEventIdError;
+
+    fn try_from(text: &str) -> Result<Self, LastEventIdError> {
+        Self::check(text.as_bytes())
+    }
+}
+
+impl From<LastEventId> for String {
+    fn from(id: LastEventId) -> Self {
+        id.0
     }
 }
 
@@ -72,7 +91,8 @@ impl fmt::Display for LastEventId {
     }
 }
 
-/// What a request has as last event ID cannot be one. No client that was given its IDs by this library sends such.
+/// What a request has as last event ID cannot be one. A client sends such if it makes its IDs up, or was given one of
+/// more than [`LastEventId::MAX_LEN`] bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum LastEventIdError {
@@ -101,11 +121,5 @@ impl fmt::Display for LastEventIdError {
     }
 }
 
-impl std::error::Error for LastEventIdError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Invalid(error) => Some(error),
-            _ => None,
-        }
-    }
-}
+// What it is about is in the text already, so there is no `source`.
+impl std::error::Error for LastEventIdError {}

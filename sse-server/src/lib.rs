@@ -28,7 +28,7 @@
 //!
 //! # Limits
 //!
-//! A chunk holds at most 16 KiB unless [`EventBody::with_max_chunk`] says otherwise, or one event is larger than that.
+//! A chunk holds at most [`DEFAULT_MAX_CHUNK`] bytes unless [`EventBody::with_max_chunk`] says otherwise, or one event is larger than that.
 //! Nothing is read ahead of what the connection takes, but for one event that did not fit. A last event ID has at most
 //! [`LastEventId::MAX_LEN`] bytes.
 
@@ -42,7 +42,7 @@ mod into_frame;
 mod keep_alive;
 mod last_event_id;
 
-pub use body::EventBody;
+pub use body::{DEFAULT_MAX_CHUNK, EventBody};
 pub use into_frame::IntoFrame;
 pub use keep_alive::KeepAlive;
 pub use last_event_id::{LastEventId, LastEventIdError};

@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures_util::{Stream, StreamExt, stream};
 use http_body_util::BodyExt;
 use ssekit_core::{Event, Frame, event_type};
-use ssekit_server::{EventBody, IntoFrame, KeepAlive};
+use ssekit_server::{DEFAULT_MAX_CHUNK, EventBody, IntoFrame, KeepAlive};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_stream::wrappers::UnboundedReceiverStream;
@@ -96,7 +96,7 @@ async fn no_more_is_taken_from_the_stream_than_the_chunk_needs() {
         data("x")
     });
     let mut body = EventBody::new(events);
-    let max = EventBody::<stream::Pending<Frame>>::DEFAULT_MAX_CHUNK;
+    let max = DEFAULT_MAX_CHUNK;
     for chunk in 1..=3 {
         let bytes = next(&mut body).await.len();
         assert!(bytes <= max && bytes > max - 9, "{bytes}");
@@ -218,4 +218,45 @@ async fn dropping_the_body_drops_the_stream() {
     assert!(!sender.is_closed());
     drop(body);
     assert!(sender.is_closed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_stream_is_dropped_when_it_has_ended() {
+    let (sender, receiver) = mpsc::unbounded_channel::<Frame>();
+    // Ends at an event that says so, while the sender is still there.
+    let events = UnboundedReceiverStream::new(receiver).take_while(|frame| {
+        let goes_on = frame.as_bytes() != b"data: end\n\n";
+        async move { goes_on }
+    });
+    let mut body = pin!(EventBody::new(events));
+    sender.send(data("one")).unwrap();
+    sender.send(data("end")).unwrap();
+    assert_eq!(body.next().await.unwrap().unwrap(), ": \n\ndata: one\n\n");
+    assert!(sender.is_closed(), "held until the body goes");
+    assert!(body.next().await.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn options_count_also_when_they_come_late() {
+    let mut body = EventBody::new(stream::pending::<Frame>()).without_keep_alive();
+    assert_eq!(next(&mut body).await, PREAMBLE);
+    let mut body = body.with_keep_alive(KeepAlive::every(Duration::from_secs(1)));
+    assert_eq!(next(&mut body).await, ": \n\n");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_decoded_is_an_item_too() {
+    use ssekit_core::{InvalidValue, OwnedEvent, SharedStr};
+    let mut event = OwnedEvent {
+        event_type: "token".into(),
+        data: SharedStr::from("a\nb".to_owned()),
+        last_event_id: SharedStr::from_static("7"),
+    };
+    let mut body = EventBody::new(stream::iter([event.clone()]));
+    assert_eq!(next(&mut body).await, ": \n\nevent: token\nid: 7\ndata: a\ndata: b\n\n");
+    event.event_type = "forged\ndata".into();
+    let mut body = pin!(EventBody::new(stream::iter([event])));
+    assert_eq!(body.next().await.unwrap().unwrap(), PREAMBLE);
+    let error: InvalidValue = body.next().await.unwrap().unwrap_err();
+    assert_eq!(error.position(), 6);
 }

@@ -21,6 +21,13 @@ fn the_header_comes_first_then_the_query() {
 }
 
 #[test]
+fn it_can_be_made_for_a_test_of_a_handler() {
+    let id = LastEventId::try_from("41").unwrap();
+    assert_eq!(String::from(id), "41");
+    assert_eq!(LastEventId::try_from("4\n1").unwrap_err(), from(Some(b"4\n1"), None).unwrap_err());
+}
+
+#[test]
 fn what_cannot_be_an_id_is_malformed_and_says_why() {
     let longest = "x".repeat(LastEventId::MAX_LEN);
     assert_eq!(from(Some(longest.as_bytes()), None), Ok(Some(longest.clone())));
@@ -30,6 +37,7 @@ fn what_cannot_be_an_id_is_malformed_and_says_why() {
     assert_eq!(text(Some(longer.as_bytes()), None), too_long);
     assert_eq!(text(None, Some(&format!("lastEventId={longer}"))), too_long);
     assert_eq!(text(Some(b"ab\xFF"), None), "last event id is malformed: it is not utf-8 at byte 2");
+    assert_eq!(text(None, Some("lastEventId=a%FFb")), "last event id is malformed: it is not utf-8 at byte 1");
     for (query, what) in [
         ("last_event_id=a%0Adata:x", "line feed (0x0a)"),
         ("lastEventId=a%0D", "carriage return (0x0d)"),
