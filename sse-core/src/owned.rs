@@ -30,13 +30,22 @@ impl SharedStr {
     }
 
     /// `text`, which is valid UTF-8, as a part of `chunk` where it lies in it, else as a copy.
-    fn share(text: &str, chunk: &Bytes) -> Self {
+    #[inline]
+    pub(crate) fn share(text: &str, chunk: &Bytes) -> Self {
         let start = text.as_ptr().addr().wrapping_sub(chunk.as_ptr().addr());
         let shared = match start.checked_add(text.len()) {
             Some(end) if end <= chunk.len() => ByteString::try_from(chunk.slice(start..end)),
             _ => return Self::from(text),
         };
         shared.map_or_else(|_| Self::from(text), Self)
+    }
+}
+
+impl SharedStr {
+    /// The same for an event type, of which nearly all are this one.
+    #[inline]
+    pub(crate) fn share_event_type(text: &str, chunk: &Bytes) -> Self {
+        if text == "message" { Self::from_static("message") } else { Self::share(text, chunk) }
     }
 }
 
@@ -141,10 +150,7 @@ impl OwnedEvent {
     /// ```
     pub fn share(event: MessageEvent<'_>, chunk: &Bytes) -> Self {
         Self {
-            event_type: match event.event_type {
-                "message" => SharedStr::from_static("message"),
-                other => SharedStr::share(other, chunk),
-            },
+            event_type: SharedStr::share_event_type(event.event_type, chunk),
             data: SharedStr::share(event.data, chunk),
             last_event_id: SharedStr::share(event.last_event_id, chunk),
         }

@@ -129,13 +129,17 @@ where
 }
 
 /// The event, sharing the chunk and the last event's ID.
+#[inline]
 fn own(event: MessageEvent<'_>, chunk: &Bytes, last_event_id: &mut SharedStr) -> OwnedEvent {
     if *last_event_id != event.last_event_id {
         // A copy: an ID is short, and may have to outlive its chunk by far.
         *last_event_id = SharedStr::from(event.last_event_id);
     }
-    let last_event_id = last_event_id.clone();
-    OwnedEvent { last_event_id, ..OwnedEvent::share(MessageEvent { last_event_id: "", ..event }, chunk) }
+    OwnedEvent {
+        event_type: SharedStr::share_event_type(event.event_type, chunk),
+        data: SharedStr::share(event.data, chunk),
+        last_event_id: last_event_id.clone(),
+    }
 }
 
 impl<S, B, E> FusedStream for EventStream<S>
