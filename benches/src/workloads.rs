@@ -104,7 +104,7 @@ impl Workload {
         (0..len).step_by(size).map(|start| self.stream.slice(start..len.min(start + size))).collect()
     }
 
-    /// What a decoder should find in the stream, which none was asked for.
+    /// What a decoder should find in the stream: counted from the messages, by no decoder.
     pub fn totals(&self, ids: Ids) -> Totals {
         let mut totals = Totals::default();
         let mut last_event_id = "";

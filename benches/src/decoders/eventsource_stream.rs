@@ -18,8 +18,8 @@ impl Decoder for Rival {
         })
     }
 
-    /// It copies what is left of a chunk behind every line, so its time grows with the square of the chunk: with lines as
-    /// short as these, seconds.
+    /// It copies what is left of a chunk behind every line, so its time grows with the square of the chunk: to seconds,
+    /// with lines as short as these.
     fn is_hopeless(workload: &str, chunk_size: usize) -> bool {
         chunk_size == WHOLE && ["ticks", "heartbeats"].contains(&workload)
     }

@@ -12,7 +12,7 @@ impl Decoder for Rival {
     const IDS: Ids = Ids::OwnOnly;
 
     fn count(chunks: &[Bytes]) -> Totals {
-        // The faster of its two forms: the other goes through an HTTP body.
+        // What its documentation prefers for bytes; its other form goes through an HTTP body.
         drain(sse_stream::SseByteStream::new(stream_of(chunks)), |totals, event| {
             let event = event.expect("the stream is valid");
             let [event_type, data, id] = [&event.event, &event.data, &event.id].map(Option::as_deref);

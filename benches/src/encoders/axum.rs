@@ -1,8 +1,9 @@
 //! axum's own `Event`.
 //!
-//! It is written into its buffer as it is built, and its bytes can be had in one way only: as the frames of a response's
-//! body. So what is measured is the building and, for each event, a poll of that body, behind axum's `Box<dyn Body>`;
-//! the response itself is one for all events. An application pays for the same, but it is more than encoding.
+//! It is written into its buffer as it is built, and its bytes can be had in one way only: as the frames of a
+//! response's body. So what is measured is the building and, for each event, a poll of that body, behind axum's
+//! `Box<dyn Body>`; the response itself is one for all events. An application pays for the same, but it is more than
+//! encoding.
 
 use std::convert::Infallible;
 use std::sync::Arc;
