@@ -15,12 +15,22 @@ pub(crate) struct PartialChar {
 impl PartialChar {
     /// Decodes the next piece of a value into `push`, with what was left over from the last one. With `is_last` nothing
     /// more will come, and an unfinished character is an invalid one.
+    #[inline]
     pub(crate) fn decode<E>(
         &mut self,
         piece: &[u8],
         is_last: bool,
         mut push: impl FnMut(&str) -> Result<(), E>,
     ) -> Result<(), E> {
+        match from_utf8(piece) {
+            Ok(text) if self.len == 0 => push(text),
+            _ => self.repair(piece, is_last, push),
+        }
+    }
+
+    /// Decodes what is not whole characters only.
+    #[inline(never)]
+    fn repair<E>(&mut self, piece: &[u8], is_last: bool, mut push: impl FnMut(&str) -> Result<(), E>) -> Result<(), E> {
         let piece = self.resume(piece, &mut push)?;
         let (valid, tail) = match from_utf8(piece) {
             Ok(valid) => (valid, &[][..]),

@@ -93,3 +93,21 @@ fn a_frame_is_one_allocation_and_a_small_event_to_a_writer_is_none() {
     assert!(result.is_ok());
     assert_eq!(allocated, 0);
 }
+
+#[test]
+fn an_event_stream_allocates_for_a_chunk_and_not_for_its_events() {
+    use futures_util::{FutureExt, StreamExt, stream};
+
+    // As from a socket: bytes of its own, without an ID, which would be copied.
+    let chunk = bytes::Bytes::from(b"event: token\ndata: {\"text\":\"hello\"}\n\n".repeat(100));
+    let mut events = ssekit_core::EventStream::new(stream::iter([Ok::<_, ()>(chunk)]));
+    let (count, allocated) = allocations(|| {
+        let mut count = 0;
+        while let Some(Some(Ok(_))) = events.next().now_or_never() {
+            count += 1;
+        }
+        count
+    });
+    assert_eq!(count, 100);
+    assert!(allocated <= 1, "{allocated} allocations: the chunk's count of references is one");
+}
