@@ -26,7 +26,6 @@
 
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), warn(clippy::expect_used, clippy::panic, clippy::unwrap_used))]
-#![cfg_attr(docsrs, feature(doc_cfg))]
 
 use std::fmt;
 use std::time::Duration;
@@ -38,7 +37,9 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use futures_core::Stream;
-use ssekit_server::{EventBody, HEADERS, IntoFrame, KeepAlive, LastEventIdError};
+use ssekit_server::HEADERS;
+
+pub use ssekit_server::{EventBody, IntoFrame, KeepAlive, LastEventIdError};
 
 /// A response that is an event stream, from any [`Stream`] of [`Frame`](ssekit_core::Frame)s,
 /// [`Event`](ssekit_core::Event)s or `Result`s of them.
@@ -118,7 +119,7 @@ where
 
 /// Where a client that reconnects has stopped, if it says so: an extractor.
 ///
-/// It looks for the header field `Last-Event-ID`, then for the query parameters `last_event_id` and `lastEventId`. One
+/// What it holds is the framework-free [`ssekit_server::LastEventId`]. It looks for the header field `Last-Event-ID`, then for the query parameters `last_event_id` and `lastEventId`. One
 /// that is malformed (see [`LastEventIdError`]) is answered by 400, unless the handler takes a
 /// `Result<LastEventId, LastEventIdRejection>` and decides itself.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -114,7 +114,7 @@ impl Buffer for String {
 /// assert_eq!(buffer.push_str("!"), Err(BufferFull));
 /// assert_eq!(buffer.as_str(), "data");
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct FixedBuffer<const N: usize> {
     bytes: [u8; N],
     len: usize,
@@ -136,7 +136,6 @@ impl<const N: usize> Default for FixedBuffer<N> {
 /// A [`Buffer`] over bytes of the caller's: a static, a part of an arena, the stack.
 ///
 /// What the bytes were does not matter; they are overwritten.
-#[derive(Debug)]
 pub struct SliceBuffer<'b> {
     bytes: &'b mut [u8],
     len: usize,
@@ -176,6 +175,18 @@ macro_rules! buffer_over_bytes {
             self.len = 0;
         }
     };
+}
+
+impl<const N: usize> fmt::Debug for FixedBuffer<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
+    }
+}
+
+impl fmt::Debug for SliceBuffer<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
+    }
 }
 
 impl<const N: usize> Buffer for FixedBuffer<N> {

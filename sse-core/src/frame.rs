@@ -27,7 +27,8 @@ use crate::event::Event;
 pub struct Frame(Bytes);
 
 impl Frame {
-    /// An event whose data is `value` as JSON, serialised straight into the frame.
+    /// An event whose data is `value` as JSON, serialised straight into the frame (without the feature `std`, by way of
+    /// a vector of serde_json's).
     ///
     /// `head` gives all but the data; data that it has is replaced. Line breaks, which JSON can only have between its
     /// tokens (from a `RawValue`, say), are split like those of any data.
@@ -46,7 +47,6 @@ impl Frame {
     /// ```
     #[cfg(feature = "json")]
     pub fn json(head: Event<'_>, value: &(impl serde::Serialize + ?Sized)) -> Result<Self, JsonError> {
-        let head = Event { data: None, ..head };
         let mut bytes = Vec::with_capacity(256);
         let Ok(()) = head.start(&mut |segment: &str| {
             bytes.extend_from_slice(segment.as_bytes());

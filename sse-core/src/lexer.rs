@@ -70,11 +70,12 @@ pub struct Fragment<'c> {
 
 /// Cuts an event stream into [`Token`]s, in chunks of any size, and copies nothing.
 ///
-/// It is the layer under the [`BufferedDecoder`](crate::BufferedDecoder), for values that are larger than memory, for proxies that look
-/// at a stream while they pass its bytes on, and for whoever needs the comments. Its whole state is four bytes at the most.
+/// It is the layer under the [`BufferedDecoder`](crate::BufferedDecoder), for values that are larger than memory, for
+/// proxies that look at a stream while they pass its bytes on, and for whoever needs the comments. Its whole state is
+/// four bytes at the most.
 ///
-/// Source: WHATWG HTML, section 9.2.6, "Interpreting an event stream". Each byte is looked at once, so the time is
-/// linear in the input however it is cut; joined, the fragments of a line do not depend on the cuts.
+/// Source: WHATWG HTML, section 9.2.6, "Interpreting an event stream". Each byte is searched for a line end once, so the
+/// time is linear in the input however it is cut; joined, the fragments of a line do not depend on the cuts.
 ///
 /// ```
 /// use ssekit_core::{Lexer, Line, Token};
@@ -139,6 +140,7 @@ impl Lexer {
     ///
     /// An unfinished line or event at the end of the stream yields no further token, and the standard has it discarded.
     #[inline]
+    #[must_use = "a token is handed out once"]
     pub fn next_token<'c>(&mut self, chunk: &mut &'c [u8]) -> Option<Token<'c>> {
         loop {
             let (&byte, tail) = chunk.split_first()?;

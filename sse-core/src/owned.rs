@@ -39,10 +39,8 @@ impl SharedStr {
         };
         shared.map_or_else(|_| Self::from(text), Self)
     }
-}
 
-impl SharedStr {
-    /// The same for an event type, of which nearly all are this one.
+    /// As [`share`](Self::share), but `message`, which most events' type is, costs nothing.
     #[inline]
     pub(crate) fn share_event_type(text: &str, chunk: &Bytes) -> Self {
         if text == "message" { Self::from_static("message") } else { Self::share(text, chunk) }

@@ -99,7 +99,8 @@ fn an_event_stream_allocates_for_a_chunk_and_not_for_its_events() {
     use futures_util::{FutureExt, StreamExt, stream};
 
     // As from a socket: bytes of its own, without an ID, which would be copied.
-    let chunk = bytes::Bytes::from(b"event: token\ndata: {\"text\":\"hello\"}\n\n".repeat(100));
+    let chunk = b"event: token\ndata: {\"text\":\"hello\"}\n\ndata: [DONE]\n\n".repeat(50);
+    let chunk = bytes::Bytes::from(chunk);
     let mut events = ssekit_core::EventStream::new(stream::iter([Ok::<_, ()>(chunk)]));
     let (count, allocated) = allocations(|| {
         let mut count = 0;

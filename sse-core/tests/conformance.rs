@@ -6,10 +6,10 @@ use ssekit_testkit::decode::{Decoded, FIXED_DATA, FIXED_META, FORMS, Form, Item,
 use ssekit_testkit::{cut, reference};
 
 /// Up to so many bytes, a case is cut at every pair of positions.
-const SHORT: usize = 64;
+const SHORT: usize = 96;
 /// From so many bytes on, cutting at every position would take minutes. It is cut around the line ends, where the
 /// decoder's state changes, and at some other places.
-const LONG: usize = 4 << 10;
+const LONG: usize = 8 << 10;
 
 fn check(case: &Case, form: Form, chunks: &[&[u8]]) {
     let decoded = decode(form, Limits::NONE, chunks);

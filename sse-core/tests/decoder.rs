@@ -89,6 +89,10 @@ fn buffers_refuse_whole_what_does_not_fit() {
     assert_eq!(buffer.push_str("é"), Ok(()));
     assert_eq!(buffer.push_str("é"), Err(BufferFull));
     assert_eq!((buffer.as_str(), buffer.len(), buffer.max_len()), ("é", 2, 3));
+    assert_eq!(buffer.replace("four"), Err(BufferFull));
+    assert_eq!(format!("{buffer:?}"), "\"é\"");
+    assert_eq!(buffer.replace("xyz"), Ok(()));
+    assert_eq!(buffer.as_str(), "xyz");
     buffer.clear();
     assert!(buffer.is_empty());
 }
@@ -130,7 +134,7 @@ impl ssekit_core::Buffer for Failing {
 fn with_no_memory_the_event_is_dropped_and_the_id_stays() {
     let mut decoder = ssekit_core::BufferedDecoder::<Failing, Failing>::new();
     let stream = b"id: 1\ndata: a\n\nid: 2!\ndata: b\n\ndata: c!\ndata: c\n\nevent: \xFF!\ndata: d\n\ndata: e\n\n";
-    for chunk_size in [1, 3, stream.len()] {
+    for chunk_size in [1, 3, 19, stream.len()] {
         decoder.reconnect();
         let (mut seen, mut errors) = (String::new(), 0);
         for mut chunk in stream.chunks(chunk_size) {
@@ -163,6 +167,11 @@ fn a_reconnection_keeps_the_id_and_the_time_and_drops_the_rest() {
     assert_eq!(data(&mut decoder, b"data: z\r"), []);
     decoder.reconnect();
     assert_eq!(data(&mut decoder, b"\ndata: z\n\n"), [Ok("z".to_owned())]);
+    // Half a character is no part of what comes next, be that in pieces too.
+    assert_eq!(data(&mut decoder, b"data: h\xE2\x82"), []);
+    decoder.reconnect();
+    let pieces: Vec<_> = b"data: \xACx\n\n".chunks(1).flat_map(|piece| data(&mut decoder, piece)).collect();
+    assert_eq!(pieces, [Ok("\u{FFFD}x".to_owned())]);
     // One that was over a limit is forgotten too.
     let mut decoder = Decoder::with_limits(Limits { data: 1, ..Limits::default() });
     assert!(data(&mut decoder, b"data: xx")[0].is_err());
@@ -173,6 +182,7 @@ fn a_reconnection_keeps_the_id_and_the_time_and_drops_the_rest() {
 #[test]
 fn the_last_event_id_can_be_given() {
     let mut decoder = Decoder::with_limits(Limits { last_event_id: 4, ..Limits::default() });
+    assert_eq!(decoder.set_last_event_id(event_id!("1234")), Ok(()));
     assert_eq!(decoder.set_last_event_id(event_id!("41")), Ok(()));
     let too_long = DecodeError::LastEventIdTooLong { limit: 4 };
     assert_eq!(decoder.set_last_event_id(event_id!("12345")), Err(too_long));
@@ -196,6 +206,62 @@ fn memory_can_be_given_back() {
     assert_eq!(decoder.last_event_id(), "1");
     let buffers = decoder.into_buffers();
     assert!(buffers.data.capacity() == 0, "{} bytes", buffers.data.capacity());
+}
+
+#[test]
+fn memory_can_be_given_back_right_after_an_event() {
+    let mut decoder = Decoder::new();
+    let large = ["event: x\nid: 7\ndata: ", &"x".repeat(1 << 20), "\ndata: y\n\n"].concat();
+    for chunk in large.as_bytes().chunks(3) {
+        let mut chunk = chunk;
+        while decoder.next_event(&mut chunk).unwrap().is_some() {}
+    }
+    let mut chunk = large.as_bytes();
+    assert!(decoder.next_event(&mut chunk).unwrap().is_some());
+    decoder.shrink_to_fit();
+    assert_eq!(decoder.last_event_id(), "7");
+    let buffers = decoder.into_buffers();
+    let held: usize = buffers.last_event_id.iter().map(String::capacity).sum();
+    assert_eq!((buffers.data.capacity(), buffers.event_type.capacity()), (0, 1));
+    assert!(held <= 3, "{held} bytes for IDs");
+}
+
+#[test]
+fn memory_is_bounded_whatever_comes() {
+    let limits = Limits { data: 1000, event_type: 100, last_event_id: 100 };
+    for head in [": ", "unknown: ", "", "retry: ", "data: ", "event: ", "id: ", "id: 1\0", "data: é"] {
+        for size in [1, 64, 4096] {
+            let mut decoder = Decoder::with_limits(limits);
+            let mut stream = head.as_bytes().to_vec();
+            stream.resize(1 << 20, b'7');
+            stream.extend_from_slice(b"\n\n");
+            for mut chunk in stream.chunks(size) {
+                while decoder.next_event(&mut chunk).transpose().is_some() {}
+            }
+            let buffers = decoder.into_buffers();
+            let ids: usize = buffers.last_event_id.iter().map(String::capacity).sum();
+            let held = buffers.data.capacity() + buffers.event_type.capacity() + ids;
+            assert!(held <= 2 * (1000 + 4 * 100), "{held} bytes after {head:?} in chunks of {size}");
+        }
+    }
+}
+
+#[test]
+fn used_buffers_hold_nothing_of_the_past() {
+    let mut decoder = Decoder::new();
+    let mut chunk = &b"id: 7\nevent: x\ndata: x\n\nid: 8\nevent: y\ndata: y"[..];
+    while decoder.next_event(&mut chunk).unwrap().is_some() {}
+    let mut decoder = Decoder::with_buffers(decoder.into_buffers(), Limits::default());
+    assert_eq!(decoder.last_event_id(), "");
+    let event = ("message".to_owned(), "z".to_owned(), String::new());
+    assert_eq!(all(&mut decoder, b"data: z\n\n"), [Ok(event)]);
+}
+
+#[test]
+fn a_character_cut_by_a_nul_counts_at_once() {
+    let mut decoder = Decoder::with_limits(Limits { last_event_id: 2, ..Limits::default() });
+    let too_long = DecodeError::LastEventIdTooLong { limit: 2 };
+    assert_eq!(data(&mut decoder, b"id: 12\xE2\0"), [Err(too_long)]);
 }
 
 #[test]

@@ -67,6 +67,8 @@ fn what_cannot_stand_on_the_wire_is_refused_with_its_place() {
         assert_eq!(shown(EventId::new(value).unwrap_err()), (Line::Id, byte, position, text("id")));
     }
     assert!(EventType::new("a\0").is_ok());
+    assert!(std::panic::catch_unwind(|| EventId::from_static("a\0")).is_err());
+    assert!(std::panic::catch_unwind(|| EventType::from_static("a\r")).is_err());
     assert_eq!(EventId::try_from("a\0").unwrap_err().to_string(), "id has a null character (0x00) at byte 1");
 }
 
@@ -173,6 +175,9 @@ fn json_goes_straight_into_a_frame() {
     let raw = RawValue::from_string("{\r\n\"a\":\n[1]\r}".to_owned()).unwrap();
     let frame = Frame::json(Event::new(), &raw).unwrap();
     assert_eq!(frame.as_bytes(), b"data: {\ndata: \"a\":\ndata: [1]\ndata: }\n\n");
+    let raw = RawValue::from_string("{\r\"id\":1}".to_owned()).unwrap();
+    let frame = Frame::json(Event::new(), &raw).unwrap();
+    assert_eq!(frame.as_bytes(), b"data: {\ndata: \"id\":1}\n\n", "a CR alone is a line break too");
     // Unsized values too.
     assert_eq!(Frame::json(Event::new(), "text").unwrap().as_bytes(), b"data: \"text\"\n\n");
 

@@ -21,9 +21,12 @@ pub(crate) struct Batch {
 
 impl Batch {
     pub(crate) fn new(max: usize) -> Self {
-        Self { max: max.max(1), lone: None, joined: BytesMut::new(), next: None }
+        let mut batch = Self { max: 0, lone: None, joined: BytesMut::new(), next: None };
+        batch.set_max(max);
+        batch
     }
 
+    /// At least one byte, so that an empty batch is not full.
     pub(crate) fn set_max(&mut self, max: usize) {
         self.max = max.max(1);
     }

@@ -30,8 +30,11 @@ pin_project! {
     /// response short, so that a client can tell it from an end, and an EventSource reconnects. What the connection has
     /// not taken by then is lost to the client; it asks for it again by its last event ID.
     ///
-    /// It is an [`http_body::Body`], and a [`Stream`] of `Bytes` for servers that want one. It has to be polled within a
-    /// tokio runtime with a timer, unless it has no keep-alive.
+    /// It is an [`http_body::Body`], and a [`Stream`] of `Bytes` for servers that want one.
+    ///
+    /// # Panics
+    ///
+    /// Polled outside a tokio runtime with its timer enabled, unless it has no keep-alive: by tokio's own timer.
     #[must_use = "a body does nothing unless a server sends it"]
     pub struct EventBody<S: Stream>
     where
@@ -113,7 +116,8 @@ where
     S::Item: IntoFrame,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("EventBody").field("state", &self.state).field("batch", &self.batch).finish_non_exhaustive()
+        let mut body = f.debug_struct("EventBody");
+        body.field("state", &self.state).field("batch", &self.batch).finish_non_exhaustive()
     }
 }
 

@@ -7,6 +7,24 @@ use ssekit_core::{Event, Frame, InvalidValue, OwnedEvent};
 ///
 /// Implement it for a type of your own to send its values as events, and `From<YourType> for Frame` to send
 /// `Result<YourType, E>`.
+///
+/// ```
+/// use futures_util::{Stream, StreamExt};
+/// use ssekit_core::{Event, Frame, OwnedEvent, StreamError};
+/// use ssekit_server::EventBody;
+///
+/// /// Sends on what an `EventStream` decodes. An event over a limit is left out; it must not end the response.
+/// fn relay<E>(events: impl Stream<Item = Result<OwnedEvent, StreamError<E>>>) -> EventBody<impl Stream<Item = Result<Frame, E>>> {
+///     EventBody::new(events.filter_map(|event| async {
+///         match event {
+///             Ok(event) => Event::try_from(&event).ok().map(|event| Ok(Frame::from(event))),
+///             Err(StreamError::Transport(error)) => Some(Err(error)),
+///             Err(_) => None,
+///         }
+///     }))
+/// }
+/// # let _ = relay::<()>(futures_util::stream::empty());
+/// ```
 pub trait IntoFrame {
     /// Why there is no event. It ends the stream.
     type Error;

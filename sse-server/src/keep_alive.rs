@@ -12,7 +12,19 @@ const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// noticed.
 ///
 /// Every write starts the interval anew: a busy stream sends none.
+///
+/// ```
+/// use std::time::Duration;
+/// use ssekit_core::{Event, event_type};
+/// use ssekit_server::KeepAlive;
+///
+/// // An event that a page's own code can see, where a comment is for the connection only.
+/// let ping = Event::data("").with_event_type(event_type!("ping"));
+/// let keep_alive = KeepAlive::every(Duration::from_secs(20)).with_frame(ping);
+/// # let _ = keep_alive;
+/// ```
 #[derive(Clone, Debug)]
+#[must_use]
 pub struct KeepAlive {
     interval: Duration,
     frame: Frame,
@@ -26,13 +38,11 @@ impl KeepAlive {
     }
 
     /// The same with this comment or event instead.
-    #[must_use]
     pub fn with_frame(mut self, frame: impl Into<Frame>) -> Self {
         self.frame = frame.into();
         self
     }
 
-    /// What is sent.
     pub(crate) fn frame(&self) -> Frame {
         self.frame.clone()
     }

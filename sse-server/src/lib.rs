@@ -34,7 +34,6 @@
 
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), warn(clippy::expect_used, clippy::panic, clippy::unwrap_used))]
-#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod batch;
 mod body;

@@ -88,6 +88,38 @@ async fn what_is_ready_together_is_one_chunk_within_the_bound() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn with_no_room_each_event_is_a_chunk() {
+    let mut body = EventBody::new(stream::iter([data("1"), data("2")])).with_max_chunk(0);
+    assert_eq!(next(&mut body).await, PREAMBLE);
+    assert_eq!(next(&mut body).await, "data: 1\n\n");
+    assert_eq!(next(&mut body).await, "data: 2\n\n");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_chunk_takes_its_memory_with_it() {
+    let (sender, events) = channel();
+    let mut body = EventBody::new(events);
+    for _ in 0..10 {
+        sender.send(data("burst")).unwrap();
+    }
+    let chunk = body.next().await.unwrap().unwrap();
+    assert!(is_pending(&mut body));
+    assert!(chunk.is_unique(), "an idle body holds memory");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_can_flush_before_it_meets_an_error() {
+    let wakes = Arc::new(CountingWaker::default());
+    let waker = Waker::from(wakes.clone());
+    let mut cx = Context::from_waker(&waker);
+    let mut body = EventBody::new(stream::iter([Ok(Event::data("a")), Err("broken")]));
+    assert!(matches!(body.poll_next_unpin(&mut cx), Poll::Ready(Some(Ok(_)))));
+    assert!(body.poll_next_unpin(&mut cx).is_pending());
+    assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
+    assert!(matches!(body.poll_next_unpin(&mut cx), Poll::Ready(Some(Err("broken")))));
+}
+
+#[tokio::test(start_paused = true)]
 async fn no_more_is_taken_from_the_stream_than_the_chunk_needs() {
     let taken = Arc::new(AtomicUsize::new(0));
     let counted = taken.clone();
