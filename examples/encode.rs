@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use serde::Deserialize;
+use serde_json::Value;
 use ssekit::{Event, EventId, EventType};
 
 const HELP: &str = "\
@@ -20,29 +21,42 @@ reported on standard error; the others are still written, and the exit status is
 Usage: encode [FILE]
 ";
 
+/// What a line may have; each is checked by itself, so that an error can name the field.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Line {
-    event: Option<String>,
-    data: Option<String>,
-    id: Option<String>,
-    retry: Option<u64>,
-    comment: Option<String>,
+    event: Option<Value>,
+    data: Option<Value>,
+    id: Option<Value>,
+    retry: Option<Value>,
+    comment: Option<Value>,
 }
 
 impl Line {
     /// The event, or what is wrong with which field.
     fn event(&self) -> Result<Event<'_>, String> {
-        let mut event = Event { data: self.data.as_deref(), comment: self.comment.as_deref(), ..Event::new() };
-        if let Some(event_type) = &self.event {
+        let mut event = Event::new();
+        event.comment = text("comment", &self.comment)?;
+        event.data = text("data", &self.data)?;
+        if let Some(event_type) = text("event", &self.event)? {
             event.event_type = Some(EventType::new(event_type).map_err(|error| format!("field \"event\": {error}"))?);
         }
-        if let Some(id) = &self.id {
+        if let Some(id) = text("id", &self.id)? {
             event.id = Some(EventId::new(id).map_err(|error| format!("field \"id\": {error}"))?);
         }
-        event.reconnection_time = self.retry.map(Duration::from_millis);
+        if let Some(retry) = &self.retry {
+            let milliseconds = retry.as_u64();
+            let milliseconds =
+                milliseconds.ok_or_else(|| format!("field \"retry\": {retry} is no whole number of milliseconds"))?;
+            event.reconnection_time = Some(Duration::from_millis(milliseconds));
+        }
         Ok(event)
     }
+}
+
+fn text<'v>(field: &str, value: &'v Option<Value>) -> Result<Option<&'v str>, String> {
+    let Some(value) = value else { return Ok(None) };
+    value.as_str().map(Some).ok_or_else(|| format!("field {field:?}: {value} is no string"))
 }
 
 /// Of a line that is JSON by itself the column says where; that it is "line 1" misleads.
@@ -86,13 +100,16 @@ fn run(file: Option<PathBuf>) -> Result<bool, String> {
         if line.trim_ascii().is_empty() {
             continue;
         }
-        let result = serde_json::from_slice::<Line>(&line).map_err(|error| describe(&error)).and_then(|line| {
-            let event = line.event()?;
-            event.encode_to_writer(&mut out).and_then(|()| out.flush()).map_err(|error| error.to_string())
-        });
-        if let Err(error) = result {
-            eprintln!("encode: line {number}: {error}");
-            all_valid = false;
+        let line = serde_json::from_slice::<Line>(&line).map_err(|error| describe(&error));
+        match line.as_ref().map_err(String::clone).and_then(Line::event) {
+            Ok(event) => {
+                let written = event.encode_to_writer(&mut out).and_then(|()| out.flush());
+                written.map_err(|error| format!("cannot write: {error}"))?;
+            }
+            Err(error) => {
+                eprintln!("encode: line {number}: {error}");
+                all_valid = false;
+            }
         }
     }
     Ok(all_valid)

@@ -15,6 +15,11 @@ fn example(name: &str) -> PathBuf {
     program
 }
 
+/// A file of this run's own.
+fn temporary(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{}-{name}", std::process::id()))
+}
+
 /// Runs an example with this on its standard input.
 fn run(name: &str, arguments: &[&str], input: &[u8]) -> Output {
     let mut child = Command::new(example(name))
@@ -120,6 +125,51 @@ fn encode_reports_each_invalid_line_and_writes_the_others() {
 }
 
 #[test]
+fn encode_names_the_field_that_is_of_the_wrong_type() {
+    for (line, says) in [
+        ("{\"retry\":-1}", "field \"retry\": -1 is no whole number of milliseconds"),
+        ("{\"retry\":\"5\"}", "field \"retry\": \"5\" is no whole number of milliseconds"),
+        ("{\"id\":7}", "field \"id\": 7 is no string"),
+        ("{\"data\":{}}", "field \"data\": {} is no string"),
+    ] {
+        let output = run("encode", &[], line.as_bytes());
+        assert_eq!(output.status.code(), Some(1));
+        assert_eq!(String::from_utf8(output.stderr).unwrap(), format!("encode: line 1: {says}\n"));
+    }
+}
+
+#[test]
+fn encode_stops_when_nobody_reads() {
+    let mut encode = Command::new(example("encode"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(encode.stdout.take());
+    let mut stdin = encode.stdin.take().unwrap();
+    // For ever, if it were not for its end.
+    while stdin.write_all(b"{\"data\":\"x\"}\n").is_ok() {}
+    let output = encode.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert!(errors.starts_with("encode: cannot write: ") && errors.lines().count() == 1, "{errors}");
+}
+
+#[test]
+fn decode_and_encode_read_files() {
+    let lines_of_json = temporary("lines.json");
+    fs::write(&lines_of_json, "{\"data\":\"x\"}\n").unwrap();
+    let encoded = run("encode", &[lines_of_json.to_str().unwrap()], b"").stdout;
+    let stream = temporary("stream.sse");
+    fs::write(&stream, &encoded).unwrap();
+    let decoded = lines(&run("decode", &[stream.to_str().unwrap()], b""));
+    assert_eq!(decoded[0], json!({"type": "message", "data": "x", "lastEventId": ""}));
+    fs::remove_file(lines_of_json).unwrap();
+    fs::remove_file(stream).unwrap();
+}
+
+#[test]
 fn live_says_when_its_port_is_taken() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = taken.local_addr().unwrap().to_string();
@@ -152,12 +202,12 @@ impl Drop for Running {
 
 /// What the README promises: `curl -sN http://.../events | decode`.
 fn live_by_curl_into_decode(version: &str) {
-    let tail = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("tail{version}.log"));
+    let tail = temporary(&format!("tail{version}.log"));
     fs::write(&tail, "old\n").unwrap();
     let mut live = Running::start(Command::new(example("live")).args(["--addr", "127.0.0.1:0", "--tail"]).arg(&tail));
     let says = live.lines().next().unwrap();
     let url = says.strip_prefix("ssekit live is listening on ").unwrap().to_owned() + "events";
-    let mut curl = Running::start(Command::new("curl").args(["-sN", version, &url]));
+    let mut curl = Running::start(Command::new("curl").args(["-sN", "--max-time", "30", version, &url]));
     let mut decode = Running::start(Command::new(example("decode")).stdin(curl.0.stdout.take().unwrap()));
 
     let mut stats = Vec::new();
@@ -192,6 +242,7 @@ fn live_by_curl_into_decode(version: &str) {
     }
     assert_eq!(records, ["one\n  two <b>\n\n\tthree é", "next"], "what was there before is not new");
     assert_ne!(stats[0], stats[1]);
+    fs::remove_file(tail).unwrap();
 }
 
 #[test]

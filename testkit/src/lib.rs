@@ -1,4 +1,4 @@
-//! What the tests, fuzz targets and benches of ssekit share: a naive reference decoder, the conformance cases, ways to
+//! What the tests and fuzz targets of ssekit share: a naive reference decoder, the conformance cases, ways to
 //! cut a stream, generators, and the bodies of the properties that proptest and the fuzzers check.
 
 #![forbid(unsafe_code)]
