@@ -1,4 +1,16 @@
-#![doc = include_str!("../README.md")]
+//! Server-sent events (`text/event-stream`): an encoder and an incremental decoder that need neither std nor an allocator,
+//! and thin adapters that turn any `Stream` of events into a response.
+//!
+//! This package is a facade. What it has by itself is [`ssekit_core`]'s, whose documentation says what is promised:
+//! start at [`FixedDecoder`] or `Decoder` to read an event stream, and at [`Event`] to write one.
+//!
+//! # Crate features
+//!
+//! - **std** (default), **alloc**, **bytes** (`Frame`, `OwnedEvent`), **stream** (`EventStream`), **json** (`Frame::json`):
+//!   those of `ssekit-core`.
+//! - **server**: the module `server`, a response body for any HTTP server.
+//! - **axum**: the module `axum`, a response and an extractor. Brings `server`.
+
 #![no_std]
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), warn(clippy::expect_used, clippy::panic, clippy::unwrap_used))]
@@ -13,3 +25,8 @@ pub use ssekit_axum as axum;
 #[cfg(feature = "server")]
 #[doc(inline)]
 pub use ssekit_server as server;
+
+/// The README's examples, compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -119,9 +119,9 @@ where
 
 /// Where a client that reconnects has stopped, if it says so: an extractor.
 ///
-/// What it holds is the framework-free [`ssekit_server::LastEventId`]. It looks for the header field `Last-Event-ID`, then for the query parameters `last_event_id` and `lastEventId`. One
-/// that is malformed (see [`LastEventIdError`]) is answered by 400, unless the handler takes a
-/// `Result<LastEventId, LastEventIdRejection>` and decides itself.
+/// What it holds is the framework-free [`ssekit_server::LastEventId`]. It looks for the header field `Last-Event-ID`,
+/// then for the query parameters `last_event_id` and `lastEventId`. One that is malformed (see [`LastEventIdError`]) is
+/// answered by 400, unless the handler takes a `Result<LastEventId, LastEventIdRejection>` and decides itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LastEventId(pub Option<ssekit_server::LastEventId>);
 

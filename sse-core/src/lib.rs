@@ -58,7 +58,8 @@
 //! # Why use this
 //!
 //! - What was encoded decodes to the same type, ID and data, with line breaks normalised to LF (and an empty type as
-//!   `message`), and to nothing else. No input can end a line early: types and IDs are valid by construction, data and comments are split.
+//!   `message`), and to nothing else. No input can end a line early: types and IDs are valid by construction, data and
+//!   comments are split.
 //! - What was decoded does not depend on the cuts, and is what the standard says to the byte, also for CR, CRLF, NUL,
 //!   byte order marks and bytes that are not UTF-8.
 //! - Time is linear and memory bounded, whatever a peer sends. Nothing panics.

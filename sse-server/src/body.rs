@@ -103,8 +103,8 @@ where
         self
     }
 
-    /// The same body with chunks of at most so many bytes, instead of [`DEFAULT_MAX_CHUNK`]. An event with more is a chunk of its own; with 0 every event
-    /// is one.
+    /// The same body with chunks of at most so many bytes, instead of [`DEFAULT_MAX_CHUNK`]. An event with more is a chunk
+    /// of its own; with 0 every event is one.
     pub fn with_max_chunk(mut self, bytes: usize) -> Self {
         self.batch.set_max(bytes);
         self

@@ -14,7 +14,9 @@ use ssekit_core::{Event, Frame, InvalidValue, OwnedEvent};
 /// use ssekit_server::EventBody;
 ///
 /// /// Sends on what an `EventStream` decodes. An event over a limit is left out; it must not end the response.
-/// fn relay<E>(events: impl Stream<Item = Result<OwnedEvent, StreamError<E>>>) -> EventBody<impl Stream<Item = Result<Frame, E>>> {
+/// fn relay<E>(
+///     events: impl Stream<Item = Result<OwnedEvent, StreamError<E>>>,
+/// ) -> EventBody<impl Stream<Item = Result<Frame, E>>> {
 ///     EventBody::new(events.filter_map(|event| async {
 ///         match event {
 ///             Ok(event) => Event::try_from(&event).ok().map(|event| Ok(Frame::from(event))),
