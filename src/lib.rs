@@ -14,7 +14,6 @@
 #![no_std]
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), warn(clippy::expect_used, clippy::panic, clippy::unwrap_used))]
-#![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[doc(inline)]
 pub use ssekit_core::*;

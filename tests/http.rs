@@ -25,6 +25,14 @@ use tokio_stream::wrappers::UnboundedReceiverStream;
 /// Only a failure takes this long.
 const SOON: Duration = Duration::from_secs(20);
 
+/// Serves on a free port, for as long as the test runs.
+async fn serve(app: Router) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    addr
+}
+
 /// A server whose every response to `/events` is written by the test: it gets the response's sender, and the last event
 /// ID of the request.
 struct Server {
@@ -41,10 +49,7 @@ impl Server {
             configure(Sse::new(UnboundedReceiverStream::new(receiver)))
         };
         let app = Router::new().route("/events", get(events));
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let addr = listener.local_addr().unwrap();
-        tokio::spawn(async move { axum::serve(listener, app).await });
-        Self { addr, streams }
+        Self { addr: serve(app).await, streams }
     }
 
     async fn stream(&mut self) -> (UnboundedSender<Frame>, Option<String>) {
@@ -75,9 +80,7 @@ async fn request(version: Version, addr: SocketAddr, last_event_id: Option<&str>
     } else {
         let (mut sender, connection) = http1::handshake(io).await.unwrap();
         tokio::spawn(connection);
-        let response = soon(sender.send_request(request)).await.unwrap();
-        // The connection goes on for the body.
-        response
+        soon(sender.send_request(request)).await.unwrap()
     };
     assert_eq!(response.version(), version);
     response
@@ -213,9 +216,7 @@ async fn an_idle_connection_gets_its_keep_alive() {
 async fn an_error_in_the_stream_cuts_the_response_so_that_the_client_sees_it() {
     let items = || futures_util::stream::iter([Ok(Event::data("one")), Err(std::io::Error::other("broken"))]);
     let app = Router::new().route("/events", get(move || async move { Sse::new(items()) }));
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let addr = listener.local_addr().unwrap();
-    tokio::spawn(async move { axum::serve(listener, app).await });
+    let addr = serve(app).await;
     // Many times, because the server must not lose what comes right before the error.
     for version in [Version::HTTP_11, Version::HTTP_2].repeat(20) {
         let mut body = request(version, addr, None).await.into_body();
@@ -236,9 +237,7 @@ async fn what_is_sent_is_what_is_received() {
     let frames: Vec<Frame> = texts.iter().map(|text| data(text)).collect();
     let stream = move || futures_util::stream::iter(frames.clone().into_iter().map(Ok::<_, Infallible>));
     let app = Router::new().route("/events", get(move || async move { Sse::new(stream()) }));
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let addr = listener.local_addr().unwrap();
-    tokio::spawn(async move { axum::serve(listener, app).await });
+    let addr = serve(app).await;
     for version in [Version::HTTP_11, Version::HTTP_2] {
         let events: Vec<_> = soon(events(request(version, addr, None).await).collect()).await;
         let received: Vec<_> = events.iter().map(|event| event.data.as_str()).collect();
