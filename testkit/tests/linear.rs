@@ -53,7 +53,7 @@ impl Buffer for Counting {
 }
 
 #[test]
-fn each_byte_of_a_line_in_pieces_is_seen_once_and_copied_once() {
+fn each_byte_of_a_line_in_pieces_is_handed_out_once_and_copied_once() {
     for mebibytes in [1, 16] {
         let mut stream = b"data: ".to_vec();
         stream.resize((mebibytes << 20) + 6, b'x');
