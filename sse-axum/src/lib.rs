@@ -7,19 +7,19 @@
 //! ```
 //! use std::time::Duration;
 //! use axum::{Router, routing::get};
-//! use futures_util::{Stream, stream};
+//! use futures_util::{Stream, StreamExt, stream};
 //! use ssekit_axum::{LastEventId, Sse};
 //! use ssekit_core::{Event, EventId, Frame, InvalidValue};
 //!
 //! async fn count(LastEventId(last): LastEventId) -> Sse<impl Stream<Item = Result<Frame, InvalidValue>>> {
-//!     let seen = last.and_then(|id| id.as_str().parse().ok()).unwrap_or(0);
-//!     let events = stream::iter(seen + 1..u64::MAX).map(|n: u64| {
+//!     // It is the client's word: any number at all.
+//!     let seen: u64 = last.and_then(|id| id.as_str().parse().ok()).unwrap_or(0);
+//!     let events = stream::iter(seen.saturating_add(1)..u64::MAX).map(|n| {
 //!         let id = n.to_string();
 //!         Ok(Frame::from(Event::data("tick").with_id(EventId::new(&id)?)))
 //!     });
 //!     Sse::new(events).with_reconnection_time(Duration::from_secs(2))
 //! }
-//! # use futures_util::StreamExt;
 //!
 //! let app: Router = Router::new().route("/count", get(count));
 //! ```

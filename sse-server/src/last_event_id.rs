@@ -40,8 +40,8 @@ impl LastEventId {
             return Self::check(value).map(Some);
         }
         for name in ["last_event_id", "lastEventId"] {
-            let pairs = query.unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
-            if let Some((_, value)) = pairs.into_iter().find(|(key, value)| *key == name && !value.is_empty()) {
+            let mut pairs = query.unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
+            if let Some((_, value)) = pairs.find(|(key, value)| *key == name && !value.is_empty()) {
                 let spaced = value.replace('+', " ");
                 let bytes: Cow<'_, [u8]> = percent_decode_str(&spaced).into();
                 return Self::check(&bytes).map(Some);
