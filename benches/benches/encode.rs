@@ -6,21 +6,23 @@ use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use ssekit_benches::encoders::{Contestant, ENCODERS, JSON_ENCODERS};
-use ssekit_benches::workloads::{self, Workload};
+use ssekit_benches::workloads::{self, ENCODED_LEN, Workload};
 
 fn group(criterion: &mut Criterion, name: &str, workload: &Workload, contestants: &[Contestant]) {
     let mut group = criterion.benchmark_group(format!("encode/{name}"));
     let (elements, bytes) = (workload.messages.len() as u64, workload.stream.len() as u64);
     group.throughput(Throughput::ElementsAndBytes { elements, bytes });
-    for encoder in contestants {
+    for contestant in contestants {
         let mut is_checked = false;
-        group.bench_function(encoder.name, |bencher| {
+        group.bench_function(contestant.name, |bencher| {
+            // In here, so that those which a filter leaves out are not run. It is called for every sample.
             if !is_checked {
-                encoder.check(workload);
+                contestant.check(workload);
                 is_checked = true;
             }
+            let mut encode = (contestant.new_encoder)();
             bencher.iter(|| {
-                (encoder.encode)(black_box(&workload.messages), &mut |event| {
+                encode(black_box(workload), &mut |event| {
                     black_box(event);
                 });
             });
@@ -30,14 +32,11 @@ fn group(criterion: &mut Criterion, name: &str, workload: &Workload, contestants
 }
 
 fn encode(criterion: &mut Criterion) {
-    // As much as stays in a CPU's cache, since an event is as a rule made just before it is sent.
-    for workload in workloads::all(1 << 16) {
-        if ["openai", "anthropic", "ticks", "multi-line"].contains(&workload.name) {
-            group(criterion, workload.name, &workload, &ENCODERS);
-        }
-        if workload.name == "openai" {
-            group(criterion, "openai-json", &workload, &JSON_ENCODERS);
-        }
+    for workload in workloads::encoding(ENCODED_LEN) {
+        group(criterion, workload.name, &workload, &ENCODERS);
+    }
+    for workload in workloads::encoding(ENCODED_LEN).filter(Workload::has_json) {
+        group(criterion, &format!("{}-json", workload.name), &workload, &JSON_ENCODERS);
     }
 }
 

@@ -1,4 +1,4 @@
-//! Contestants and workloads for the benches of ssekit.
+//! Contestants and workloads for the benches of ssekit, and the report that is made of them.
 
 #![forbid(unsafe_code)]
 
@@ -9,6 +9,7 @@ use criterion::Criterion;
 
 pub mod decoders;
 pub mod encoders;
+pub mod report;
 pub mod workloads;
 
 /// What a stream holds, in all its events together.
@@ -23,9 +24,9 @@ pub struct Totals {
 impl Totals {
     /// Counts an event.
     #[inline]
-    pub fn add(&mut self, event_type: &str, data: &str, id: &str) {
+    pub fn add(&mut self, event_type: &str, data: impl AsRef<[u8]>, id: &str) {
         // Lengths alone would let the compiler leave out what makes the strings, for a contestant that it sees through.
-        let (event_type, data, id) = black_box((event_type, data, id));
+        let (event_type, data, id) = black_box((event_type, data.as_ref(), id));
         self.events += 1;
         self.data_bytes += data.len();
         self.type_bytes += event_type.len();
@@ -33,12 +34,21 @@ impl Totals {
     }
 }
 
-/// Short times, so that a run of everything takes minutes.
+/// Who stands in a table, and where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    Ours,
+    Rival,
+    /// Less than the work: what it takes at least to touch the bytes.
+    Floor,
+}
+
+/// Short times, since the report is made of several runs.
 pub fn criterion() -> Criterion {
     Criterion::default()
-        .warm_up_time(Duration::from_millis(500))
-        .measurement_time(Duration::from_secs(1))
-        .sample_size(20)
-        .nresamples(10_000)
+        .warm_up_time(Duration::from_millis(100))
+        .measurement_time(Duration::from_millis(300))
+        .sample_size(10)
+        .nresamples(1000)
         .without_plots()
 }

@@ -13,11 +13,19 @@ pub const CHUNK_SIZES: [(&str, usize); 4] = [("64", 64), ("1400", 1400), ("16384
 /// One chunk.
 pub const WHOLE: usize = usize::MAX;
 
+/// How long a stream to be decoded is, when it is timed.
+pub const DECODED_LEN: usize = 1 << 20;
+/// How long the events to be encoded are in all, when they are timed: as much as stays in a CPU's cache, since an event
+/// is as a rule made just before it is sent.
+pub const ENCODED_LEN: usize = 1 << 16;
+
 /// A stream, and what it was made from.
 pub struct Workload {
     pub name: &'static str,
     pub stream: Bytes,
     pub messages: Arc<[Message]>,
+    /// Where in the stream each message's event ends.
+    pub ends: Vec<usize>,
 }
 
 /// An event as a sender has it. The data has LF for its line breaks, if any.
@@ -62,7 +70,7 @@ struct Recipe {
     message: fn(usize, &mut Random) -> Message,
 }
 
-const RECIPES: [Recipe; 8] = [
+const DECODING: [Recipe; 8] = [
     Recipe { name: "openai", line_end: "\n", before: "", message: openai },
     Recipe { name: "anthropic", line_end: "\n", before: "", message: anthropic },
     Recipe { name: "ticks", line_end: "\n", before: "", message: tick },
@@ -73,14 +81,30 @@ const RECIPES: [Recipe; 8] = [
     Recipe { name: "cjk", line_end: "\n", before: "", message: chinese },
 ];
 
-/// All workloads, each of `len` bytes or, to end with an event, a little more.
-pub fn all(len: usize) -> impl Iterator<Item = Workload> {
-    RECIPES.iter().map(move |recipe| recipe.make(len))
+const ENCODING: [Recipe; 8] = [
+    Recipe { name: "five-bytes", line_end: "\n", before: "", message: five_bytes },
+    Recipe { name: "event-id-250", line_end: "\n", before: "", message: event_id_250 },
+    Recipe { name: "eight-lines", line_end: "\n", before: "", message: eight_lines },
+    Recipe { name: "long-line", line_end: "\n", before: "", message: long_line },
+    Recipe { name: "openai", line_end: "\n", before: "", message: openai },
+    Recipe { name: "anthropic", line_end: "\n", before: "", message: anthropic },
+    Recipe { name: "ticks", line_end: "\n", before: "", message: tick },
+    Recipe { name: "multi-line", line_end: "\n", before: "", message: multi_line },
+];
+
+/// What is decoded: streams of `len` bytes or, to end with an event, a little more.
+pub fn decoding(len: usize) -> impl Iterator<Item = Workload> {
+    DECODING.iter().map(move |recipe| recipe.make(len))
+}
+
+/// What is encoded: events of `len` bytes or a little more in all.
+pub fn encoding(len: usize) -> impl Iterator<Item = Workload> {
+    ENCODING.iter().map(move |recipe| recipe.make(len))
 }
 
 impl Recipe {
     fn make(&self, len: usize) -> Workload {
-        let (mut stream, mut messages) = (String::new(), Vec::new());
+        let (mut stream, mut messages, mut ends) = (String::new(), Vec::new(), Vec::new());
         let mut random = Random(1);
         while stream.len() < len {
             let message = (self.message)(messages.len(), &mut random);
@@ -91,8 +115,9 @@ impl Recipe {
             message.data.split('\n').for_each(|data| line("data", data));
             stream.push_str(self.line_end);
             messages.push(message);
+            ends.push(stream.len());
         }
-        Workload { name: self.name, stream: stream.into(), messages: messages.into() }
+        Workload { name: self.name, stream: stream.into(), messages: messages.into(), ends }
     }
 }
 
@@ -102,6 +127,17 @@ impl Workload {
         let len = self.stream.len();
         let size = size.min(len);
         (0..len).step_by(size).map(|start| self.stream.slice(start..len.min(start + size))).collect()
+    }
+
+    /// Whether its data is the JSON of values that there are.
+    pub fn has_json(&self) -> bool {
+        self.messages.iter().all(|message| message.json.is_some())
+    }
+
+    /// Each event's bytes.
+    pub fn events(&self) -> impl Iterator<Item = &[u8]> {
+        let starts = [0].into_iter().chain(self.ends.iter().copied());
+        starts.zip(&self.ends).map(|(start, &end)| &self.stream[start..end])
     }
 
     /// What a decoder should find in the stream: counted from the messages, by no decoder.
@@ -152,8 +188,7 @@ fn tick(n: usize, random: &mut Random) -> Message {
 }
 
 fn multi_line(n: usize, random: &mut Random) -> Message {
-    let lines: Vec<_> = (0..8).map(|_| random.words(60)).collect();
-    Message { event_type: Some("log"), id: Some((100_000 + n).to_string()), data: lines.join("\n"), json: None }
+    Message { event_type: Some("log"), id: Some((100_000 + n).to_string()), ..eight_lines(n, random) }
 }
 
 fn long_line(_: usize, random: &mut Random) -> Message {
@@ -166,10 +201,29 @@ fn heartbeat(n: usize, random: &mut Random) -> Message {
     Message { id, data: random.words(12), ..Message::default() }
 }
 
-fn chinese(_: usize, random: &mut Random) -> Message {
+/// About half of the bytes are text, three for each character.
+fn chinese(n: usize, random: &mut Random) -> Message {
     const PHRASES: [&str; 8] = ["服务器", "发送", "的事件", "，", "一行一行地", "到达", "客户端", "。"];
-    let data = (0..20 + random.below(20)).map(|_| PHRASES[random.below(8)]).collect();
+    let mut text = String::new();
+    while text.len() < 100 + n % 50 {
+        text.push_str(PHRASES[random.below(8)]);
+    }
+    let head = r#"{"id":"chatcmpl-5eed","object":"chat.completion.chunk","created":1790000000,"choices":"#;
+    let data = format!(r#"{head}[{{"index":0,"delta":{{"content":"{text}"}}}}]}}"#);
     Message { data, ..Message::default() }
+}
+
+fn five_bytes(_: usize, random: &mut Random) -> Message {
+    Message { data: random.words(5), ..Message::default() }
+}
+
+fn event_id_250(n: usize, random: &mut Random) -> Message {
+    Message { event_type: Some("log"), id: Some((100_000 + n).to_string()), data: random.words(250), json: None }
+}
+
+fn eight_lines(_: usize, random: &mut Random) -> Message {
+    let lines: Vec<_> = (0..8).map(|_| random.words(60)).collect();
+    Message { data: lines.join("\n"), ..Message::default() }
 }
 
 /// Knuth's MMIX generator.

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{Decoder, drain, stream_of};
+use super::{Decoder, Gives, drain, stream_of};
 use crate::Totals;
 use crate::workloads::WHOLE;
 
@@ -10,11 +10,13 @@ pub(super) struct Rival;
 
 impl Decoder for Rival {
     const NAME: &'static str = "eventsource-stream";
+    const GIVES: Gives = Gives::Owned;
+    const IS_STREAM: bool = true;
 
     fn count(chunks: &[Bytes]) -> Totals {
         drain(eventsource_stream::EventStream::new(stream_of(chunks)), |totals, event| {
             let event = event.expect("the stream is valid");
-            totals.add(&event.event, &event.data, &event.id);
+            totals.add(&event.event, event.data, &event.id);
         })
     }
 

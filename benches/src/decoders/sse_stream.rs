@@ -2,13 +2,15 @@
 
 use bytes::Bytes;
 
-use super::{Decoder, Ids, drain, stream_of};
+use super::{Decoder, Gives, Ids, drain, stream_of};
 use crate::Totals;
 
 pub(super) struct Rival;
 
 impl Decoder for Rival {
     const NAME: &'static str = "sse-stream";
+    const GIVES: Gives = Gives::Owned;
+    const IS_STREAM: bool = true;
     const IDS: Ids = Ids::OwnOnly;
 
     fn count(chunks: &[Bytes]) -> Totals {

@@ -14,7 +14,7 @@ use futures_util::{FutureExt, stream};
 use http_body_util::BodyExt;
 
 use super::{Encoder, Sink};
-use crate::workloads::Message;
+use crate::workloads::{Message, Workload};
 
 fn head(message: &Message) -> Event {
     let event = Event::default();
@@ -22,8 +22,8 @@ fn head(message: &Message) -> Event {
     message.id.iter().fold(event, Event::id)
 }
 
-fn encode(messages: &Arc<[Message]>, sink: Sink<'_>, event: fn(&Message) -> Event) {
-    let messages = Arc::clone(messages);
+fn encode(workload: &Workload, sink: Sink<'_>, event: fn(&Message) -> Event) {
+    let messages = Arc::clone(&workload.messages);
     let events = (0..messages.len()).map(move |n| Ok::<_, Infallible>(event(&messages[n])));
     let mut body = Sse::new(stream::iter(events)).into_response().into_body();
     let drain = async {
@@ -35,22 +35,24 @@ fn encode(messages: &Arc<[Message]>, sink: Sink<'_>, event: fn(&Message) -> Even
     drain.now_or_never().expect("all events are there");
 }
 
+#[derive(Default)]
 pub(super) struct Data;
 
 impl Encoder for Data {
     const NAME: &'static str = "axum";
 
-    fn encode(messages: &Arc<[Message]>, sink: Sink<'_>) {
-        encode(messages, sink, |message| head(message).data(&message.data));
+    fn encode(&mut self, workload: &Workload, sink: Sink<'_>) {
+        encode(workload, sink, |message| head(message).data(&message.data));
     }
 }
 
+#[derive(Default)]
 pub(super) struct JsonData;
 
 impl Encoder for JsonData {
     const NAME: &'static str = "axum-json";
 
-    fn encode(messages: &Arc<[Message]>, sink: Sink<'_>) {
-        encode(messages, sink, |message| head(message).json_data(&message.json).expect("the value is plain"));
+    fn encode(&mut self, workload: &Workload, sink: Sink<'_>) {
+        encode(workload, sink, |message| head(message).json_data(&message.json).expect("the value is plain"));
     }
 }

@@ -1,12 +1,11 @@
 //! Ours.
 
-use std::sync::Arc;
-
 use bytes::BytesMut;
 use ssekit_core::{Event, EventId, EventType, Frame};
 
 use super::{Encoder, Sink};
-use crate::workloads::Message;
+use crate::Kind;
+use crate::workloads::{Message, Workload};
 
 fn head(message: &Message) -> Event<'_> {
     Event {
@@ -21,57 +20,68 @@ fn event(message: &Message) -> Event<'_> {
 }
 
 /// Every event into the same slice.
-pub(super) struct IntoSlice;
+pub(super) struct IntoSlice(Vec<u8>);
+
+impl Default for IntoSlice {
+    fn default() -> Self {
+        Self(vec![0; 128 * 1024])
+    }
+}
 
 impl Encoder for IntoSlice {
     const NAME: &'static str = "ssekit-slice";
+    const KIND: Kind = Kind::Ours;
 
-    fn encode(messages: &Arc<[Message]>, sink: Sink<'_>) {
-        let mut buffer = [0; 4096];
-        for message in &**messages {
-            let len = event(message).encode_to_slice(&mut buffer).expect("the slice is long enough");
-            sink(&buffer[..len]);
+    fn encode(&mut self, workload: &Workload, sink: Sink<'_>) {
+        for message in &*workload.messages {
+            let len = event(message).encode_to_slice(&mut self.0).expect("the slice is long enough");
+            sink(&self.0[..len]);
         }
     }
 }
 
 /// Every event into the same `BytesMut`, emptied behind it.
-pub(super) struct IntoBytesMut;
+#[derive(Default)]
+pub(super) struct IntoBytesMut(BytesMut);
 
 impl Encoder for IntoBytesMut {
     const NAME: &'static str = "ssekit-bytes-mut";
+    const KIND: Kind = Kind::Ours;
 
-    fn encode(messages: &Arc<[Message]>, sink: Sink<'_>) {
-        let mut buffer = BytesMut::new();
-        for message in &**messages {
-            event(message).encode(&mut buffer).expect("a `BytesMut` grows");
-            sink(&buffer);
-            buffer.clear();
+    fn encode(&mut self, workload: &Workload, sink: Sink<'_>) {
+        for message in &*workload.messages {
+            event(message).encode(&mut self.0).expect("a `BytesMut` grows");
+            sink(&self.0);
+            self.0.clear();
         }
     }
 }
 
 /// Every event into a `Frame` of its own.
+#[derive(Default)]
 pub(super) struct IntoFrame;
 
 impl Encoder for IntoFrame {
     const NAME: &'static str = "ssekit-frame";
+    const KIND: Kind = Kind::Ours;
 
-    fn encode(messages: &Arc<[Message]>, sink: Sink<'_>) {
-        for message in &**messages {
+    fn encode(&mut self, workload: &Workload, sink: Sink<'_>) {
+        for message in &*workload.messages {
             sink(Frame::from(event(message)).as_bytes());
         }
     }
 }
 
 /// Every value into a `Frame` of its own.
+#[derive(Default)]
 pub(super) struct JsonFrame;
 
 impl Encoder for JsonFrame {
     const NAME: &'static str = "ssekit-frame-json";
+    const KIND: Kind = Kind::Ours;
 
-    fn encode(messages: &Arc<[Message]>, sink: Sink<'_>) {
-        for message in &**messages {
+    fn encode(&mut self, workload: &Workload, sink: Sink<'_>) {
+        for message in &*workload.messages {
             let frame = Frame::json(head(message), &message.json).expect("the value is plain");
             sink(frame.as_bytes());
         }
