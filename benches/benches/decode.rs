@@ -27,7 +27,8 @@ fn decode(criterion: &mut Criterion) {
             }
             for floor in FLOORS {
                 group.bench_function(floor.name, |bencher| {
-                    bencher.iter(|| (floor.run)(black_box(&workload), black_box(&chunks)));
+                    let mut buffer = Vec::new();
+                    bencher.iter(|| (floor.run)(black_box(&workload), black_box(&chunks), &mut buffer));
                 });
             }
             group.finish();

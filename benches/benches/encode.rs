@@ -36,7 +36,7 @@ fn encode(criterion: &mut Criterion) {
         group(criterion, workload.name, &workload, &ENCODERS);
     }
     for workload in workloads::encoding(ENCODED_LEN).filter(Workload::has_json) {
-        group(criterion, &format!("{}-json", workload.name), &workload, &JSON_ENCODERS);
+        group(criterion, &workload.json_name(), &workload, &JSON_ENCODERS);
     }
 }
 

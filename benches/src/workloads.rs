@@ -9,7 +9,9 @@ use crate::Totals;
 use crate::decoders::Ids;
 
 /// The chunk sizes that streams are decoded in, and their names.
-pub const CHUNK_SIZES: [(&str, usize); 4] = [("64", 64), ("1400", 1400), ("16384", 16384), ("whole", WHOLE)];
+pub const CHUNK_SIZES: [(&str, usize); 4] = [("64", 64), ("1400", 1400), CHUNK_16K, ("whole", WHOLE)];
+/// What a reader's buffer mostly is, where a report has room for one size only.
+pub const CHUNK_16K: (&str, usize) = ("16384", 16384);
 /// One chunk.
 pub const WHOLE: usize = usize::MAX;
 
@@ -132,6 +134,11 @@ impl Workload {
     /// Whether its data is the JSON of values that there are.
     pub fn has_json(&self) -> bool {
         self.messages.iter().all(|message| message.json.is_some())
+    }
+
+    /// What it is called where those values are encoded.
+    pub fn json_name(&self) -> String {
+        format!("{}-json", self.name)
     }
 
     /// Each event's bytes.

@@ -113,7 +113,7 @@ pub struct Contestant {
     pub wrong: &'static [Wrong],
     pub count: fn(&[Bytes]) -> Totals,
     pub is_hopeless: fn(&str, usize) -> bool,
-    ids: Ids,
+    pub ids: Ids,
 }
 
 impl Contestant {
@@ -164,4 +164,49 @@ fn drain<T>(events: impl Stream<Item = T>, add: impl Fn(&mut Totals, T)) -> Tota
         totals
     };
     count.now_or_never().expect("all chunks are there")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workloads;
+
+    /// Marked for what it gets wrong, and for what it does not.
+    struct LastChunkOnly;
+
+    impl Decoder for LastChunkOnly {
+        const NAME: &'static str = "last-chunk-only";
+        const GIVES: Gives = Gives::Borrowed;
+        const IS_STREAM: bool = false;
+        const WRONG: &'static [Wrong] = &[
+            Wrong { workload: "openai", chunk_sizes: &[64], reason: "it looks at the last chunk only" },
+            Wrong { workload: "openai", chunk_sizes: &[workloads::WHOLE], reason: "it used to" },
+        ];
+
+        fn count(chunks: &[Bytes]) -> Totals {
+            chunks.last().map(|chunk| ssekit::NextEvent::count(std::slice::from_ref(chunk))).unwrap_or_default()
+        }
+    }
+
+    fn check(chunk_size: usize) {
+        let workload = workloads::decoding(1000).next().expect("there are workloads");
+        Contestant::new::<LastChunkOnly>().check(&workload, chunk_size);
+    }
+
+    #[test]
+    fn what_is_marked_may_be_wrong() {
+        check(64);
+    }
+
+    #[test]
+    #[should_panic(expected = "last-chunk-only on openai in chunks of 65")]
+    fn what_is_not_marked_may_not() {
+        check(65);
+    }
+
+    #[test]
+    #[should_panic(expected = "gets right now: it used to")]
+    fn marks_do_not_rot() {
+        check(workloads::WHOLE);
+    }
 }
