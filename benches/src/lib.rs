@@ -49,6 +49,6 @@ pub fn criterion() -> Criterion {
         .warm_up_time(Duration::from_millis(100))
         .measurement_time(Duration::from_millis(300))
         .sample_size(10)
-        .nresamples(1000)
+        .nresamples(2000)
         .without_plots()
 }

@@ -33,6 +33,7 @@ fn main() -> Result<()> {
     for n in 1..=runs {
         eprintln!("run {n} of {runs}");
         let mut bench = cargo(benches, &["bench", "--bench", "decode", "--bench", "encode"]);
+        bench.args(["--", "--quiet"]);
         finish(bench.env("CRITERION_HOME", kept.join(n.to_string())))?;
     }
 
@@ -49,7 +50,7 @@ fn main() -> Result<()> {
     if Command::new("valgrind").arg("--version").output().is_ok() {
         eprintln!("instructions");
         finish(&mut cargo(benches, &["build", "--release", "--bin", "once"]))?;
-        report.instructions = count::instructions(&program.with_file_name("once"), &report)?;
+        report.instructions = count::instructions(&target.join("release").join("once"), &report)?;
     } else {
         eprintln!("no instructions: valgrind is not installed");
     }

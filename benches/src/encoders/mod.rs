@@ -10,10 +10,11 @@ mod axum;
 mod floors;
 mod russe;
 mod sse_codec;
+mod sse_stream;
 mod ssekit;
 
 /// Everyone that encodes data which is text, ours first.
-pub const ENCODERS: [Contestant; 8] = [
+pub const ENCODERS: [Contestant; 9] = [
     Contestant::new::<ssekit::IntoSlice>(),
     Contestant::new::<ssekit::IntoBytesMut>(),
     Contestant::new::<ssekit::IntoFrame>(),
@@ -21,6 +22,7 @@ pub const ENCODERS: [Contestant; 8] = [
     Contestant::new::<actix_web_lab::Data>(),
     Contestant::new::<russe::Rival>(),
     Contestant::new::<sse_codec::Rival>(),
+    Contestant::new::<sse_stream::Rival>(),
     Contestant::new::<floors::Copy>(),
 ];
 

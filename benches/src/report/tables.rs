@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::count::{DECODED, ENCODED};
 use super::table::{Notes, Table, number};
-use super::{Figures, Report, Size, decode_id, encode_id};
+use super::{Report, Size, decode_id, encode_id};
 use crate::Kind;
 use crate::decoders::{self, DECODERS, FLOORS, Gives, Ids};
 use crate::encoders::{self, ENCODERS, JSON_ENCODERS};
@@ -17,7 +17,8 @@ const SPEED: [&str; 4] = ["openai", "anthropic", "ticks", "multi-line"];
 
 /// All tables of the benches' own README.
 pub fn all(report: &Report) -> String {
-    let mut text = String::new();
+    let runs = report.runs.len();
+    let mut text = format!("Of {runs} {}.\n\n", if runs == 1 { "run" } else { "runs" });
     let mut notes = Notes::default();
     let mut section = |title: &str, table: Table| {
         // Writing to a `String` has no way to fail.
@@ -43,9 +44,14 @@ pub fn all(report: &Report) -> String {
     section("Encoding JSON, for each event", json(report));
     if report.instructions.is_empty() {
         text.push_str("Instructions were not counted: there was no valgrind.\n\n");
-    } else {
-        let _ = writeln!(text, "### Instructions for each event\n\n{}", instructions(report));
+        return text + &notes.to_string();
     }
+    let groups = DECODED.map(|workload| (workload, format!("decode/{workload}/{}", CHUNK_16K.0)));
+    let names = DECODERS.iter().map(|decoder| decoder.name);
+    section("Decoding in chunks of 16 KiB, instructions for each event", instructions(report, &groups, names));
+    let groups = ENCODED.map(|workload| (workload, format!("encode/{workload}")));
+    let names = ENCODERS.iter().map(|encoder| encoder.name);
+    section("Encoding, instructions for each event", instructions(report, &groups, names));
     format!("{text}{notes}")
 }
 
@@ -268,32 +274,21 @@ fn json(report: &Report) -> Table {
 }
 
 /// One row for each that was counted anywhere.
-fn instructions(report: &Report) -> Table {
-    let decoded =
-        DECODED.map(|workload| (format!("decode `{workload}`"), format!("decode/{workload}/{}", CHUNK_16K.0)));
-    let encoded = ENCODED.map(|workload| (format!("encode `{workload}`"), format!("encode/{workload}")));
-    let columns: Vec<_> = decoded.into_iter().chain(encoded).collect();
-    let mut table = Table::new([String::new()].into_iter().chain(columns.iter().map(|(title, _)| title.clone())));
-    let names = DECODERS.iter().map(|decoder| decoder.name).chain(ENCODERS.iter().map(|encoder| encoder.name));
-    let mut seen = Vec::new();
+fn instructions<'a>(report: &Report, groups: &[(&str, String)], names: impl IntoIterator<Item = &'a str>) -> Table {
+    let mut table = Table::new([String::new()].into_iter().chain(groups.iter().map(|(workload, _)| code(workload))));
     for name in names {
-        let figures = columns.iter().map(|(_, group)| figure(&report.instructions, group, name));
-        let figures: Vec<_> = figures.collect();
-        if seen.contains(&name) || figures.iter().all(Option::is_none) {
-            continue;
+        let figure = |group: &str| report.instructions.get(&format!("{group}/{name}"));
+        let cells: Vec<_> = groups.iter().map(|(_, group)| figure(group).map(|n| format!("{n:.0}"))).collect();
+        if cells.iter().any(Option::is_some) {
+            table.row(code(name), cells.into_iter().map(Option::unwrap_or_default));
         }
-        seen.push(name);
-        table.row(code(name), figures.into_iter().map(|figure| figure.map(|n| format!("{n:.0}")).unwrap_or_default()));
     }
     table
 }
 
-fn figure(figures: &Figures, group: &str, name: &str) -> Option<f64> {
-    figures.get(&format!("{group}/{name}")).copied()
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::Figures;
     use super::*;
 
     /// Two runs in which the rivals take longer the later they stand in the list.
@@ -363,12 +358,13 @@ mod tests {
     #[test]
     fn counts_are_of_each_event() {
         let text = all(&report());
-        let row = |title| row(&text, title, "`ssekit-next-event`")[1].to_owned();
-        assert_eq!(row("Decoding in chunks of 16 KiB, allocations for each event"), "0.00");
-        assert_eq!(row("Instructions for each event"), "");
-        assert!(text.contains("\n| `ssekit-next-event` |") && text.contains(" 100 |"));
+        let row = |title| row(&text, title, "`ssekit-next-event`");
+        assert_eq!(row("Decoding in chunks of 16 KiB, allocations for each event")[1], "0.00");
+        // Of the four workloads the third is `ticks`.
+        let title = "Decoding in chunks of 16 KiB, instructions for each event";
+        assert_eq!(row(title), ["`ssekit-next-event`", "", "", "100", ""]);
         let without = all(&Report { instructions: Figures::new(), ..report() });
-        assert!(without.contains("Instructions were not counted") && !without.contains("### Instructions"));
+        assert!(without.contains("Instructions were not counted") && !without.contains("instructions for"));
     }
 
     #[test]
