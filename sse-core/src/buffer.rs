@@ -82,7 +82,9 @@ impl Buffer for String {
 
     #[inline]
     fn push_str(&mut self, text: &str) -> Result<(), BufferFull> {
-        self.try_reserve(text.len()).map_err(|_| BufferFull)?;
+        if text.len() > self.capacity() - self.len() {
+            self.try_reserve(text.len()).map_err(|_| BufferFull)?;
+        }
         self.push_str(text);
         Ok(())
     }
@@ -94,7 +96,9 @@ impl Buffer for String {
 
     #[inline]
     fn replace(&mut self, text: &str) -> Result<(), BufferFull> {
-        self.try_reserve(text.len().saturating_sub(self.len())).map_err(|_| BufferFull)?;
+        if text.len() > self.capacity() {
+            self.try_reserve(text.len() - self.len()).map_err(|_| BufferFull)?;
+        }
         self.clear();
         self.push_str(text);
         Ok(())

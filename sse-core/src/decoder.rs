@@ -2,16 +2,15 @@
 
 #[cfg(feature = "alloc")]
 use alloc::string::String;
-use core::str::from_utf8;
 use core::time::Duration;
-
-use memchr::memchr;
 
 use crate::buffer::{Buffer, BufferFull, FixedBuffer, SliceBuffer};
 use crate::event::EventId;
-use crate::lexer::{Fragment, Lexer, Line, Token};
+use crate::lexer::{Lexeme, Lexer, Line, Piece};
 use crate::limits::{DecodeError, Limits};
 use crate::message_event::MessageEvent;
+use crate::lines::Lines;
+use crate::scan::Text;
 use crate::utf8::PartialChar;
 
 /// A decoder whose buffers grow as needed within its [`Limits`].
@@ -106,16 +105,23 @@ pub struct BufferedDecoder<D, M> {
     reconnection_time: Option<u64>,
 }
 
-/// What an event has gathered in the buffers by the end of a chunk.
-#[derive(Clone, Copy, Debug, Default)]
-struct Block {
-    has_data: bool,
-    has_event_type: bool,
-    has_id: bool,
-    /// It went over a limit: nothing of it counts but `retry`.
-    is_dropped: bool,
-    /// It has been handed out, or ended without data; what the buffers hold is of the past.
-    is_over: bool,
+/// What the buffers hold, as bits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Block(u8);
+
+const DATA: u8 = 1;
+const EVENT_TYPE: u8 = 2;
+const ID: u8 = 4;
+/// It went over a limit: nothing of it counts but `retry`.
+const DROPPED: u8 = 8;
+/// It has been handed out, or ended without data; what the buffers hold is of the past.
+const OVER: u8 = 16;
+
+impl Block {
+    #[inline(always)]
+    fn has(self, bit: u8) -> bool {
+        self.0 & bit != 0
+    }
 }
 
 /// The field whose line is being read, where it comes in pieces.
@@ -127,38 +133,36 @@ struct Field {
     retry: Digits,
 }
 
-/// Where one of an event's values is.
-#[derive(Clone, Copy)]
-enum Value<'c> {
-    Absent,
-    InChunk(&'c str),
-    InBuffer,
+enum Taken {
+    Block,
+    AllBut(usize),
+    Failed(DecodeError),
 }
 
-impl<'c> Value<'c> {
-    fn buffered(is_buffered: bool) -> Self {
-        if is_buffered { Self::InBuffer } else { Self::Absent }
-    }
+enum Step {
+    More,
+    Blank,
+    EndOfChunk,
+    Failed(DecodeError),
+}
 
-    /// Moves a value that lies in the chunk to `buffer`, before the chunk goes.
-    fn keep(self, buffer: &mut impl Buffer) -> Result<bool, BufferFull> {
-        match self {
-            Self::Absent => Ok(false),
-            Self::InBuffer => Ok(true),
-            Self::InChunk(text) => buffer.replace(text).map(|()| true),
+impl<T> From<Step> for Result<Option<T>, DecodeError> {
+    #[inline]
+    fn from(step: Step) -> Self {
+        match step {
+            Step::Failed(error) => Err(error),
+            _ => Ok(None),
         }
     }
+}
 
-    fn get<'a>(self, buffer: &'a impl Buffer) -> &'a str
-    where
-        'c: 'a,
-    {
-        match self {
-            Self::Absent => "",
-            Self::InChunk(text) => text,
-            Self::InBuffer => buffer.as_str(),
-        }
-    }
+/// What the event that is being read has in the chunk. The rest is in the buffers.
+#[derive(Clone, Copy, Default)]
+struct InChunk<'c> {
+    data: Option<&'c str>,
+    /// Or empty.
+    event_type: &'c str,
+    id: Option<&'c str>,
 }
 
 impl<D: Buffer + Default, M: Buffer + Default> BufferedDecoder<D, M> {
@@ -185,7 +189,7 @@ impl<D: Buffer + Default, M: Buffer + Default> Default for BufferedDecoder<D, M>
 impl Decoder {
     /// Gives back the memory that is of no use at the moment: after a large event, or before a long wait.
     pub fn shrink_to_fit(&mut self) {
-        if self.block.is_over {
+        if self.block.has(OVER) {
             self.start_block();
         }
         self.data.shrink_to_fit();
@@ -275,63 +279,237 @@ impl<D: Buffer, M: Buffer> BufferedDecoder<D, M> {
     /// ```
     #[inline]
     pub fn next_event<'a, 'c: 'a>(&'a mut self, chunk: &mut &'c [u8]) -> Result<Option<MessageEvent<'a>>, DecodeError> {
-        if self.block.is_over {
-            self.start_block();
-        }
-        let mut data = Value::buffered(self.block.has_data);
-        let mut event_type = Value::buffered(self.block.has_event_type);
-        let mut id = Value::buffered(self.block.has_id);
-        loop {
-            let Some(token) = self.lexer.next_token(chunk) else {
-                return self.end_of_chunk(data, event_type, id).map(|()| None);
-            };
-            let result = match token {
-                Token::Fragment(f) if f.line == Line::Retry => {
-                    self.retry(f);
-                    continue;
-                }
-                Token::Fragment(_) if self.block.is_dropped => continue,
-                Token::Dispatch if self.block.is_dropped => {
-                    self.start_block();
-                    continue;
-                }
-                Token::Fragment(f) => match f.line {
-                    Line::Data => self.data(f, &mut data),
-                    Line::Event => self.event_type(f, &mut event_type),
-                    Line::Id => self.id(f, &mut id),
-                    _ => continue,
-                },
-                Token::Dispatch => match self.commit(id) {
-                    Ok(()) if !matches!(data, Value::Absent) => break,
-                    // "If the data buffer is an empty string, set the data buffer and the event type buffer to the
-                    // empty string and return." A block with a `data` field has at least an LF in it at that point.
-                    Ok(()) => {
-                        self.start_block();
-                        (data, event_type, id) = (Value::Absent, Value::Absent, Value::Absent);
-                        continue;
-                    }
-                    Err(error) => {
-                        self.start_block();
-                        return Err(error);
-                    }
-                },
-            };
-            if let Err(error) = result {
-                self.block = Block { is_dropped: true, ..Block::default() };
-                return Err(error);
+        let mut lines = Lines::new(chunk);
+        if self.block.0 != 0 || !self.lexer.is_at_line_start() {
+            let (step, tail) = self.resume(chunk);
+            lines = Lines::new(tail);
+            if let Step::EndOfChunk | Step::Failed(_) = step {
+                *chunk = tail;
+                return step.into();
             }
         }
-        self.block.is_over = true;
-        let event_type = match event_type.get(&self.event_type) {
-            "" => "message",
-            name => name,
+        let mut found = InChunk::default();
+        loop {
+            // Nearly every line lies whole in the chunk.
+            match self.take_lines(&mut lines, &mut found) {
+                Taken::Block => {}
+                Taken::AllBut(left) => {
+                    let InChunk { data, event_type, id } = core::mem::take(&mut found);
+                    let (step, tail) = self.take_piece(data, event_type, id, &chunk[chunk.len() - left..]);
+                    lines = Lines::new(tail);
+                    match step {
+                        Step::More => continue,
+                        Step::Blank => {}
+                        Step::EndOfChunk | Step::Failed(_) => {
+                            *chunk = tail;
+                            return step.into();
+                        }
+                    }
+                }
+                Taken::Failed(error) => {
+                    *chunk = lines.rest();
+                    return self.drop_event(error).into();
+                }
+            }
+            *chunk = lines.rest();
+            if let Err(error) = self.commit(found.id) {
+                self.start_block();
+                return Err(error);
+            }
+            let data = match found.data {
+                Some(text) => text,
+                None if self.block.has(DATA) => self.data.as_str(),
+                // "If the data buffer is an empty string, set the data buffer and the event type buffer to the empty
+                // string and return." A block with a `data` field has at least an LF in it at that point.
+                None => {
+                    self.block = Block::default();
+                    found = InChunk::default();
+                    continue;
+                }
+            };
+            let mut event_type = found.event_type;
+            if self.block.0 != 0 {
+                if self.block.has(EVENT_TYPE) {
+                    event_type = self.event_type.as_str();
+                }
+                self.block = Block(OVER);
+            }
+            if event_type.is_empty() {
+                event_type = "message";
+            }
+            let last_event_id = match found.id {
+                Some(text) => text,
+                None => self.last_event_id.as_str(),
+            };
+            return Ok(Some(MessageEvent { event_type, data, last_event_id }));
+        }
+    }
+
+    /// Takes the lines that lie whole in the chunk, up to and with a blank one.
+    #[inline(always)]
+    fn take_lines<'c>(&mut self, lines: &mut Lines<'c>, found: &mut InChunk<'c>) -> Taken {
+        loop {
+            let left = lines.rest().len();
+            let Some(line) = lines.next() else { return Taken::AllBut(left) };
+            let is_taken = if let Some(text) = line.strip_prefix("data: ") {
+                if found.data.is_none() && !self.block.has(DATA) {
+                    let is_within_limit = text.len() <= self.limits.data;
+                    if is_within_limit {
+                        found.data = Some(text);
+                    }
+                    is_within_limit
+                } else {
+                    if let Err(error) = self.add_line(found.data.take(), text) {
+                        return Taken::Failed(error);
+                    }
+                    true
+                }
+            } else if line.is_empty() {
+                return Taken::Block;
+            } else if let Some(text) = line.strip_prefix("id: ") {
+                self.take_id(found, text)
+            } else if let Some(text) = line.strip_prefix("event: ") {
+                self.take_event_type(found, text)
+            } else if line.starts_with(':') {
+                true
+            } else {
+                match Line::of(line) {
+                    (Line::Data, text) => {
+                        if let Err(error) = self.add_line(found.data.take(), text) {
+                            return Taken::Failed(error);
+                        }
+                        true
+                    }
+                    (Line::Id, text) => self.take_id(found, text),
+                    (Line::Event, text) => self.take_event_type(found, text),
+                    (Line::Retry, _) => false,
+                    _ => true,
+                }
+            };
+            if !is_taken {
+                return Taken::AllBut(left);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn take_id<'c>(&mut self, found: &mut InChunk<'c>, text: &'c str) -> bool {
+        let is_taken = text.len() <= self.limits.last_event_id;
+        if is_taken {
+            found.id = Some(text);
+        }
+        is_taken
+    }
+
+    #[inline(always)]
+    fn take_event_type<'c>(&mut self, found: &mut InChunk<'c>, text: &'c str) -> bool {
+        let is_taken = text.len() <= self.limits.event_type;
+        if is_taken {
+            self.block.0 &= !EVENT_TYPE;
+            found.event_type = text;
+        }
+        is_taken
+    }
+
+    /// Takes the next line, whatever it is, or what there is of it, with what has been found before it.
+    #[cold]
+    #[inline(never)]
+    fn take_piece<'c>(
+        &mut self,
+        data: Option<&str>,
+        event_type: &str,
+        id: Option<&str>,
+        chunk: &'c [u8],
+    ) -> (Step, &'c [u8]) {
+        let (result, tail) = match self.keep(data, event_type, id) {
+            Ok(()) => match self.lexer.take_data_start(chunk) {
+                Some(text) => (self.add_line(None, text), &[][..]),
+                None => match self.lexer.next_piece(chunk) {
+                    (Some(Lexeme::Dispatch), tail) => return (Step::Blank, tail),
+                    (Some(Lexeme::Piece(piece)), tail) => (self.take(piece), tail),
+                    (None, tail) => (Ok(()), tail),
+                },
+            },
+            Err(error) => (Err(error), chunk),
         };
-        let last_event_id = match id {
-            Value::InChunk(text) => text,
-            _ => self.last_event_id.as_str(),
+        let step = match result {
+            Ok(()) if tail.is_empty() => Step::EndOfChunk,
+            Ok(()) => Step::More,
+            Err(error) => self.drop_event(error),
         };
-        let data = data.get(&self.data);
-        Ok(Some(MessageEvent { event_type, data, last_event_id }))
+        (step, tail)
+    }
+
+    /// Goes on with what the last chunk has left behind.
+    #[inline(never)]
+    fn resume<'c>(&mut self, mut chunk: &'c [u8]) -> (Step, &'c [u8]) {
+        if self.block.has(OVER) {
+            self.start_block();
+        } else if self.block.has(DATA) && self.field.partial_char.is_empty() {
+            let (rest, text) = self.lexer.take_more_data(chunk);
+            let limit = self.limits.data;
+            if let Err(error) = push(&mut self.data, text, limit, DecodeError::DataTooLong { limit }) {
+                return (self.drop_event(error), rest);
+            }
+            if rest.is_empty() {
+                return (Step::EndOfChunk, rest);
+            }
+            chunk = rest;
+        }
+        self.lexer.settle(&mut chunk);
+        while !chunk.is_empty() && (!self.lexer.is_at_line_start() || self.block.has(DROPPED)) {
+            let (lexeme, tail) = self.lexer.next_piece(chunk);
+            chunk = tail;
+            match lexeme {
+                Some(Lexeme::Piece(piece)) if piece.line == Line::Retry => self.retry(piece),
+                Some(Lexeme::Dispatch) if self.block.has(DROPPED) => self.start_block(),
+                // The stream starts with a blank line.
+                Some(Lexeme::Dispatch) => {}
+                Some(Lexeme::Piece(piece)) if !self.block.has(DROPPED) => {
+                    if let Err(error) = self.take(piece) {
+                        return (self.drop_event(error), chunk);
+                    }
+                }
+                _ => {}
+            }
+        }
+        (if chunk.is_empty() { Step::EndOfChunk } else { Step::More }, chunk)
+    }
+
+    #[inline]
+    fn take(&mut self, piece: Piece<'_>) -> Result<(), DecodeError> {
+        match piece.line {
+            Line::Data => self.data(piece),
+            Line::Event => self.event_type(piece),
+            Line::Id => self.id(piece),
+            Line::Retry => {
+                self.retry(piece);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    #[cold]
+    fn drop_event(&mut self, error: DecodeError) -> Step {
+        self.block = Block(DROPPED);
+        Step::Failed(error)
+    }
+
+    /// Takes a line of data, or the start of one, behind another that has been found in the chunk.
+    #[inline]
+    fn add_line(&mut self, before: Option<&str>, text: &str) -> Result<(), DecodeError> {
+        let limit = self.limits.data;
+        let too_long = DecodeError::DataTooLong { limit };
+        if let Some(before) = before {
+            self.data.replace(before).map_err(out_of_memory)?;
+            self.block.0 |= DATA;
+        }
+        if self.block.has(DATA) {
+            push(&mut self.data, "\n", limit, too_long)?;
+        }
+        self.block.0 |= DATA;
+        push(&mut self.data, text, limit, too_long)
     }
 
     /// Starts over with a new stream: drops what is unfinished of the old one, keeps the last event ID and the
@@ -390,125 +568,105 @@ impl<D: Buffer, M: Buffer> BufferedDecoder<D, M> {
         self.limits
     }
 
-    /// A fragment of a `data` line: "Append the field value to the data buffer, then append a single U+000A LINE FEED
+    /// A piece of a `data` line: "Append the field value to the data buffer, then append a single U+000A LINE FEED
     /// (LF) character to the data buffer." The last LF, which a dispatch would take off again, is left out.
-    #[inline]
-    fn data<'c>(&mut self, fragment: Fragment<'c>, value: &mut Value<'c>) -> Result<(), DecodeError> {
+    #[inline(never)]
+    fn data(&mut self, piece: Piece<'_>) -> Result<(), DecodeError> {
         let limit = self.limits.data;
         let too_long = DecodeError::DataTooLong { limit };
-        if fragment.is_first {
-            match *value {
-                Value::Absent if fragment.is_last => {
-                    if let Ok(text) = from_utf8(fragment.bytes) {
-                        *value = Value::InChunk(text);
-                        return if text.len() > limit { Err(too_long) } else { Ok(()) };
-                    }
-                }
-                Value::Absent => {}
-                _ => {
-                    value.keep(&mut self.data).map_err(out_of_memory)?;
-                    push(&mut self.data, "\n", limit, too_long)?;
-                }
-            }
-            *value = Value::InBuffer;
+        let Piece { text, is_first, is_last, .. } = piece;
+        if is_first {
+            self.add_line(None, "")?;
         }
-        let Fragment { bytes, is_last, .. } = fragment;
         let buffer = &mut self.data;
-        self.field.partial_char.decode(bytes, is_last, |text| push(buffer, text, limit, too_long))
+        self.field.partial_char.decode(text, is_last, |text| push(buffer, text, limit, too_long))
     }
 
-    /// A fragment of an `event` line: "Set the event type buffer to field value."
-    #[inline]
-    fn event_type<'c>(&mut self, fragment: Fragment<'c>, value: &mut Value<'c>) -> Result<(), DecodeError> {
+    /// A piece of an `event` line: "Set the event type buffer to field value."
+    #[inline(never)]
+    fn event_type(&mut self, piece: Piece<'_>) -> Result<(), DecodeError> {
         let limit = self.limits.event_type;
         let too_long = DecodeError::EventTypeTooLong { limit };
-        let Fragment { bytes, is_first, is_last, .. } = fragment;
+        let Piece { text, is_first, is_last, .. } = piece;
         if is_first {
-            if let (true, Ok(text)) = (is_last, from_utf8(bytes)) {
-                *value = Value::InChunk(text);
-                return if text.len() > limit { Err(too_long) } else { Ok(()) };
-            }
             self.event_type.clear();
-            *value = Value::InBuffer;
+            self.block.0 |= EVENT_TYPE;
         }
         let buffer = &mut self.event_type;
-        self.field.partial_char.decode(bytes, is_last, |text| push(buffer, text, limit, too_long))
+        self.field.partial_char.decode(text, is_last, |text| push(buffer, text, limit, too_long))
     }
 
-    /// A fragment of an `id` line: "If the field value does not contain U+0000 NULL, then set the last event ID buffer
+    /// A piece of an `id` line: "If the field value does not contain U+0000 NULL, then set the last event ID buffer
     /// to the field value. Otherwise, ignore the field." What stands before the NUL meets the limit all the same, since
     /// nobody can know that a NUL will come.
-    #[inline]
-    fn id<'c>(&mut self, fragment: Fragment<'c>, value: &mut Value<'c>) -> Result<(), DecodeError> {
+    #[inline(never)]
+    fn id(&mut self, piece: Piece<'_>) -> Result<(), DecodeError> {
         let limit = self.limits.last_event_id;
         let too_long = DecodeError::LastEventIdTooLong { limit };
-        let Fragment { mut bytes, is_first, mut is_last, .. } = fragment;
+        let Piece { mut text, is_first, is_last, .. } = piece;
         if is_first {
             self.field.has_nul = false;
-            if let (true, None, Ok(text)) = (is_last, memchr(0, bytes), from_utf8(bytes)) {
-                *value = Value::InChunk(text);
-                return if text.len() > limit { Err(too_long) } else { Ok(()) };
-            }
             self.id_line.clear();
         }
-        let ends = is_last;
+        let mut ends = is_last;
         if self.field.has_nul {
-            bytes = &[];
-        } else if let Some(nul) = memchr(0, bytes) {
+            text = Text::Other(&[]);
+        } else if let Some(before) = text.before_nul() {
             self.field.has_nul = true;
-            bytes = &bytes[..nul];
-            is_last = true;
+            text = before;
+            ends = true;
         }
         let buffer = &mut self.id_line;
-        self.field.partial_char.decode(bytes, is_last, |text| push(buffer, text, limit, too_long))?;
-        if ends && !self.field.has_nul {
+        self.field.partial_char.decode(text, ends, |text| push(buffer, text, limit, too_long))?;
+        if is_last && !self.field.has_nul {
             core::mem::swap(&mut self.id_line, &mut self.next_id);
-            *value = Value::InBuffer;
+            self.block.0 |= ID;
         }
         Ok(())
     }
 
-    /// A fragment of a `retry` line: "If the field value consists of only ASCII digits, then interpret the field value
+    /// A piece of a `retry` line: "If the field value consists of only ASCII digits, then interpret the field value
     /// as an integer in base ten, and set the event stream's reconnection time to that integer."
-    fn retry(&mut self, fragment: Fragment<'_>) {
-        if fragment.is_first {
+    fn retry(&mut self, piece: Piece<'_>) {
+        if piece.is_first {
             self.field.retry = Digits::Empty;
         }
-        for &byte in fragment.bytes {
+        for &byte in piece.text.bytes() {
             self.field.retry = self.field.retry.then(byte);
         }
-        if let (true, Digits::Number(milliseconds)) = (fragment.is_last, self.field.retry) {
+        if let (true, Digits::Number(milliseconds)) = (piece.is_last, self.field.retry) {
             self.reconnection_time = Some(milliseconds);
         }
     }
 
     /// "Set the last event ID string of the event source to the value of the last event ID buffer."
-    fn commit(&mut self, id: Value<'_>) -> Result<(), DecodeError> {
-        match id {
-            Value::Absent => Ok(()),
-            Value::InBuffer => {
-                core::mem::swap(&mut self.last_event_id, &mut self.next_id);
-                Ok(())
-            }
-            Value::InChunk(text) => self.last_event_id.replace(text).map_err(out_of_memory),
+    #[inline]
+    fn commit(&mut self, in_chunk: Option<&str>) -> Result<(), DecodeError> {
+        if let Some(text) = in_chunk {
+            return self.last_event_id.replace(text).map_err(out_of_memory);
         }
+        if self.block.has(ID) {
+            core::mem::swap(&mut self.last_event_id, &mut self.next_id);
+        }
+        Ok(())
     }
 
     /// Takes into the buffers what an unfinished event has in the chunk.
-    fn end_of_chunk(&mut self, data: Value<'_>, event_type: Value<'_>, id: Value<'_>) -> Result<(), DecodeError> {
-        if self.block.is_dropped {
-            return Ok(());
+    #[inline]
+    fn keep(&mut self, data: Option<&str>, event_type: &str, id: Option<&str>) -> Result<(), DecodeError> {
+        if let Some(text) = data {
+            self.data.replace(text).map_err(out_of_memory)?;
+            self.block.0 |= DATA;
         }
-        let mut keep = || {
-            self.block.has_data = data.keep(&mut self.data)?;
-            self.block.has_event_type = event_type.keep(&mut self.event_type)?;
-            self.block.has_id = id.keep(&mut self.next_id)?;
-            Ok(())
-        };
-        keep().map_err(|full| {
-            self.block = Block { is_dropped: true, ..Block::default() };
-            out_of_memory(full)
-        })
+        if !event_type.is_empty() {
+            self.event_type.replace(event_type).map_err(out_of_memory)?;
+            self.block.0 |= EVENT_TYPE;
+        }
+        if let Some(text) = id {
+            self.next_id.replace(text).map_err(out_of_memory)?;
+            self.block.0 |= ID;
+        }
+        Ok(())
     }
 
     fn start_block(&mut self) {

@@ -1,6 +1,7 @@
 //! The tokens of an event stream, with no buffer at all.
 
-use memchr::memchr2;
+use crate::lines::{Lines, plain_prefix};
+use crate::scan::{Text, behind_line_end};
 
 /// UTF-8's byte order mark.
 const BOM: &[u8] = b"\xEF\xBB\xBF";
@@ -35,6 +36,34 @@ impl Line {
             Self::Retry => "retry",
             Self::Comment | Self::Unknown => "",
         }
+    }
+
+    /// What a line is, and its value.
+    #[inline(always)]
+    pub(crate) fn of(line: &str) -> (Self, &str) {
+        if let Some(value) = line.strip_prefix("data: ") {
+            return (Self::Data, value);
+        }
+        if let Some(comment) = line.strip_prefix(':') {
+            return (Self::Comment, comment);
+        }
+        Self::of_any(line)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn of_any(line: &str) -> (Self, &str) {
+        let (name, value) = line.split_once(':').unwrap_or((line, ""));
+        let kind = match name {
+            "data" => Self::Data,
+            "event" => Self::Event,
+            "id" => Self::Id,
+            "retry" => Self::Retry,
+            "" => return (Self::Comment, value),
+            _ => return (Self::Unknown, line),
+        };
+        // "If value starts with a U+0020 SPACE character, remove it from value."
+        (kind, value.strip_prefix(' ').unwrap_or(value))
     }
 }
 
@@ -103,25 +132,41 @@ pub struct Fragment<'c> {
 #[derive(Clone, Debug)]
 pub struct Lexer {
     state: State,
-    /// The last byte was a CR, which has ended its line already: an LF right after it belongs to it.
-    swallow_lf: bool,
 }
 
 /// Where in the stream the next byte stands.
 #[derive(Clone, Copy, Debug)]
 enum State {
-    /// At the very start, behind so many bytes of a byte order mark.
-    Start(u8),
     /// At the start of a line.
     LineStart,
-    /// Behind so many bytes of this field's name, which may still turn out to be another's.
-    Name(Line, u8),
+    /// Likewise, behind a CR, which has ended its line already: an LF right here belongs to it.
+    AfterCr,
+    /// In the value, behind a piece of it.
+    Value(Line),
+    /// In the value, with nothing handed out so far.
+    ValueStart(Line),
     /// Behind the colon, where one space may stand that is not part of the value.
     Colon(Line),
-    /// In the value, with no fragment handed out so far.
-    ValueStart(Line),
-    /// In the value, behind a fragment.
-    Value(Line),
+    /// Behind so many bytes of this field's name, which may still turn out to be another's.
+    Name(Line, u8),
+    /// At the very start, behind so many bytes of a byte order mark.
+    Start(u8),
+}
+
+/// A [`Token`] whose text may be known to be ASCII.
+#[derive(Clone, Copy)]
+pub(crate) enum Lexeme<'c> {
+    Piece(Piece<'c>),
+    Dispatch,
+}
+
+/// A [`Fragment`].
+#[derive(Clone, Copy)]
+pub(crate) struct Piece<'c> {
+    pub(crate) line: Line,
+    pub(crate) text: Text<'c>,
+    pub(crate) is_first: bool,
+    pub(crate) is_last: bool,
 }
 
 impl Default for Lexer {
@@ -133,7 +178,7 @@ impl Default for Lexer {
 impl Lexer {
     /// A lexer at the start of a stream.
     pub const fn new() -> Self {
-        Self { state: State::Start(0), swallow_lf: false }
+        Self { state: State::Start(0) }
     }
 
     /// The next token in `chunk`, which is moved past it; `None` when the chunk is used up and another is needed.
@@ -142,26 +187,101 @@ impl Lexer {
     #[inline]
     #[must_use = "a token is handed out once"]
     pub fn next_token<'c>(&mut self, chunk: &mut &'c [u8]) -> Option<Token<'c>> {
+        if let State::LineStart = self.state {
+            let mut lines = Lines::new(chunk);
+            if let Some(line) = lines.next() {
+                *chunk = lines.rest();
+                if line.is_empty() {
+                    return Some(Token::Dispatch);
+                }
+                let (line, value) = Line::of(line);
+                let bytes = value.as_bytes();
+                return Some(Token::Fragment(Fragment { line, bytes, is_first: true, is_last: true }));
+            }
+        }
+        let (lexeme, tail) = self.next_piece(chunk);
+        *chunk = tail;
+        Some(match lexeme? {
+            Lexeme::Dispatch => Token::Dispatch,
+            Lexeme::Piece(Piece { line, text, is_first, is_last }) => {
+                Token::Fragment(Fragment { line, bytes: text.bytes(), is_first, is_last })
+            }
+        })
+    }
+
+    #[inline(always)]
+    pub(crate) fn is_at_line_start(&self) -> bool {
+        matches!(self.state, State::LineStart)
+    }
+
+    /// The value of a `data` line which starts in `chunk` and goes on in the next.
+    #[inline]
+    pub(crate) fn take_data_start<'c>(&mut self, chunk: &'c [u8]) -> Option<&'c str> {
+        let (State::LineStart, Some(value @ [_, ..])) = (self.state, chunk.strip_prefix(b"data: ")) else { return None };
+        let text = plain_prefix(value);
+        if text.len() < value.len() {
+            return None;
+        }
+        self.state = State::Value(Line::Data);
+        Some(text)
+    }
+
+    /// What is plain at the start of `chunk`, where a `data` line goes on.
+    #[inline]
+    pub(crate) fn take_more_data<'c>(&mut self, chunk: &'c [u8]) -> (&'c [u8], &'c str) {
+        let State::Value(Line::Data) = self.state else { return (chunk, "") };
+        let text = plain_prefix(chunk);
+        let mut rest = &chunk[text.len()..];
+        if let [b'\n', tail @ ..] = rest {
+            self.state = State::LineStart;
+            rest = tail;
+        }
+        (rest, text)
+    }
+
+    /// Takes off `chunk` what belongs to no line.
+    pub(crate) fn settle(&mut self, chunk: &mut &[u8]) {
+        match (self.state, *chunk) {
+            (State::AfterCr, [b'\n', tail @ ..]) => *chunk = tail,
+            (State::AfterCr, [_, ..]) | (State::Start(0), [..=0xEE | 0xF0.., ..]) => {}
+            _ => return,
+        }
+        self.state = State::LineStart;
+    }
+
+    /// As [`next_token`](Self::next_token), byte by byte where it must.
+    #[inline(never)]
+    pub(crate) fn next_piece<'c>(&mut self, mut chunk: &'c [u8]) -> (Option<Lexeme<'c>>, &'c [u8]) {
+        (self.next_lexeme(&mut chunk), chunk)
+    }
+
+    #[inline]
+    fn next_lexeme<'c>(&mut self, chunk: &mut &'c [u8]) -> Option<Lexeme<'c>> {
         loop {
             let (&byte, tail) = chunk.split_first()?;
-            if self.swallow_lf {
-                self.swallow_lf = false;
-                if byte == b'\n' {
-                    *chunk = tail;
-                    continue;
+            if let State::LineStart = self.state {
+                let field = match byte {
+                    b'd' => chunk.strip_prefix(b"data: ").map(|value| (Line::Data, value)),
+                    b'i' => chunk.strip_prefix(b"id: ").map(|value| (Line::Id, value)),
+                    b'e' => chunk.strip_prefix(b"event: ").map(|value| (Line::Event, value)),
+                    _ => None,
+                };
+                if let Some((line, value @ [_, ..])) = field {
+                    *chunk = value;
+                    return Some(self.value(line, true, chunk));
                 }
             }
-            let token = match self.state {
+            let lexeme = match self.state {
+                State::Value(line) => Some(self.value(line, false, chunk)),
                 State::LineStart => match byte {
                     b'\n' | b'\r' => {
-                        self.swallow_lf = byte == b'\r';
-                        *chunk = tail;
-                        Some(Token::Dispatch)
+                        *chunk = self.behind_line_end(chunk);
+                        Some(Lexeme::Dispatch)
                     }
-                    b'd' => self.field(Line::Data, b"data:", chunk),
-                    b'e' => self.field(Line::Event, b"event:", chunk),
-                    b'i' => self.field(Line::Id, b"id:", chunk),
-                    b'r' => self.field(Line::Retry, b"retry:", chunk),
+                    b'd' => self.name(Line::Data, 0, chunk),
+                    b'e' => self.name(Line::Event, 0, chunk),
+                    b'i' => self.name(Line::Id, 0, chunk),
+                    b'r' => self.name(Line::Retry, 0, chunk),
                     b':' => {
                         *chunk = tail;
                         self.state = State::ValueStart(Line::Comment);
@@ -172,7 +292,14 @@ impl Lexer {
                         None
                     }
                 },
-                State::Name(line, seen) => self.name(line, seen, chunk),
+                State::AfterCr => {
+                    if byte == b'\n' {
+                        *chunk = tail;
+                    }
+                    self.state = State::LineStart;
+                    None
+                }
+                State::ValueStart(line) => Some(self.value(line, true, chunk)),
                 State::Colon(line) => {
                     // "If value starts with a U+0020 SPACE character, remove it from value."
                     if byte == b' ' {
@@ -181,46 +308,18 @@ impl Lexer {
                     self.state = State::ValueStart(line);
                     None
                 }
-                State::ValueStart(line) => Some(self.value(line, true, chunk)),
-                State::Value(line) => Some(self.value(line, false, chunk)),
+                State::Name(line, seen) => self.name(line, seen, chunk),
                 State::Start(seen) => self.start(seen, chunk),
             };
-            if token.is_some() {
-                return token;
-            }
-        }
-    }
-
-    /// A line that seems to be this field. Where name and colon lie in the chunk, which is nearly always, it needs no
-    /// detour by way of the states.
-    #[inline]
-    fn field<'c, const N: usize>(&mut self, line: Line, name: &[u8; N], chunk: &mut &'c [u8]) -> Option<Token<'c>> {
-        let Some(value) = chunk.strip_prefix(name) else {
-            self.state = State::Name(line, 0);
-            return None;
-        };
-        *chunk = value;
-        match value.split_first() {
-            Some((b' ', [])) => {
-                *chunk = &[];
-                self.state = State::ValueStart(line);
-                None
-            }
-            Some((b' ', tail)) => {
-                *chunk = tail;
-                Some(self.value(line, true, chunk))
-            }
-            Some(_) => Some(self.value(line, true, chunk)),
-            None => {
-                self.state = State::Colon(line);
-                None
+            if lexeme.is_some() {
+                return lexeme;
             }
         }
     }
 
     /// The rest of a field name of which `seen` bytes are behind us. `chunk` is not empty.
     #[inline]
-    fn name<'c>(&mut self, line: Line, seen: u8, chunk: &mut &'c [u8]) -> Option<Token<'c>> {
+    fn name<'c>(&mut self, line: Line, seen: u8, chunk: &mut &'c [u8]) -> Option<Lexeme<'c>> {
         let (done, rest) = line.name().as_bytes().split_at_checked(usize::from(seen))?;
         if let Some(after) = chunk.strip_prefix(rest) {
             match after.first() {
@@ -251,38 +350,40 @@ impl Lexer {
 
     /// What seemed to be a field name is an unknown line. What stood of it in earlier chunks is known by heart.
     #[cold]
-    fn not_a_name(&mut self, seen: &'static [u8]) -> Option<Token<'static>> {
+    fn not_a_name(&mut self, seen: &'static [u8]) -> Option<Lexeme<'static>> {
         if seen.is_empty() {
             self.state = State::ValueStart(Line::Unknown);
             return None;
         }
         self.state = State::Value(Line::Unknown);
-        let line = Line::Unknown;
-        Some(Token::Fragment(Fragment { line, bytes: seen, is_first: true, is_last: false }))
+        Some(Lexeme::Piece(Piece { line: Line::Unknown, text: Text::Other(seen), is_first: true, is_last: false }))
     }
 
     /// A value up to its line end or the chunk's. `chunk` is not empty.
-    #[inline]
-    fn value<'c>(&mut self, line: Line, is_first: bool, chunk: &mut &'c [u8]) -> Token<'c> {
-        let bytes = *chunk;
-        match memchr2(b'\n', b'\r', bytes) {
-            Some(end) => {
-                self.swallow_lf = bytes[end] == b'\r';
-                *chunk = &bytes[end + 1..];
-                self.state = State::LineStart;
-                Token::Fragment(Fragment { line, bytes: &bytes[..end], is_first, is_last: true })
-            }
-            None => {
-                *chunk = &[];
-                self.state = State::Value(line);
-                Token::Fragment(Fragment { line, bytes, is_first, is_last: false })
-            }
+    fn value<'c>(&mut self, line: Line, is_first: bool, chunk: &mut &'c [u8]) -> Lexeme<'c> {
+        let (text, tail) = Text::scan(chunk);
+        *chunk = tail;
+        let is_last = !chunk.is_empty();
+        if is_last {
+            self.state = State::LineStart;
+            *chunk = self.behind_line_end(chunk);
+        } else {
+            self.state = State::Value(line);
         }
+        Lexeme::Piece(Piece { line, text, is_first, is_last })
+    }
+
+    /// `chunk` without the line end that it starts with.
+    fn behind_line_end<'c>(&mut self, chunk: &'c [u8]) -> &'c [u8] {
+        if chunk == b"\r" {
+            self.state = State::AfterCr;
+        }
+        behind_line_end(chunk)
     }
 
     /// The start of the stream: "one leading U+FEFF BYTE ORDER MARK character must be ignored if any are present".
     #[cold]
-    fn start<'c>(&mut self, seen: u8, chunk: &mut &'c [u8]) -> Option<Token<'c>> {
+    fn start<'c>(&mut self, seen: u8, chunk: &mut &'c [u8]) -> Option<Lexeme<'c>> {
         let (done, rest) = BOM.split_at_checked(usize::from(seen))?;
         if let Some(after) = chunk.strip_prefix(rest) {
             *chunk = after;

@@ -79,7 +79,7 @@
 //! - **json**: [`Frame::json`], by `serde_json`. Brings `bytes`.
 
 #![no_std]
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 #![cfg_attr(not(test), warn(clippy::expect_used, clippy::panic, clippy::unwrap_used))]
 
 #[cfg(feature = "alloc")]
@@ -98,6 +98,8 @@ mod limits;
 mod message_event;
 #[cfg(feature = "bytes")]
 mod owned;
+mod lines;
+mod scan;
 #[cfg(feature = "stream")]
 mod stream;
 mod utf8;

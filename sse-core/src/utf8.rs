@@ -2,6 +2,8 @@
 
 use core::str::from_utf8;
 
+use crate::scan::Text;
+
 /// The start of a character whose rest has not come yet.
 ///
 /// What is not UTF-8 becomes U+FFFD per maximal subpart, as `String::from_utf8_lossy` does it, wherever the pieces
@@ -18,13 +20,13 @@ impl PartialChar {
     #[inline]
     pub(crate) fn decode<E>(
         &mut self,
-        piece: &[u8],
+        piece: Text<'_>,
         is_last: bool,
         mut push: impl FnMut(&str) -> Result<(), E>,
     ) -> Result<(), E> {
-        match from_utf8(piece) {
+        match piece.to_str() {
             Ok(text) if self.len == 0 => push(text),
-            _ => self.repair(piece, is_last, push),
+            _ => self.repair(piece.bytes(), is_last, push),
         }
     }
 
@@ -90,6 +92,11 @@ impl PartialChar {
             piece = tail;
         }
         Ok(piece)
+    }
+
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len == 0
     }
 
     /// Forgets the unfinished character.
