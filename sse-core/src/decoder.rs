@@ -280,6 +280,9 @@ impl<D: Buffer, M: Buffer> BufferedDecoder<D, M> {
     #[inline]
     pub fn next_event<'a, 'c: 'a>(&'a mut self, chunk: &mut &'c [u8]) -> Result<Option<MessageEvent<'a>>, DecodeError> {
         let mut lines = Lines::new(chunk);
+        if self.block.0 == OVER {
+            self.start_block();
+        }
         if self.block.0 != 0 || !self.lexer.is_at_line_start() {
             let (step, tail) = self.resume(chunk);
             lines = Lines::new(tail);
@@ -359,7 +362,9 @@ impl<D: Buffer, M: Buffer> BufferedDecoder<D, M> {
                     }
                     is_within_limit
                 } else {
-                    if let Err(error) = self.add_line(found.data.take(), text) {
+                    let (result, tail) = self.add_lines(found.data.take(), text, *lines);
+                    *lines = tail;
+                    if let Err(error) = result {
                         return Taken::Failed(error);
                     }
                     true
@@ -375,7 +380,9 @@ impl<D: Buffer, M: Buffer> BufferedDecoder<D, M> {
             } else {
                 match Line::of(line) {
                     (Line::Data, text) => {
-                        if let Err(error) = self.add_line(found.data.take(), text) {
+                        let (result, tail) = self.add_lines(found.data.take(), text, *lines);
+                        *lines = tail;
+                        if let Err(error) = result {
                             return Taken::Failed(error);
                         }
                         true
@@ -443,9 +450,7 @@ impl<D: Buffer, M: Buffer> BufferedDecoder<D, M> {
     /// Goes on with what the last chunk has left behind.
     #[inline(never)]
     fn resume<'c>(&mut self, mut chunk: &'c [u8]) -> (Step, &'c [u8]) {
-        if self.block.has(OVER) {
-            self.start_block();
-        } else if self.block.has(DATA) && self.field.partial_char.is_empty() {
+        if self.block.has(DATA) && self.field.partial_char.is_empty() {
             let (rest, text) = self.lexer.take_more_data(chunk);
             let limit = self.limits.data;
             if let Err(error) = push(&mut self.data, text, limit, DecodeError::DataTooLong { limit }) {
@@ -496,20 +501,38 @@ impl<D: Buffer, M: Buffer> BufferedDecoder<D, M> {
         Step::Failed(error)
     }
 
+    /// Takes a line of data behind another that has been found in the chunk, and those that follow it.
+    #[inline(never)]
+    fn add_lines<'c>(
+        &mut self,
+        before: Option<&str>,
+        first: &str,
+        lines: Lines<'c>,
+    ) -> (Result<(), DecodeError>, Lines<'c>) {
+        let mut taken = lines;
+        let mut result = self.add_line(before, first);
+        while result.is_ok() {
+            let mut next = taken;
+            let Some(text) = next.next().and_then(|line| line.strip_prefix("data: ")) else { break };
+            result = push_line(&mut self.data, text, self.limits.data);
+            taken = next;
+        }
+        (result, taken)
+    }
+
     /// Takes a line of data, or the start of one, behind another that has been found in the chunk.
     #[inline]
     fn add_line(&mut self, before: Option<&str>, text: &str) -> Result<(), DecodeError> {
         let limit = self.limits.data;
-        let too_long = DecodeError::DataTooLong { limit };
         if let Some(before) = before {
             self.data.replace(before).map_err(out_of_memory)?;
             self.block.0 |= DATA;
         }
         if self.block.has(DATA) {
-            push(&mut self.data, "\n", limit, too_long)?;
+            return push_line(&mut self.data, text, limit);
         }
         self.block.0 |= DATA;
-        push(&mut self.data, text, limit, too_long)
+        push(&mut self.data, text, limit, DecodeError::DataTooLong { limit })
     }
 
     /// Starts over with a new stream: drops what is unfinished of the old one, keeps the last event ID and the
@@ -669,6 +692,7 @@ impl<D: Buffer, M: Buffer> BufferedDecoder<D, M> {
         Ok(())
     }
 
+    #[inline]
     fn start_block(&mut self) {
         self.block = Block::default();
         self.field.partial_char.clear();
@@ -676,7 +700,17 @@ impl<D: Buffer, M: Buffer> BufferedDecoder<D, M> {
     }
 }
 
+/// Appends another line within the limit.
+#[inline]
+fn push_line(buffer: &mut impl Buffer, text: &str, limit: usize) -> Result<(), DecodeError> {
+    if text.len() >= limit.saturating_sub(buffer.len()) {
+        return Err(DecodeError::DataTooLong { limit });
+    }
+    buffer.push_str("\n").and_then(|()| buffer.push_str(text)).map_err(out_of_memory)
+}
+
 /// Appends within the limit.
+#[inline]
 fn push(buffer: &mut impl Buffer, text: &str, limit: usize, too_long: DecodeError) -> Result<(), DecodeError> {
     if text.len() > limit.saturating_sub(buffer.len()) {
         return Err(too_long);

@@ -52,7 +52,7 @@ impl<'c> Lines<'c> {
             [b'\r', b'\n', tail @ ..] => *self = Self { rest: tail, unseen: unseen.min(tail.len()), marks: marks >> 1 },
             [b'\r', tail @ ..] if !tail.is_empty() => *self = Self { rest: tail, unseen, marks },
             _ => {
-                let (line, tail) = odd_line(self.rest)?;
+                let (line, tail) = odd_line(self.rest, end + mark)?;
                 *self = Self::new(tail);
                 return Some(line);
             }
@@ -64,21 +64,25 @@ impl<'c> Lines<'c> {
     }
 }
 
-/// The first line, and where the next one starts.
+/// The first line, of which `plain` bytes are plain, and what is behind it.
 #[cold]
 #[inline(never)]
-fn odd_line(bytes: &[u8]) -> Option<(&str, &[u8])> {
-    let end = memchr2(b'\n', b'\r', bytes)?;
-    let (line, tail) = bytes.split_at(end);
+fn odd_line(bytes: &[u8], plain: usize) -> Option<(&str, &[u8])> {
+    let (_, rest) = bytes.split_at_checked(plain)?;
+    let (odd, tail) = rest.split_at(memchr2(b'\n', b'\r', rest)?);
     let tail = match tail {
         [b'\n', tail @ ..] | [b'\r', b'\n', tail @ ..] => tail,
         [b'\r', tail @ ..] if !tail.is_empty() => tail,
         _ => return None,
     };
-    if memchr(0, line).is_some() {
+    if bytes.starts_with(b"id") && memchr(0, odd).is_some() {
         return None;
     }
-    Some((simdutf8::basic::from_utf8(line).ok()?, tail))
+    simdutf8::basic::from_utf8(odd).ok()?;
+    let line = &bytes[..plain + odd.len()];
+    // SAFETY: it is ASCII, followed by what has just been found to be UTF-8.
+    #[allow(unsafe_code)]
+    Some((unsafe { from_utf8_unchecked(line) }, tail))
 }
 
 /// The longest plain prefix
