@@ -4,6 +4,10 @@ use core::arch::x86_64::*;
 
 use core::str::from_utf8_unchecked;
 
+#[cfg(feature = "bytes")]
+use bytes::Bytes;
+#[cfg(feature = "bytes")]
+use bytestring::ByteString;
 use memchr::{memchr, memchr2};
 
 /// The lines of a chunk.
@@ -83,6 +87,74 @@ fn odd_line(bytes: &[u8], plain: usize) -> Option<(&str, &[u8])> {
     // SAFETY: it is ASCII, followed by what has just been found to be UTF-8.
     #[allow(unsafe_code)]
     Some((unsafe { from_utf8_unchecked(line) }, tail))
+}
+
+/// Text of up to 23 bytes, in place.
+#[cfg(feature = "bytes")]
+#[derive(Clone, Copy, Default)]
+pub(crate) struct ShortStr([[u8; 8]; 3]);
+
+#[cfg(feature = "bytes")]
+impl ShortStr {
+    const LEN_SHIFT: u32 = 56;
+    /// The type of most events.
+    pub(crate) const MESSAGE: Self = Self([*b"message\0", [0; 8], [0, 0, 0, 0, 0, 0, 0, 7]]);
+
+    /// `text`, if it is short enough. It can be had faster where it lies in `chunk`.
+    #[inline(always)]
+    pub(crate) fn new(text: &str, chunk: &[u8]) -> Option<Self> {
+        if text.len() > 23 {
+            return None;
+        }
+        let start = text.as_ptr().addr().wrapping_sub(chunk.as_ptr().addr());
+        // In whole words, so that no byte is read again before it has arrived in memory.
+        let bytes = match chunk.get(start..).and_then(|tail| tail.first_chunk::<24>()) {
+            Some(bytes) => &bytes[..],
+            None => text.as_bytes(),
+        };
+        let word = |n: usize| word(bytes.get(n..).unwrap_or_default());
+        let (a, b, c) = (word(0), word(8), word(16));
+        let c = c & !(0xFF << Self::LEN_SHIFT) | (text.len() as u64) << Self::LEN_SHIFT;
+        Some(Self([a.to_le_bytes(), b.to_le_bytes(), c.to_le_bytes()]))
+    }
+
+    #[inline]
+    pub(crate) fn as_str(&self) -> &str {
+        let bytes = self.0.as_flattened();
+        let text = bytes.get(..usize::from(self.0[2][7])).unwrap_or_default();
+        debug_assert!(core::str::from_utf8(text).is_ok());
+        // SAFETY: `new` has taken them from a `str`.
+        #[allow(unsafe_code)]
+        unsafe {
+            from_utf8_unchecked(text)
+        }
+    }
+}
+
+/// The first eight bytes, or as many as there are.
+#[cfg(feature = "bytes")]
+#[inline(always)]
+fn word(bytes: &[u8]) -> u64 {
+    if let Some(word) = bytes.first_chunk() {
+        return u64::from_le_bytes(*word);
+    }
+    if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
+        let [first, last] = [first, last].map(|half| u64::from(u32::from_le_bytes(*half)));
+        return first | last << (8 * (bytes.len() - 4));
+    }
+    bytes.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte))
+}
+
+/// `text` as a part of `chunk`, if it lies in it.
+#[cfg(feature = "bytes")]
+#[inline]
+pub(crate) fn share(text: &str, chunk: &Bytes) -> Option<ByteString> {
+    let start = text.as_ptr().addr().wrapping_sub(chunk.as_ptr().addr());
+    let end = start.checked_add(text.len()).filter(|&end| end <= chunk.len())?;
+    let shared = chunk.slice(start..end);
+    // SAFETY: the bytes are those of `text`, at the same place, and shared bytes do not change.
+    #[allow(unsafe_code)]
+    Some(unsafe { ByteString::from_bytes_unchecked(shared) })
 }
 
 /// The longest plain prefix

@@ -2,81 +2,100 @@
 
 use alloc::string::String;
 use core::borrow::Borrow;
+use core::cmp::Ordering;
 use core::fmt;
+use core::hash::{Hash, Hasher};
 use core::ops::Deref;
 
 use bytes::Bytes;
 use bytestring::ByteString;
 
 use crate::event::{Event, InvalidValue};
+use crate::lines::{ShortStr, share};
 use crate::message_event::MessageEvent;
 
-/// Text in shared bytes: a clone counts a reference.
+/// Text that is cheap to clone: in shared bytes, of which a clone counts a reference, or in itself, where it is short.
 ///
-/// It is a `str` by `Deref`, and turns into its `Bytes` at no cost. Text that lies in a chunk keeps the whole chunk
-/// alive; for a few bytes to be held for long, take a [`String`].
-#[derive(Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct SharedStr(ByteString);
+/// It is a `str` by `Deref`. Text of up to 23 bytes is kept in place; longer text turns into its `Bytes` at no cost, and
+/// where it lies in a chunk, it keeps the whole chunk alive: to be held for long, take a [`String`].
+#[derive(Clone)]
+pub struct SharedStr(Repr);
+
+#[derive(Clone)]
+enum Repr {
+    Short(ShortStr),
+    Shared(ByteString),
+}
 
 impl SharedStr {
     /// Text that needs no memory.
     pub const fn from_static(text: &'static str) -> Self {
-        Self(ByteString::from_static(text))
+        Self(Repr::Shared(ByteString::from_static(text)))
     }
 
     /// The text.
+    #[inline]
     pub fn as_str(&self) -> &str {
-        &self.0
+        match &self.0 {
+            Repr::Short(text) => text.as_str(),
+            Repr::Shared(text) => text,
+        }
     }
 
-    /// `text`, which is valid UTF-8, as a part of `chunk` where it lies in it, else as a copy.
-    #[inline]
+    /// `text` as a part of `chunk` where it is long and lies in it, else as a copy.
+    #[inline(always)]
     pub(crate) fn share(text: &str, chunk: &Bytes) -> Self {
-        let start = text.as_ptr().addr().wrapping_sub(chunk.as_ptr().addr());
-        let shared = match start.checked_add(text.len()) {
-            Some(end) if end <= chunk.len() => ByteString::try_from(chunk.slice(start..end)),
-            _ => return Self::from(text),
-        };
-        shared.map_or_else(|_| Self::from(text), Self)
+        Self(match text {
+            "" => Repr::Short(ShortStr::default()),
+            "message" => Repr::Short(ShortStr::MESSAGE),
+            _ => match ShortStr::new(text, chunk) {
+                Some(text) => Repr::Short(text),
+                None => Repr::Shared(share(text, chunk).unwrap_or_else(|| ByteString::from(text))),
+            },
+        })
     }
+}
 
-    /// As [`share`](Self::share), but `message`, which most events' type is, costs nothing.
-    #[inline]
-    pub(crate) fn share_event_type(text: &str, chunk: &Bytes) -> Self {
-        if text == "message" { Self::from_static("message") } else { Self::share(text, chunk) }
+impl Default for SharedStr {
+    fn default() -> Self {
+        Self(Repr::Short(ShortStr::default()))
     }
 }
 
 impl Deref for SharedStr {
     type Target = str;
 
+    #[inline]
     fn deref(&self) -> &str {
-        &self.0
+        self.as_str()
     }
 }
 
 impl AsRef<str> for SharedStr {
     fn as_ref(&self) -> &str {
-        &self.0
+        self
     }
 }
 
 impl Borrow<str> for SharedStr {
     fn borrow(&self) -> &str {
-        &self.0
+        self
     }
 }
 
 impl From<&str> for SharedStr {
     /// Copies `text`.
     fn from(text: &str) -> Self {
-        Self(ByteString::from(text))
+        Self::share(text, &Bytes::new())
     }
 }
 
 impl From<String> for SharedStr {
     fn from(text: String) -> Self {
-        Self(ByteString::from(text))
+        match ShortStr::new(&text, &[]) {
+            Some(text) => Self(Repr::Short(text)),
+            None => Self(Repr::Shared(ByteString::from(text))),
+        }
     }
 }
 
@@ -89,7 +108,36 @@ impl From<SharedStr> for String {
 
 impl From<SharedStr> for Bytes {
     fn from(text: SharedStr) -> Self {
-        text.0.into_bytes()
+        match text.0 {
+            Repr::Short(text) => Self::copy_from_slice(text.as_str().as_bytes()),
+            Repr::Shared(text) => text.into_bytes(),
+        }
+    }
+}
+
+impl PartialEq for SharedStr {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl Eq for SharedStr {}
+
+impl Hash for SharedStr {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_str().hash(state);
+    }
+}
+
+impl PartialOrd for SharedStr {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for SharedStr {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.as_str().cmp(other)
     }
 }
 
@@ -148,7 +196,7 @@ impl OwnedEvent {
     /// ```
     pub fn share(event: MessageEvent<'_>, chunk: &Bytes) -> Self {
         Self {
-            event_type: SharedStr::share_event_type(event.event_type, chunk),
+            event_type: SharedStr::share(event.event_type, chunk),
             data: SharedStr::share(event.data, chunk),
             last_event_id: SharedStr::share(event.last_event_id, chunk),
         }

@@ -5,7 +5,7 @@ use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 use core::time::Duration;
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use futures_core::{FusedStream, Stream};
 use pin_project_lite::pin_project;
 
@@ -47,6 +47,8 @@ pin_project! {
         inner: S,
         decoder: Decoder,
         chunk: Bytes,
+        // How many of its bytes are behind us.
+        used: usize,
         // Of the last event, so that the events that follow with the same one share it.
         last_event_id: SharedStr,
         is_terminated: bool,
@@ -69,7 +71,7 @@ impl<S> EventStream<S> {
     /// It should be new, or have been told to [`reconnect`](crate::BufferedDecoder::reconnect).
     pub fn with_decoder(inner: S, decoder: Decoder) -> Self {
         let last_event_id = SharedStr::from(decoder.last_event_id());
-        Self { inner, decoder, chunk: Bytes::new(), last_event_id, is_terminated: false }
+        Self { inner, decoder, chunk: Bytes::new(), used: 0, last_event_id, is_terminated: false }
     }
 
     /// The last event ID as of the last event, or empty: what a reconnection sends as `Last-Event-ID`.
@@ -102,20 +104,18 @@ where
             return Poll::Ready(None);
         }
         loop {
-            let mut rest = &this.chunk[..];
+            let mut rest = this.chunk.get(*this.used..).unwrap_or_default();
             let result = this.decoder.next_event(&mut rest);
-            let used = this.chunk.len() - rest.len();
-            let item = match result {
-                Ok(None) => None,
-                Ok(Some(event)) => Some(Ok(own(event, this.chunk, this.last_event_id))),
-                Err(error) => Some(Err(StreamError::Decode(error))),
-            };
-            this.chunk.advance(used);
-            if item.is_some() {
-                return Poll::Ready(item);
+            *this.used = this.chunk.len() - rest.len();
+            match result {
+                // Made in place: it is large.
+                Ok(Some(event)) => return Poll::Ready(Some(Ok(own(event, this.chunk)))),
+                Ok(None) => {}
+                Err(error) => return Poll::Ready(Some(Err(StreamError::Decode(error)))),
             }
             // It is used up, and must not be kept alive while the next one is waited for.
             *this.chunk = Bytes::new();
+            *this.used = 0;
             match ready!(this.inner.as_mut().poll_next(cx)) {
                 Some(Ok(chunk)) => *this.chunk = chunk.into(),
                 Some(Err(error)) => return Poll::Ready(Some(Err(StreamError::Transport(error)))),
@@ -128,17 +128,13 @@ where
     }
 }
 
-/// The event, sharing the chunk and the last event's ID.
-#[inline]
-fn own(event: MessageEvent<'_>, chunk: &Bytes, last_event_id: &mut SharedStr) -> OwnedEvent {
-    if *last_event_id != event.last_event_id {
-        // A copy: an ID is short, and may have to outlive its chunk by far.
-        *last_event_id = SharedStr::from(event.last_event_id);
-    }
+/// The event, sharing the chunk, and its ID with the events before it.
+#[inline(always)]
+fn own(event: MessageEvent<'_>, chunk: &Bytes) -> OwnedEvent {
     OwnedEvent {
-        event_type: SharedStr::share_event_type(event.event_type, chunk),
+        event_type: SharedStr::share(event.event_type, chunk),
         data: SharedStr::share(event.data, chunk),
-        last_event_id: last_event_id.clone(),
+        last_event_id: SharedStr::share(event.last_event_id, chunk),
     }
 }
 
