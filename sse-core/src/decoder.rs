@@ -9,8 +9,8 @@ use crate::event::EventId;
 use crate::lexer::{Lexeme, Lexer, Line, Piece};
 use crate::limits::{DecodeError, Limits};
 use crate::message_event::MessageEvent;
-use crate::lines::Lines;
-use crate::scan::Text;
+use crate::text::Text;
+use crate::unchecked::Lines;
 use crate::utf8::PartialChar;
 
 /// A decoder whose buffers grow as needed within its [`Limits`].

@@ -1,7 +1,7 @@
 //! The tokens of an event stream, with no buffer at all.
 
-use crate::lines::{Lines, plain_prefix};
-use crate::scan::{Text, behind_line_end};
+use crate::text::{Text, behind_line_end};
+use crate::unchecked::{Lines, plain_prefix};
 
 /// UTF-8's byte order mark.
 const BOM: &[u8] = b"\xEF\xBB\xBF";
@@ -217,7 +217,9 @@ impl Lexer {
     /// The value of a `data` line which starts in `chunk` and goes on in the next.
     #[inline]
     pub(crate) fn take_data_start<'c>(&mut self, chunk: &'c [u8]) -> Option<&'c str> {
-        let (State::LineStart, Some(value @ [_, ..])) = (self.state, chunk.strip_prefix(b"data: ")) else { return None };
+        let (State::LineStart, Some(value @ [_, ..])) = (self.state, chunk.strip_prefix(b"data: ")) else {
+            return None;
+        };
         let text = plain_prefix(value);
         if text.len() < value.len() {
             return None;

@@ -98,10 +98,11 @@ mod limits;
 mod message_event;
 #[cfg(feature = "bytes")]
 mod owned;
-mod lines;
-mod scan;
 #[cfg(feature = "stream")]
 mod stream;
+mod text;
+#[allow(unsafe_code)]
+mod unchecked;
 mod utf8;
 
 pub use buffer::{Buffer, BufferFull, FixedBuffer, SliceBuffer};

@@ -11,8 +11,8 @@ use bytes::Bytes;
 use bytestring::ByteString;
 
 use crate::event::{Event, InvalidValue};
-use crate::lines::{ShortStr, share};
 use crate::message_event::MessageEvent;
+use crate::unchecked::{ShortStr, share};
 
 /// Text that is cheap to clone: in shared bytes, of which a clone counts a reference, or in itself, where it is short.
 ///

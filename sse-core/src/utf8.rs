@@ -2,7 +2,7 @@
 
 use core::str::from_utf8;
 
-use crate::scan::Text;
+use crate::text::Text;
 
 /// The start of a character whose rest has not come yet.
 ///

@@ -1,10 +1,10 @@
-//! How far a line goes.
+//! A line's bytes.
 
 use core::str::{Utf8Error, from_utf8};
 
 use memchr::{memchr, memchr2};
 
-use crate::lines::plain_prefix;
+use crate::unchecked::plain_prefix;
 
 /// A line's bytes, or those of them that lie in one chunk.
 #[derive(Clone, Copy)]
