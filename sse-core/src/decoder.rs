@@ -354,68 +354,32 @@ impl<D: Buffer, M: Buffer> BufferedDecoder<D, M> {
         loop {
             let left = lines.rest().len();
             let Some(line) = lines.next() else { return Taken::AllBut(left) };
-            let is_taken = if let Some(text) = line.strip_prefix("data: ") {
-                if found.data.is_none() && !self.block.has(DATA) {
-                    let is_within_limit = text.len() <= self.limits.data;
-                    if is_within_limit {
-                        found.data = Some(text);
+            if line.is_empty() {
+                return Taken::Block;
+            }
+            match Line::of(line) {
+                (Line::Data, text) if found.data.is_none() && !self.block.has(DATA) => {
+                    if text.len() > self.limits.data {
+                        return Taken::AllBut(left);
                     }
-                    is_within_limit
-                } else {
+                    found.data = Some(text);
+                }
+                (Line::Data, text) => {
                     let (result, tail) = self.add_lines(found.data.take(), text, *lines);
                     *lines = tail;
                     if let Err(error) = result {
                         return Taken::Failed(error);
                     }
-                    true
                 }
-            } else if line.is_empty() {
-                return Taken::Block;
-            } else if let Some(text) = line.strip_prefix("id: ") {
-                self.take_id(found, text)
-            } else if let Some(text) = line.strip_prefix("event: ") {
-                self.take_event_type(found, text)
-            } else if line.starts_with(':') {
-                true
-            } else {
-                match Line::of(line) {
-                    (Line::Data, text) => {
-                        let (result, tail) = self.add_lines(found.data.take(), text, *lines);
-                        *lines = tail;
-                        if let Err(error) = result {
-                            return Taken::Failed(error);
-                        }
-                        true
-                    }
-                    (Line::Id, text) => self.take_id(found, text),
-                    (Line::Event, text) => self.take_event_type(found, text),
-                    (Line::Retry, _) => false,
-                    _ => true,
+                (Line::Id, text) if text.len() <= self.limits.last_event_id => found.id = Some(text),
+                (Line::Event, text) if text.len() <= self.limits.event_type => {
+                    self.block.0 &= !EVENT_TYPE;
+                    found.event_type = text;
                 }
-            };
-            if !is_taken {
-                return Taken::AllBut(left);
+                (Line::Comment | Line::Unknown, _) => {}
+                _ => return Taken::AllBut(left),
             }
         }
-    }
-
-    #[inline(always)]
-    fn take_id<'c>(&mut self, found: &mut InChunk<'c>, text: &'c str) -> bool {
-        let is_taken = text.len() <= self.limits.last_event_id;
-        if is_taken {
-            found.id = Some(text);
-        }
-        is_taken
-    }
-
-    #[inline(always)]
-    fn take_event_type<'c>(&mut self, found: &mut InChunk<'c>, text: &'c str) -> bool {
-        let is_taken = text.len() <= self.limits.event_type;
-        if is_taken {
-            self.block.0 &= !EVENT_TYPE;
-            found.event_type = text;
-        }
-        is_taken
     }
 
     /// Takes the next line, whatever it is, or what there is of it, with what has been found before it.

@@ -44,6 +44,12 @@ impl Line {
         if let Some(value) = line.strip_prefix("data: ") {
             return (Self::Data, value);
         }
+        if let Some(value) = line.strip_prefix("id: ") {
+            return (Self::Id, value);
+        }
+        if let Some(value) = line.strip_prefix("event: ") {
+            return (Self::Event, value);
+        }
         if let Some(comment) = line.strip_prefix(':') {
             return (Self::Comment, comment);
         }
