@@ -28,6 +28,9 @@ enum Repr {
 }
 
 impl SharedStr {
+    /// So many bytes are kept in place.
+    pub(crate) const SHORT: usize = ShortStr::MAX_LEN;
+
     /// Text that needs no memory.
     pub const fn from_static(text: &'static str) -> Self {
         Self(Repr::Shared(ByteString::from_static(text)))
@@ -42,7 +45,7 @@ impl SharedStr {
         }
     }
 
-    /// `text` as a part of `chunk` where it is long and lies in it, else as a copy.
+    /// `text` in place, if it is short, or as a part of `chunk`, if it lies in it, or as a copy.
     #[inline(always)]
     pub(crate) fn share(text: &str, chunk: &Bytes) -> Self {
         Self(match text {
@@ -183,14 +186,14 @@ impl OwnedEvent {
     /// use bytes::Bytes;
     /// use ssekit_core::{Decoder, OwnedEvent};
     ///
-    /// let chunk = Bytes::from("data: hello\n\n");
+    /// let chunk = Bytes::from("data: more than two dozen bytes\n\n");
     /// let mut decoder = Decoder::new();
     /// let mut rest = &chunk[..];
     /// let mut events = Vec::new();
     /// while let Some(event) = decoder.next_event(&mut rest)? {
     ///     events.push(OwnedEvent::share(event, &chunk));
     /// }
-    /// assert_eq!(events[0].data, "hello");
+    /// assert_eq!(events[0].data, "more than two dozen bytes");
     /// assert_eq!(events[0].data.as_ptr(), chunk[6..].as_ptr());
     /// # Ok::<(), ssekit_core::DecodeError>(())
     /// ```

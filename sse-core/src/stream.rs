@@ -49,7 +49,7 @@ pin_project! {
         chunk: Bytes,
         // How many of its bytes are behind us.
         used: usize,
-        // Of the last event, so that the events that follow with the same one share it.
+        // Of the last event, if it is long, for those that follow with the same.
         last_event_id: SharedStr,
         is_terminated: bool,
     }
@@ -70,8 +70,7 @@ impl<S> EventStream<S> {
     ///
     /// It should be new, or have been told to [`reconnect`](crate::BufferedDecoder::reconnect).
     pub fn with_decoder(inner: S, decoder: Decoder) -> Self {
-        let last_event_id = SharedStr::from(decoder.last_event_id());
-        Self { inner, decoder, chunk: Bytes::new(), used: 0, last_event_id, is_terminated: false }
+        Self { inner, decoder, chunk: Bytes::new(), used: 0, last_event_id: SharedStr::default(), is_terminated: false }
     }
 
     /// The last event ID as of the last event, or empty: what a reconnection sends as `Last-Event-ID`.
@@ -109,7 +108,7 @@ where
             *this.used = this.chunk.len() - rest.len();
             match result {
                 // Made in place: it is large.
-                Ok(Some(event)) => return Poll::Ready(Some(Ok(own(event, this.chunk)))),
+                Ok(Some(event)) => return Poll::Ready(Some(Ok(own(event, this.chunk, this.last_event_id)))),
                 Ok(None) => {}
                 Err(error) => return Poll::Ready(Some(Err(StreamError::Decode(error)))),
             }
@@ -128,14 +127,27 @@ where
     }
 }
 
-/// The event, sharing the chunk, and its ID with the events before it.
+/// The event, sharing the chunk, and a long ID with the event before it.
 #[inline(always)]
-fn own(event: MessageEvent<'_>, chunk: &Bytes) -> OwnedEvent {
+fn own(event: MessageEvent<'_>, chunk: &Bytes, last_event_id: &mut SharedStr) -> OwnedEvent {
     OwnedEvent {
         event_type: SharedStr::share(event.event_type, chunk),
         data: SharedStr::share(event.data, chunk),
-        last_event_id: SharedStr::share(event.last_event_id, chunk),
+        last_event_id: match event.last_event_id {
+            id if id.len() > SharedStr::SHORT => long_id(id, last_event_id),
+            id => SharedStr::share(id, chunk),
+        },
     }
+}
+
+/// A copy, since it may have to outlive its chunk by far; the last event's, if it is the same.
+#[cold]
+#[inline(never)]
+fn long_id(id: &str, last_event_id: &mut SharedStr) -> SharedStr {
+    if *last_event_id != id {
+        *last_event_id = SharedStr::from(id);
+    }
+    last_event_id.clone()
 }
 
 impl<S, B, E> FusedStream for EventStream<S>

@@ -1,7 +1,5 @@
 //! A line's bytes.
 
-use core::str::{Utf8Error, from_utf8};
-
 use memchr::{memchr, memchr2};
 
 use crate::unchecked::plain_prefix;
@@ -17,11 +15,14 @@ impl<'c> Text<'c> {
     /// `bytes` up to its first LF or CR, or all of it if there is none, and what is behind it.
     pub(crate) fn scan(bytes: &'c [u8]) -> (Self, &'c [u8]) {
         let plain = plain_prefix(bytes);
-        if let tail @ ([] | [b'\n' | b'\r', ..]) = &bytes[plain.len()..] {
-            return (Self::Plain(plain), tail);
+        match bytes.split_at(plain.len()) {
+            (_, tail @ ([] | [b'\n' | b'\r', ..])) => (Self::Plain(plain), tail),
+            (_, odd) => {
+                let end = memchr2(b'\n', b'\r', odd).unwrap_or(odd.len());
+                let (line, tail) = bytes.split_at(plain.len() + end);
+                (Self::Other(line), tail)
+            }
         }
-        let (line, tail) = bytes.split_at(line_len(bytes));
-        (Self::Other(line), tail)
     }
 
     #[inline]
@@ -37,19 +38,6 @@ impl<'c> Text<'c> {
         let Self::Other(bytes) = self else { return None };
         memchr(0, bytes).map(|nul| Self::Other(&bytes[..nul]))
     }
-
-    #[inline(always)]
-    pub(crate) fn to_str(self) -> Result<&'c str, Utf8Error> {
-        match self {
-            Self::Plain(text) => Ok(text),
-            Self::Other(bytes) => from_utf8(bytes),
-        }
-    }
-}
-
-#[inline(never)]
-fn line_len(bytes: &[u8]) -> usize {
-    memchr2(b'\n', b'\r', bytes).unwrap_or(bytes.len())
 }
 
 /// `bytes` without the line end that they start with.

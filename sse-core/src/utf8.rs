@@ -1,6 +1,6 @@
 //! The standard's "UTF-8 decode" of a value that comes in pieces.
 
-use core::str::from_utf8;
+use simdutf8::basic::from_utf8;
 
 use crate::text::Text;
 
@@ -24,36 +24,33 @@ impl PartialChar {
         is_last: bool,
         mut push: impl FnMut(&str) -> Result<(), E>,
     ) -> Result<(), E> {
-        match piece.to_str() {
-            Ok(text) if self.len == 0 => push(text),
+        match piece {
+            Text::Plain(text) if self.len == 0 => push(text),
             _ => self.repair(piece.bytes(), is_last, push),
         }
     }
 
-    /// Decodes what is not whole characters only.
+    /// Decodes what is not plain, or does not start with a whole character.
     #[inline(never)]
     fn repair<E>(&mut self, piece: &[u8], is_last: bool, mut push: impl FnMut(&str) -> Result<(), E>) -> Result<(), E> {
         let piece = self.resume(piece, &mut push)?;
-        let (valid, tail) = match from_utf8(piece) {
-            Ok(valid) => (valid, &[][..]),
-            Err(error) => {
-                let (valid, tail) = piece.split_at(error.valid_up_to());
-                (from_utf8(valid).unwrap_or_default(), tail)
-            }
-        };
-        if !valid.is_empty() {
-            push(valid)?;
-        }
-        let mut left = tail.len();
-        for part in tail.utf8_chunks() {
-            left -= part.valid().len() + part.invalid().len();
-            if !part.valid().is_empty() {
-                push(part.valid())?;
-            }
-            if left == 0 && is_unfinished(part.invalid()) {
-                self.set(part.invalid());
-            } else if !part.invalid().is_empty() {
-                push("\u{FFFD}")?;
+        // As a rule all is well but for a character that goes on in the next piece.
+        let (whole, cut) = piece.split_at(piece.len() - unfinished_len(piece));
+        if let (Ok(text), true) = (from_utf8(whole), !piece.is_empty()) {
+            push(text)?;
+            self.set(cut);
+        } else {
+            let mut left = piece.len();
+            for part in piece.utf8_chunks() {
+                left -= part.valid().len() + part.invalid().len();
+                if !part.valid().is_empty() {
+                    push(part.valid())?;
+                }
+                if left == 0 && is_unfinished(part.invalid()) {
+                    self.set(part.invalid());
+                } else if !part.invalid().is_empty() {
+                    push("\u{FFFD}")?;
+                }
             }
         }
         if is_last && self.len > 0 {
@@ -113,7 +110,15 @@ impl PartialChar {
     }
 }
 
+/// How many bytes at the end of `bytes` are the start of a character.
+fn unfinished_len(bytes: &[u8]) -> usize {
+    // The longest one is of four bytes.
+    let last = bytes.len().saturating_sub(3);
+    let start = (last..bytes.len()).rev().find(|&start| !matches!(bytes[start], 0x80..=0xBF));
+    start.map_or(0, |start| if is_unfinished(&bytes[start..]) { bytes.len() - start } else { 0 })
+}
+
 /// Whether more bytes could make this a character.
 fn is_unfinished(bytes: &[u8]) -> bool {
-    !bytes.is_empty() && matches!(from_utf8(bytes), Err(error) if error.error_len().is_none())
+    !bytes.is_empty() && matches!(core::str::from_utf8(bytes), Err(error) if error.error_len().is_none())
 }

@@ -55,16 +55,34 @@ fn it_is_pending_when_the_inner_stream_is() {
 
 #[test]
 fn events_share_their_chunk() {
-    let chunk = Bytes::from(b"event: t\ndata: hello\nid: 1\n\ndata: caf\xC3\xA9\n\n".to_vec());
+    let data = "what is longer than two dozen bytes";
+    let chunk =
+        Bytes::from(format!("event: t\ndata: {data}\nid: 1{data}\n\nevent: {data}\ndata: caf\u{e9} {data}\n\n"));
     let range = chunk.as_ptr_range();
     let mut events = EventStream::new(stream::iter([Ok::<_, ()>(chunk.clone())]));
-    let Poll::Ready(Some(Ok(first))) = poll(&mut events) else { panic!("an event") };
-    let Poll::Ready(Some(Ok(second))) = poll(&mut events) else { panic!("an event") };
-    for text in [&first.event_type, &first.data, &second.data] {
+    let mut next = || match poll(&mut events) {
+        Poll::Ready(Some(Ok(event))) => event,
+        _ => panic!("an event"),
+    };
+    let [first, second] = [next(), next()];
+    for text in [&first.data, &second.event_type, &second.data] {
         assert!(range.contains(&text.as_ptr()), "{text:?} was copied");
     }
-    assert_eq!(first.last_event_id.as_ptr(), second.last_event_id.as_ptr(), "the ID was copied again");
-    assert_eq!(Bytes::from(second.data), "café");
+    assert_eq!((&*first.event_type, &*second.last_event_id), ("t", &*first.last_event_id));
+    assert_eq!(Bytes::from(second.data), format!("caf\u{e9} {data}"));
+}
+
+#[test]
+fn a_long_id_is_copied_once_for_all_events_that_have_it() {
+    let long = "an ID that is longer than two dozen bytes";
+    let chunks = [format!("id: {long}\ndata: a\n\n"), "data: b\n\ndata: c\n\n".into()];
+    let mut events = EventStream::new(stream::iter(chunks.map(Ok::<_, ()>)));
+    let mut ids = Vec::new();
+    while let Poll::Ready(Some(Ok(event))) = poll(&mut events) {
+        ids.push(event.last_event_id);
+    }
+    assert_eq!(ids, [long; 3]);
+    assert_eq!(ids[1].as_ptr(), ids[2].as_ptr());
 }
 
 #[test]
