@@ -4,14 +4,13 @@
 use alloc::string::String;
 use core::time::Duration;
 
-use crate::buffer::{Buffer, BufferFull, FixedBuffer, SliceBuffer};
+use crate::block::{Block, Held, out_of_memory};
+use crate::buffer::{Buffer, FixedBuffer, SliceBuffer};
 use crate::event::EventId;
-use crate::lexer::{Lexeme, Lexer, Line, Piece};
+use crate::lexer::{Lexeme, Lexer, Line};
 use crate::limits::{DecodeError, Limits};
 use crate::message_event::MessageEvent;
-use crate::text::Text;
 use crate::unchecked::Lines;
-use crate::utf8::PartialChar;
 
 /// A decoder whose buffers grow as needed within its [`Limits`].
 ///
@@ -90,57 +89,23 @@ pub struct Buffers<D, M> {
 #[derive(Clone, Debug)]
 pub struct BufferedDecoder<D, M> {
     lexer: Lexer,
-    limits: Limits,
-    data: D,
-    event_type: M,
-    /// As dispatched.
-    last_event_id: M,
-    /// Of the event being read: the standard's "last event ID buffer", when `block.id` says that it is in use.
-    next_id: M,
-    /// The value of an `id` line that came in pieces: no ID before its line has ended without a NUL.
-    id_line: M,
-    block: Block,
-    field: Field,
-    /// In milliseconds.
-    reconnection_time: Option<u64>,
+    block: Block<D, M>,
 }
 
-/// What the buffers hold, as bits.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Block(u8);
-
-const DATA: u8 = 1;
-const EVENT_TYPE: u8 = 2;
-const ID: u8 = 4;
-/// It went over a limit: nothing of it counts but `retry`.
-const DROPPED: u8 = 8;
-/// It has been handed out, or ended without data; what the buffers hold is of the past.
-const OVER: u8 = 16;
-
-impl Block {
-    #[inline(always)]
-    fn has(self, bit: u8) -> bool {
-        self.0 & bit != 0
-    }
-}
-
-/// The field whose line is being read, where it comes in pieces.
-#[derive(Clone, Debug, Default)]
-struct Field {
-    partial_char: PartialChar,
-    /// An `id` has a NUL in it.
-    has_nul: bool,
-    retry: Digits,
-}
-
+/// What became of lines that lie whole in the chunk.
 enum Taken {
+    /// All up to a blank one were taken.
     Block,
+    /// So many bytes are left, and start with a line that wants a closer look.
     AllBut(usize),
     Failed(DecodeError),
 }
 
+/// Where a closer look has led to.
 enum Step {
+    /// To the start of a line.
     More,
+    /// Behind a blank line.
     Blank,
     EndOfChunk,
     Failed(DecodeError),
@@ -156,7 +121,7 @@ impl<T> From<Step> for Result<Option<T>, DecodeError> {
     }
 }
 
-/// What the event that is being read has in the chunk. The rest is in the buffers.
+/// What the event that is being read has in the chunk. The rest is in the [`Block`].
 #[derive(Clone, Copy, Default)]
 struct InChunk<'c> {
     data: Option<&'c str>,
@@ -189,11 +154,12 @@ impl<D: Buffer + Default, M: Buffer + Default> Default for BufferedDecoder<D, M>
 impl Decoder {
     /// Gives back the memory that is of no use at the moment: after a large event, or before a long wait.
     pub fn shrink_to_fit(&mut self) {
-        if self.block.has(OVER) {
-            self.start_block();
+        if self.block.held.has(Held::LENT) {
+            self.block.start();
         }
-        self.data.shrink_to_fit();
-        for buffer in [&mut self.event_type, &mut self.last_event_id, &mut self.next_id, &mut self.id_line] {
+        self.block.data.shrink_to_fit();
+        let Block { event_type, last_event_id, next_id, id_line, .. } = &mut self.block;
+        for buffer in [event_type, last_event_id, next_id, id_line] {
             buffer.shrink_to_fit();
         }
     }
@@ -238,18 +204,8 @@ impl<D: Buffer, M: Buffer> BufferedDecoder<D, M> {
             event_type: limits.event_type.min(event_type.max_len()),
             last_event_id: limits.last_event_id.min(id_buffers),
         };
-        Self {
-            lexer: Lexer::new(),
-            limits,
-            data,
-            event_type,
-            last_event_id,
-            next_id,
-            id_line,
-            block: Block::default(),
-            field: Field::default(),
-            reconnection_time: None,
-        }
+        let ids = [last_event_id, next_id, id_line];
+        Self { lexer: Lexer::new(), block: Block::new(limits, data, event_type, ids) }
     }
 
     /// The next event in `chunk`, which is moved past it; `Ok(None)` when the chunk is used up and another is needed.
@@ -280,10 +236,10 @@ impl<D: Buffer, M: Buffer> BufferedDecoder<D, M> {
     #[inline]
     pub fn next_event<'a, 'c: 'a>(&'a mut self, chunk: &mut &'c [u8]) -> Result<Option<MessageEvent<'a>>, DecodeError> {
         let mut lines = Lines::new(chunk);
-        if self.block.0 == OVER {
-            self.start_block();
+        if self.block.held == Held::LENT {
+            self.block.start();
         }
-        if self.block.0 != 0 || !self.lexer.is_at_line_start() {
+        if self.block.held != Held::NOTHING || !self.lexer.is_at_line_start() {
             let (step, tail) = self.resume(chunk);
             lines = Lines::new(tail);
             if let Step::EndOfChunk | Step::Failed(_) = step {
@@ -315,34 +271,34 @@ impl<D: Buffer, M: Buffer> BufferedDecoder<D, M> {
                 }
             }
             *chunk = lines.rest();
-            if let Err(error) = self.commit(found.id) {
-                self.start_block();
+            if let Err(error) = self.block.commit(found.id) {
+                self.block.start();
                 return Err(error);
             }
             let data = match found.data {
                 Some(text) => text,
-                None if self.block.has(DATA) => self.data.as_str(),
+                None if self.block.held.has(Held::DATA) => self.block.data.as_str(),
                 // "If the data buffer is an empty string, set the data buffer and the event type buffer to the empty
                 // string and return." A block with a `data` field has at least an LF in it at that point.
                 None => {
-                    self.block = Block::default();
+                    self.block.held = Held::NOTHING;
                     found = InChunk::default();
                     continue;
                 }
             };
             let mut event_type = found.event_type;
-            if self.block.0 != 0 {
-                if self.block.has(EVENT_TYPE) {
-                    event_type = self.event_type.as_str();
+            if self.block.held != Held::NOTHING {
+                if self.block.held.has(Held::EVENT_TYPE) {
+                    event_type = self.block.event_type.as_str();
                 }
-                self.block = Block(OVER);
+                self.block.held = Held::LENT;
             }
             if event_type.is_empty() {
                 event_type = "message";
             }
             let last_event_id = match found.id {
                 Some(text) => text,
-                None => self.last_event_id.as_str(),
+                None => self.block.last_event_id.as_str(),
             };
             return Ok(Some(MessageEvent { event_type, data, last_event_id }));
         }
@@ -358,22 +314,22 @@ impl<D: Buffer, M: Buffer> BufferedDecoder<D, M> {
                 return Taken::Block;
             }
             match Line::of(line) {
-                (Line::Data, text) if found.data.is_none() && !self.block.has(DATA) => {
-                    if text.len() > self.limits.data {
+                (Line::Data, text) if found.data.is_none() && !self.block.held.has(Held::DATA) => {
+                    if text.len() > self.block.limits.data {
                         return Taken::AllBut(left);
                     }
                     found.data = Some(text);
                 }
                 (Line::Data, text) => {
-                    let (result, tail) = self.add_lines(found.data.take(), text, *lines);
+                    let (result, tail) = self.block.add_lines(found.data.take(), text, *lines);
                     *lines = tail;
                     if let Err(error) = result {
                         return Taken::Failed(error);
                     }
                 }
-                (Line::Id, text) if text.len() <= self.limits.last_event_id => found.id = Some(text),
-                (Line::Event, text) if text.len() <= self.limits.event_type => {
-                    self.block.0 &= !EVENT_TYPE;
+                (Line::Id, text) if text.len() <= self.block.limits.last_event_id => found.id = Some(text),
+                (Line::Event, text) if text.len() <= self.block.limits.event_type => {
+                    self.block.held.remove(Held::EVENT_TYPE);
                     found.event_type = text;
                 }
                 (Line::Comment | Line::Unknown, _) => {}
@@ -382,7 +338,8 @@ impl<D: Buffer, M: Buffer> BufferedDecoder<D, M> {
         }
     }
 
-    /// Takes the next line, whatever it is, or what there is of it, with what has been found before it.
+    /// Takes the next line, whatever it is, or what there is of it, and keeps what has been found before it.
+    // The parts of `InChunk` go one by one, since a struct would go by way of memory.
     #[cold]
     #[inline(never)]
     fn take_piece<'c>(
@@ -392,12 +349,12 @@ impl<D: Buffer, M: Buffer> BufferedDecoder<D, M> {
         id: Option<&str>,
         chunk: &'c [u8],
     ) -> (Step, &'c [u8]) {
-        let (result, tail) = match self.keep(data, event_type, id) {
+        let (result, tail) = match self.block.keep(data, event_type, id) {
             Ok(()) => match self.lexer.take_data_start(chunk) {
-                Some(text) => (self.add_line(None, text), &[][..]),
+                Some(text) => (self.block.add_line(None, text), &[][..]),
                 None => match self.lexer.next_piece(chunk) {
                     (Some(Lexeme::Dispatch), tail) => return (Step::Blank, tail),
-                    (Some(Lexeme::Piece(piece)), tail) => (self.take(piece), tail),
+                    (Some(Lexeme::Piece(piece)), tail) => (self.block.take(piece), tail),
                     (None, tail) => (Ok(()), tail),
                 },
             },
@@ -414,10 +371,9 @@ impl<D: Buffer, M: Buffer> BufferedDecoder<D, M> {
     /// Goes on with what the last chunk has left behind.
     #[inline(never)]
     fn resume<'c>(&mut self, mut chunk: &'c [u8]) -> (Step, &'c [u8]) {
-        if self.block.has(DATA) && self.field.partial_char.is_empty() {
-            let (rest, text) = self.lexer.take_more_data(chunk);
-            let limit = self.limits.data;
-            if let Err(error) = push(&mut self.data, text, limit, DecodeError::DataTooLong { limit }) {
+        if self.block.held.has(Held::DATA) && self.block.is_at_char() {
+            let (text, rest) = self.lexer.take_more_data(chunk);
+            if let Err(error) = self.block.add_text(text) {
                 return (self.drop_event(error), rest);
             }
             if rest.is_empty() {
@@ -426,16 +382,16 @@ impl<D: Buffer, M: Buffer> BufferedDecoder<D, M> {
             chunk = rest;
         }
         self.lexer.settle(&mut chunk);
-        while !chunk.is_empty() && (!self.lexer.is_at_line_start() || self.block.has(DROPPED)) {
+        while !chunk.is_empty() && (!self.lexer.is_at_line_start() || self.block.held.has(Held::DROPPED)) {
             let (lexeme, tail) = self.lexer.next_piece(chunk);
             chunk = tail;
             match lexeme {
-                Some(Lexeme::Piece(piece)) if piece.line == Line::Retry => self.retry(piece),
-                Some(Lexeme::Dispatch) if self.block.has(DROPPED) => self.start_block(),
+                Some(Lexeme::Piece(piece)) if piece.line == Line::Retry => self.block.retry(piece),
+                Some(Lexeme::Dispatch) if self.block.held.has(Held::DROPPED) => self.block.start(),
                 // The stream starts with a blank line.
                 Some(Lexeme::Dispatch) => {}
-                Some(Lexeme::Piece(piece)) if !self.block.has(DROPPED) => {
-                    if let Err(error) = self.take(piece) {
+                Some(Lexeme::Piece(piece)) if !self.block.held.has(Held::DROPPED) => {
+                    if let Err(error) = self.block.take(piece) {
                         return (self.drop_event(error), chunk);
                     }
                 }
@@ -445,58 +401,10 @@ impl<D: Buffer, M: Buffer> BufferedDecoder<D, M> {
         (if chunk.is_empty() { Step::EndOfChunk } else { Step::More }, chunk)
     }
 
-    #[inline]
-    fn take(&mut self, piece: Piece<'_>) -> Result<(), DecodeError> {
-        match piece.line {
-            Line::Data => self.data(piece),
-            Line::Event => self.event_type(piece),
-            Line::Id => self.id(piece),
-            Line::Retry => {
-                self.retry(piece);
-                Ok(())
-            }
-            _ => Ok(()),
-        }
-    }
-
     #[cold]
     fn drop_event(&mut self, error: DecodeError) -> Step {
-        self.block = Block(DROPPED);
+        self.block.drop_event();
         Step::Failed(error)
-    }
-
-    /// Takes a line of data behind another that has been found in the chunk, and those that follow it.
-    #[inline(never)]
-    fn add_lines<'c>(
-        &mut self,
-        before: Option<&str>,
-        first: &str,
-        lines: Lines<'c>,
-    ) -> (Result<(), DecodeError>, Lines<'c>) {
-        let mut taken = lines;
-        let mut result = self.add_line(before, first);
-        while result.is_ok() {
-            let mut next = taken;
-            let Some(text) = next.next().and_then(|line| line.strip_prefix("data: ")) else { break };
-            result = push_line(&mut self.data, text, self.limits.data);
-            taken = next;
-        }
-        (result, taken)
-    }
-
-    /// Takes a line of data, or the start of one, behind another that has been found in the chunk.
-    #[inline]
-    fn add_line(&mut self, before: Option<&str>, text: &str) -> Result<(), DecodeError> {
-        let limit = self.limits.data;
-        if let Some(before) = before {
-            self.data.replace(before).map_err(out_of_memory)?;
-            self.block.0 |= DATA;
-        }
-        if self.block.has(DATA) {
-            return push_line(&mut self.data, text, limit);
-        }
-        self.block.0 |= DATA;
-        push(&mut self.data, text, limit, DecodeError::DataTooLong { limit })
     }
 
     /// Starts over with a new stream: drops what is unfinished of the old one, keeps the last event ID and the
@@ -516,8 +424,7 @@ impl<D: Buffer, M: Buffer> BufferedDecoder<D, M> {
     /// ```
     pub fn reconnect(&mut self) {
         self.lexer = Lexer::new();
-        self.field = Field::default();
-        self.start_block();
+        self.block.start();
     }
 
     /// Sets the last event ID, for a decoder that goes on where another program stopped.
@@ -527,181 +434,31 @@ impl<D: Buffer, M: Buffer> BufferedDecoder<D, M> {
     /// [`DecodeError::LastEventIdTooLong`] when it is over the limit, [`DecodeError::OutOfMemory`] when there is none for
     /// it; the last event ID is then what it was.
     pub fn set_last_event_id(&mut self, id: EventId<'_>) -> Result<(), DecodeError> {
-        let limit = self.limits.last_event_id;
+        let limit = self.block.limits.last_event_id;
         if id.as_str().len() > limit {
             return Err(DecodeError::LastEventIdTooLong { limit });
         }
-        self.last_event_id.replace(id.as_str()).map_err(out_of_memory)
+        self.block.last_event_id.replace(id.as_str()).map_err(out_of_memory)
     }
 
     /// The buffers, for another decoder. What they hold is of no meaning.
     pub fn into_buffers(self) -> Buffers<D, M> {
-        let last_event_id = [self.last_event_id, self.next_id, self.id_line];
-        Buffers { data: self.data, event_type: self.event_type, last_event_id }
+        let Block { data, event_type, last_event_id, next_id, id_line, .. } = self.block;
+        Buffers { data, event_type, last_event_id: [last_event_id, next_id, id_line] }
     }
 
     /// The last event ID as of the last event dispatched, or empty: what a reconnection sends as `Last-Event-ID`.
     pub fn last_event_id(&self) -> &str {
-        self.last_event_id.as_str()
+        self.block.last_event_id.as_str()
     }
 
     /// The reconnection time that the stream has asked for by `retry`, if it has.
     pub fn reconnection_time(&self) -> Option<Duration> {
-        self.reconnection_time.map(Duration::from_millis)
+        self.block.reconnection_time.map(Duration::from_millis)
     }
 
     /// The limits in force: those asked for, or the buffers' where they are smaller.
     pub fn limits(&self) -> Limits {
-        self.limits
-    }
-
-    /// A piece of a `data` line: "Append the field value to the data buffer, then append a single U+000A LINE FEED
-    /// (LF) character to the data buffer." The last LF, which a dispatch would take off again, is left out.
-    #[inline(never)]
-    fn data(&mut self, piece: Piece<'_>) -> Result<(), DecodeError> {
-        let limit = self.limits.data;
-        let too_long = DecodeError::DataTooLong { limit };
-        let Piece { text, is_first, is_last, .. } = piece;
-        if is_first {
-            self.add_line(None, "")?;
-        }
-        let buffer = &mut self.data;
-        self.field.partial_char.decode(text, is_last, |text| push(buffer, text, limit, too_long))
-    }
-
-    /// A piece of an `event` line: "Set the event type buffer to field value."
-    #[inline(never)]
-    fn event_type(&mut self, piece: Piece<'_>) -> Result<(), DecodeError> {
-        let limit = self.limits.event_type;
-        let too_long = DecodeError::EventTypeTooLong { limit };
-        let Piece { text, is_first, is_last, .. } = piece;
-        if is_first {
-            self.event_type.clear();
-            self.block.0 |= EVENT_TYPE;
-        }
-        let buffer = &mut self.event_type;
-        self.field.partial_char.decode(text, is_last, |text| push(buffer, text, limit, too_long))
-    }
-
-    /// A piece of an `id` line: "If the field value does not contain U+0000 NULL, then set the last event ID buffer
-    /// to the field value. Otherwise, ignore the field." What stands before the NUL meets the limit all the same, since
-    /// nobody can know that a NUL will come.
-    #[inline(never)]
-    fn id(&mut self, piece: Piece<'_>) -> Result<(), DecodeError> {
-        let limit = self.limits.last_event_id;
-        let too_long = DecodeError::LastEventIdTooLong { limit };
-        let Piece { mut text, is_first, is_last, .. } = piece;
-        if is_first {
-            self.field.has_nul = false;
-            self.id_line.clear();
-        }
-        let mut ends = is_last;
-        if self.field.has_nul {
-            text = Text::Other(&[]);
-        } else if let Some(before) = text.before_nul() {
-            self.field.has_nul = true;
-            text = before;
-            ends = true;
-        }
-        let buffer = &mut self.id_line;
-        self.field.partial_char.decode(text, ends, |text| push(buffer, text, limit, too_long))?;
-        if is_last && !self.field.has_nul {
-            core::mem::swap(&mut self.id_line, &mut self.next_id);
-            self.block.0 |= ID;
-        }
-        Ok(())
-    }
-
-    /// A piece of a `retry` line: "If the field value consists of only ASCII digits, then interpret the field value
-    /// as an integer in base ten, and set the event stream's reconnection time to that integer."
-    fn retry(&mut self, piece: Piece<'_>) {
-        if piece.is_first {
-            self.field.retry = Digits::Empty;
-        }
-        for &byte in piece.text.bytes() {
-            self.field.retry = self.field.retry.then(byte);
-        }
-        if let (true, Digits::Number(milliseconds)) = (piece.is_last, self.field.retry) {
-            self.reconnection_time = Some(milliseconds);
-        }
-    }
-
-    /// "Set the last event ID string of the event source to the value of the last event ID buffer."
-    #[inline]
-    fn commit(&mut self, in_chunk: Option<&str>) -> Result<(), DecodeError> {
-        if let Some(text) = in_chunk {
-            return self.last_event_id.replace(text).map_err(out_of_memory);
-        }
-        if self.block.has(ID) {
-            core::mem::swap(&mut self.last_event_id, &mut self.next_id);
-        }
-        Ok(())
-    }
-
-    /// Takes into the buffers what an unfinished event has in the chunk.
-    #[inline]
-    fn keep(&mut self, data: Option<&str>, event_type: &str, id: Option<&str>) -> Result<(), DecodeError> {
-        if let Some(text) = data {
-            self.data.replace(text).map_err(out_of_memory)?;
-            self.block.0 |= DATA;
-        }
-        if !event_type.is_empty() {
-            self.event_type.replace(event_type).map_err(out_of_memory)?;
-            self.block.0 |= EVENT_TYPE;
-        }
-        if let Some(text) = id {
-            self.next_id.replace(text).map_err(out_of_memory)?;
-            self.block.0 |= ID;
-        }
-        Ok(())
-    }
-
-    #[inline]
-    fn start_block(&mut self) {
-        self.block = Block::default();
-        self.field.partial_char.clear();
-        self.data.clear();
-    }
-}
-
-/// Appends another line within the limit.
-#[inline]
-fn push_line(buffer: &mut impl Buffer, text: &str, limit: usize) -> Result<(), DecodeError> {
-    if text.len() >= limit.saturating_sub(buffer.len()) {
-        return Err(DecodeError::DataTooLong { limit });
-    }
-    buffer.push_str("\n").and_then(|()| buffer.push_str(text)).map_err(out_of_memory)
-}
-
-/// Appends within the limit.
-#[inline]
-fn push(buffer: &mut impl Buffer, text: &str, limit: usize, too_long: DecodeError) -> Result<(), DecodeError> {
-    if text.len() > limit.saturating_sub(buffer.len()) {
-        return Err(too_long);
-    }
-    buffer.push_str(text).map_err(out_of_memory)
-}
-
-fn out_of_memory(_: BufferFull) -> DecodeError {
-    DecodeError::OutOfMemory
-}
-
-/// The value of a `retry` line so far.
-#[derive(Clone, Copy, Debug, Default)]
-enum Digits {
-    #[default]
-    Empty,
-    Number(u64),
-    /// Something else was among them.
-    Invalid,
-}
-
-impl Digits {
-    fn then(self, byte: u8) -> Self {
-        match (self, byte) {
-            (Self::Empty, b'0'..=b'9') => Self::Number(u64::from(byte - b'0')),
-            (Self::Number(n), b'0'..=b'9') => Self::Number(n.saturating_mul(10).saturating_add(u64::from(byte - b'0'))),
-            _ => Self::Invalid,
-        }
+        self.block.limits
     }
 }

@@ -38,38 +38,36 @@ impl Line {
         }
     }
 
-    /// What a line is, and its value.
+    /// What a line is that is not blank, and its value.
     #[inline(always)]
     pub(crate) fn of(line: &str) -> (Self, &str) {
+        // As nearly all are written.
         if let Some(value) = line.strip_prefix("data: ") {
-            return (Self::Data, value);
+            (Self::Data, value)
+        } else if let Some(value) = line.strip_prefix("id: ") {
+            (Self::Id, value)
+        } else if let Some(value) = line.strip_prefix("event: ") {
+            (Self::Event, value)
+        } else if let Some(comment) = line.strip_prefix(':') {
+            (Self::Comment, comment)
+        } else {
+            Self::of_any(line)
         }
-        if let Some(value) = line.strip_prefix("id: ") {
-            return (Self::Id, value);
-        }
-        if let Some(value) = line.strip_prefix("event: ") {
-            return (Self::Event, value);
-        }
-        if let Some(comment) = line.strip_prefix(':') {
-            return (Self::Comment, comment);
-        }
-        Self::of_any(line)
     }
 
-    #[cold]
     #[inline(never)]
     fn of_any(line: &str) -> (Self, &str) {
-        let (name, value) = line.split_once(':').unwrap_or((line, ""));
-        let kind = match name {
-            "data" => Self::Data,
-            "event" => Self::Event,
-            "id" => Self::Id,
-            "retry" => Self::Retry,
-            "" => return (Self::Comment, value),
-            _ => return (Self::Unknown, line),
-        };
-        // "If value starts with a U+0020 SPACE character, remove it from value."
-        (kind, value.strip_prefix(' ').unwrap_or(value))
+        for field in [Self::Data, Self::Event, Self::Id, Self::Retry] {
+            let Some(rest) = line.strip_prefix(field.name()) else { continue };
+            // "If value starts with a U+0020 SPACE character, remove it from value."
+            return match rest.strip_prefix(':') {
+                Some(value) => (field, value.strip_prefix(' ').unwrap_or(value)),
+                // "Process the field using the whole line as the field name, and the empty string as the value."
+                None if rest.is_empty() => (field, ""),
+                None => (Self::Unknown, line),
+            };
+        }
+        (Self::Unknown, line)
     }
 }
 
@@ -159,7 +157,7 @@ enum State {
     Start(u8),
 }
 
-/// A [`Token`] whose text may be known to be ASCII.
+/// A [`Token`] with what is known of its text.
 #[derive(Clone, Copy)]
 pub(crate) enum Lexeme<'c> {
     Piece(Piece<'c>),
@@ -220,7 +218,7 @@ impl Lexer {
         matches!(self.state, State::LineStart)
     }
 
-    /// The value of a `data` line which starts in `chunk` and goes on in the next.
+    /// The value of a `data` line that starts here and takes all of `chunk`, if that is plain.
     #[inline]
     pub(crate) fn take_data_start<'c>(&mut self, chunk: &'c [u8]) -> Option<&'c str> {
         let (State::LineStart, Some(value @ [_, ..])) = (self.state, chunk.strip_prefix(b"data: ")) else {
@@ -234,20 +232,20 @@ impl Lexer {
         Some(text)
     }
 
-    /// What is plain at the start of `chunk`, where a `data` line goes on.
+    /// What is plain at the start of `chunk`, if a `data` line goes on there, and what is behind it.
     #[inline]
-    pub(crate) fn take_more_data<'c>(&mut self, chunk: &'c [u8]) -> (&'c [u8], &'c str) {
-        let State::Value(Line::Data) = self.state else { return (chunk, "") };
+    pub(crate) fn take_more_data<'c>(&mut self, chunk: &'c [u8]) -> (&'c str, &'c [u8]) {
+        let State::Value(Line::Data) = self.state else { return ("", chunk) };
         let text = plain_prefix(chunk);
         let mut rest = &chunk[text.len()..];
         if let [b'\n', tail @ ..] = rest {
             self.state = State::LineStart;
             rest = tail;
         }
-        (rest, text)
+        (text, rest)
     }
 
-    /// Takes off `chunk` what belongs to no line.
+    /// Goes to the start of a line, where only a byte order mark or the LF of a CRLF can stand in between.
     pub(crate) fn settle(&mut self, chunk: &mut &[u8]) {
         match (self.state, *chunk) {
             (State::AfterCr, [b'\n', tail @ ..]) => *chunk = tail,
@@ -257,7 +255,8 @@ impl Lexer {
         self.state = State::LineStart;
     }
 
-    /// As [`next_token`](Self::next_token), byte by byte where it must.
+    /// The next lexeme in `chunk`, wherever it was cut, and what is behind it.
+    // The chunk goes by value: a caller's that had its address taken would be kept in memory all the time.
     #[inline(never)]
     pub(crate) fn next_piece<'c>(&mut self, mut chunk: &'c [u8]) -> (Option<Lexeme<'c>>, &'c [u8]) {
         (self.next_lexeme(&mut chunk), chunk)

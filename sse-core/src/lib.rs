@@ -87,6 +87,7 @@ extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;
 
+mod block;
 mod buffer;
 mod decoder;
 mod encode;
