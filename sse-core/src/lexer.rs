@@ -257,7 +257,7 @@ impl Lexer {
 
     /// The next lexeme in `chunk`, wherever it was cut, and what is behind it.
     // The chunk goes by value: a caller's that had its address taken would be kept in memory all the time.
-    #[inline(never)]
+    #[inline]
     pub(crate) fn next_piece<'c>(&mut self, mut chunk: &'c [u8]) -> (Option<Lexeme<'c>>, &'c [u8]) {
         (self.next_lexeme(&mut chunk), chunk)
     }
@@ -367,6 +367,7 @@ impl Lexer {
     }
 
     /// A value up to its line end or the chunk's. `chunk` is not empty.
+    #[inline]
     fn value<'c>(&mut self, line: Line, is_first: bool, chunk: &mut &'c [u8]) -> Lexeme<'c> {
         let (text, tail) = Text::scan(chunk);
         *chunk = tail;

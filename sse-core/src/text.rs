@@ -13,6 +13,7 @@ pub(crate) enum Text<'c> {
 
 impl<'c> Text<'c> {
     /// `bytes` up to its first LF or CR, or all of it if there is none, and what is behind it.
+    #[inline]
     pub(crate) fn scan(bytes: &'c [u8]) -> (Self, &'c [u8]) {
         let plain = plain_prefix(bytes);
         match bytes.split_at(plain.len()) {
