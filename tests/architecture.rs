@@ -15,8 +15,8 @@ const PACKAGES: [(&str, &str, u32); 4] = [
 ];
 
 /// All that core may depend on: no runtime, no framework.
-const CORE_DEPENDENCIES: [&str; 7] =
-    ["bytes", "bytestring", "futures-core", "memchr", "pin-project-lite", "serde", "serde_json"];
+const CORE_DEPENDENCIES: [&str; 8] =
+    ["bytes", "bytestring", "futures-core", "memchr", "pin-project-lite", "serde", "serde_json", "simdutf8"];
 
 /// Modules by floor, for each package that has several.
 const MODULES: [(&str, &[(&str, u32)]); 2] = [
@@ -24,16 +24,19 @@ const MODULES: [(&str, &[(&str, u32)]); 2] = [
         "sse-core",
         &[
             ("buffer", 0),
-            ("lexer", 0),
             ("limits", 0),
             ("message_event", 0),
-            ("utf8", 0),
-            ("event", 1),
-            ("decoder", 2),
-            ("owned", 2),
-            ("encode", 2),
-            ("frame", 3),
-            ("stream", 3),
+            ("unchecked", 0),
+            ("text", 1),
+            ("lexer", 2),
+            ("utf8", 2),
+            ("event", 3),
+            ("block", 3),
+            ("decoder", 4),
+            ("encode", 4),
+            ("owned", 4),
+            ("frame", 5),
+            ("stream", 5),
         ],
     ),
     ("sse-server", &[("batch", 0), ("into_frame", 0), ("keep_alive", 0), ("last_event_id", 0), ("body", 1)]),
@@ -104,6 +107,23 @@ fn modules_use_lower_floors_only() {
                 };
                 assert!(other < own, "{folder}: {module} on floor {own} uses {name} on floor {other}");
             }
+        }
+    }
+}
+
+/// `unsafe` of a library lives in one module.
+#[test]
+fn unsafe_code_is_in_one_place() {
+    for (folder, ..) in PACKAGES {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder).join("src");
+        for entry in fs::read_dir(&source).unwrap() {
+            let path = entry.unwrap().path();
+            let text = fs::read_to_string(&path).unwrap();
+            let is_unsafe = text.lines().any(|line| {
+                let code = line.split("//").next().unwrap_or_default();
+                code.split(|c: char| !(c.is_alphanumeric() || c == '_')).any(|word| word == "unsafe")
+            });
+            assert_eq!(is_unsafe, path.ends_with("sse-core/src/unchecked.rs"), "unsafe code in {}", path.display());
         }
     }
 }

@@ -65,7 +65,7 @@ pub struct Buffers<D, M> {
 ///
 /// An event that lies whole in the chunk and has one `data` line is handed out as slices of the chunk, of which only an
 /// ID is copied, to be kept. What straddles chunks or has several lines is joined in the decoder, each byte copied once
-/// and none searched again, so the time is linear in the input however it is cut. Memory is bounded by the [`Limits`]
+/// and none looked at more than a few times, so the time is linear in the input however it is cut. Memory is bounded by the [`Limits`]
 /// whatever comes; growable buffers may take twice as much, and keep it until [`Decoder::shrink_to_fit`].
 ///
 /// # Examples
