@@ -29,6 +29,7 @@ enum Repr {
 
 impl SharedStr {
     /// So many bytes are kept in place.
+    #[cfg(feature = "stream")]
     pub(crate) const SHORT: usize = ShortStr::MAX_LEN;
 
     /// Text that needs no memory.
