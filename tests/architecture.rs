@@ -27,6 +27,7 @@ const MODULES: [(&str, &[(&str, u32)]); 2] = [
             ("limits", 0),
             ("message_event", 0),
             ("unchecked", 0),
+            ("sink", 1),
             ("text", 1),
             ("lexer", 2),
             ("utf8", 2),

@@ -1,16 +1,19 @@
 //! Events into bytes.
 //!
-//! [`Event::segments`] is the one source of those bytes. Every sink, and the length, is fed by it, so no two can differ.
+//! [`Event::write`] is the one source of those bytes. Every [`Sink`], and the length, is fed by it. The sinks have only the
+//! line breaks of data and comment to find, each in the way that is fastest for it.
 
 #[cfg(feature = "std")]
 use alloc::vec;
-use core::convert::Infallible;
 use core::fmt::{self, Write as _};
 use core::time::Duration;
 
 use memchr::memchr2;
 
 use crate::event::Event;
+#[cfg(feature = "bytes")]
+use crate::sink::Stage;
+use crate::sink::{Counter, Plain, Sink, SliceWriter, is_one_line};
 
 /// The slice given to [`Event::encode_to_slice`], or the `BufMut` given to [`Event::encode`], is too small for the event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -28,69 +31,94 @@ impl fmt::Display for BufferTooSmall {
 impl core::error::Error for BufferTooSmall {}
 
 impl Event<'_> {
-    /// Hands `put` the encoded event, piece by piece.
-    #[inline]
-    pub(crate) fn segments<E>(&self, mut put: impl FnMut(&str) -> Result<(), E>) -> Result<(), E> {
+    /// Writes the event.
+    #[inline(always)]
+    pub(crate) fn write<S: Sink>(&self, sink: &mut S) -> Result<(), S::Error> {
         match self.data {
             Some(data) => {
-                self.start(&mut put)?;
-                Lines::new(DATA).piece(data, &mut put)?;
-                put(END)
+                self.write_start(sink)?;
+                sink.put_lines(data, NEXT_DATA)?;
+                sink.put(END)
             }
             None => {
-                self.head(&mut put)?;
-                put("\n")
+                self.write_head(sink)?;
+                sink.put("\n")
             }
         }
     }
 
     /// All that stands before the data, and its field name.
-    #[inline]
-    pub(crate) fn start<E>(&self, put: &mut impl FnMut(&str) -> Result<(), E>) -> Result<(), E> {
-        self.head(put)?;
-        put(DATA)
+    #[inline(always)]
+    pub(crate) fn write_start<S: Sink>(&self, sink: &mut S) -> Result<(), S::Error> {
+        self.write_head(sink)?;
+        sink.put(DATA)
     }
 
-    #[inline]
-    fn head<E>(&self, put: &mut impl FnMut(&str) -> Result<(), E>) -> Result<(), E> {
+    #[inline(always)]
+    fn write_head<S: Sink>(&self, sink: &mut S) -> Result<(), S::Error> {
         if let Some(comment) = self.comment {
-            put(COMMENT)?;
-            Lines::new(COMMENT).piece(comment, put)?;
-            put("\n")?;
+            sink.put(COMMENT)?;
+            sink.put_lines(comment, NEXT_COMMENT)?;
+            sink.put("\n")?;
         }
         if let Some(event_type) = self.event_type {
-            put("event: ")?;
-            put(event_type.as_str())?;
-            put("\n")?;
+            sink.put("event: ")?;
+            sink.put(event_type.as_str())?;
+            sink.put("\n")?;
         }
         if let Some(id) = self.id {
-            put("id: ")?;
-            put(id.as_str())?;
-            put("\n")?;
+            sink.put("id: ")?;
+            sink.put(id.as_str())?;
+            sink.put("\n")?;
         }
         if let Some(time) = self.reconnection_time {
-            put("retry: ")?;
-            decimal(milliseconds(time), put)?;
-            put("\n")?;
+            sink.put("retry: ")?;
+            sink.put(decimal(milliseconds(time), &mut [0; 20]))?;
+            sink.put("\n")?;
         }
         Ok(())
     }
 
     /// How many bytes the event takes on the wire, exactly.
     pub fn encoded_len(&self) -> usize {
-        let mut len = 0;
-        let Ok(()) = self.segments(|segment| {
-            len = usize::saturating_add(len, segment.len());
-            Ok::<(), Infallible>(())
-        });
+        if self.is_plain() {
+            return self.plain_len();
+        }
+        let mut counter = Counter(0);
+        let Ok(()) = self.write(&mut counter);
+        counter.0
+    }
+
+    /// Whether data and comment have no line breaks.
+    #[inline]
+    pub(crate) fn is_plain(&self) -> bool {
+        [self.comment, self.data].into_iter().flatten().all(|text| is_one_line(text.as_bytes()))
+    }
+
+    /// What `encoded_len` is if [`is_plain`](Self::is_plain).
+    #[inline]
+    pub(crate) fn plain_len(&self) -> usize {
+        let mut len = 0_usize;
+        let Ok(()) = self.write(&mut Plain(|text: &str| len = len.saturating_add(text.len())));
         len
+    }
+
+    /// No less than `encoded_len`, without a look at the text.
+    #[cfg(feature = "bytes")]
+    fn max_encoded_len(&self) -> usize {
+        let len = |text: Option<&str>| text.map_or(0, str::len);
+        let one_line = len(self.event_type.as_ref().map(|t| t.as_str()))
+            .saturating_add(len(self.id.as_ref().map(|id| id.as_str())));
+        let lines = len(self.data).saturating_add(len(self.comment)).saturating_mul(NEXT_DATA.len());
+        // All names, and 20 digits.
+        lines.saturating_add(one_line).saturating_add(64)
     }
 
     /// Writes the event to the start of `buffer` and says how many bytes it took.
     ///
     /// # Errors
     ///
-    /// [`BufferTooSmall`] with the length that is needed; `buffer` is then as it was.
+    /// [`BufferTooSmall`] with the length that is needed. What `buffer` holds then is unspecified.
     ///
     /// ```
     /// use ssekit_core::{BufferTooSmall, Event};
@@ -102,12 +130,11 @@ impl Event<'_> {
     /// # Ok::<(), BufferTooSmall>(())
     /// ```
     pub fn encode_to_slice(&self, buffer: &mut [u8]) -> Result<usize, BufferTooSmall> {
-        let needed = self.encoded_len();
-        let Some(room) = buffer.get_mut(..needed) else { return Err(BufferTooSmall { needed }) };
-        let mut writer = SliceWriter::new(room);
-        // Never fails: the room was counted from the same segments.
-        self.segments(|segment| writer.write_str(segment)).map_err(|_| BufferTooSmall { needed })?;
-        Ok(needed)
+        let mut writer = SliceWriter::new(buffer);
+        match self.write(&mut writer) {
+            Ok(()) => Ok(writer.written().len()),
+            Err(fmt::Error) => Err(BufferTooSmall { needed: self.encoded_len() }),
+        }
     }
 
     /// Appends the event to `buffer`: a `BytesMut`, a `Vec<u8>`, a slice.
@@ -128,14 +155,22 @@ impl Event<'_> {
     /// ```
     #[cfg(feature = "bytes")]
     pub fn encode(&self, buffer: &mut impl bytes::BufMut) -> Result<(), BufferTooSmall> {
-        let needed = self.encoded_len();
-        if needed > buffer.remaining_mut() {
-            return Err(BufferTooSmall { needed });
+        let room = buffer.remaining_mut();
+        let is_plain = self.is_plain();
+        // The bound alone mostly says that there is room.
+        if self.max_encoded_len() > room {
+            let needed = self.encoded_len();
+            if needed > room {
+                return Err(BufferTooSmall { needed });
+            }
         }
-        let Ok(()) = self.segments(|segment| {
-            buffer.put_slice(segment.as_bytes());
-            Ok::<(), Infallible>(())
-        });
+        if is_plain {
+            let Ok(()) = self.write(&mut Plain(|text: &str| buffer.put_slice(text.as_bytes())));
+        } else {
+            let mut stage = Stage::new(|bytes: &[u8]| buffer.put_slice(bytes));
+            let Ok(()) = self.write(&mut stage);
+            stage.flush();
+        }
         Ok(())
     }
 
@@ -171,7 +206,7 @@ impl Event<'_> {
 /// The event as it stands on the wire, for any `fmt::Write` by `write!(w, "{event}")`.
 impl fmt::Display for Event<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.segments(|segment| f.write_str(segment))
+        self.write(&mut Text(f))
     }
 }
 
@@ -198,7 +233,8 @@ impl fmt::Display for Event<'_> {
 #[must_use = "an event is not complete before `finish`"]
 pub struct EventWriter<W> {
     sink: W,
-    lines: Lines,
+    /// The last piece ended in a CR: an LF at the start of the next belongs to it.
+    after_cr: bool,
     /// The sink has failed, perhaps between a line break and the field name that belongs behind it.
     has_failed: bool,
 }
@@ -210,8 +246,8 @@ impl<W: fmt::Write> EventWriter<W> {
     ///
     /// Those of `sink`.
     pub fn new(mut sink: W, head: Event<'_>) -> Result<Self, fmt::Error> {
-        head.start(&mut |segment: &str| sink.write_str(segment))?;
-        let mut writer = Self { sink, lines: Lines::new(DATA), has_failed: false };
+        head.write_start(&mut Text(&mut sink))?;
+        let mut writer = Self { sink, after_cr: false, has_failed: false };
         writer.write_str(head.data.unwrap_or_default())?;
         Ok(writer)
     }
@@ -232,120 +268,65 @@ impl<W: fmt::Write> EventWriter<W> {
 
 impl<W: fmt::Write> fmt::Write for EventWriter<W> {
     fn write_str(&mut self, piece: &str) -> fmt::Result {
-        if !self.has_failed {
-            self.has_failed = self.lines.piece(piece, &mut |segment: &str| self.sink.write_str(segment)).is_err();
+        if !self.has_failed && !piece.is_empty() {
+            let tail = if self.after_cr { piece.strip_prefix('\n').unwrap_or(piece) } else { piece };
+            self.after_cr = piece.ends_with('\r');
+            self.has_failed = Text(&mut self.sink).put_lines(tail, NEXT_DATA).is_err();
         }
         if self.has_failed { Err(fmt::Error) } else { Ok(()) }
     }
 }
 
-/// A `fmt::Write` into a slice. Needs no allocator.
-///
-/// Writing past the slice's end is an error, and writes nothing of that piece.
-///
-/// ```
-/// use core::fmt::Write;
-/// use ssekit_core::{Event, EventWriter, SliceWriter};
-///
-/// let mut buffer = [0; 32];
-/// let mut writer = EventWriter::new(SliceWriter::new(&mut buffer), Event::new())?;
-/// write!(writer, "{}", 42)?;
-/// let written = writer.finish()?.into_written();
-/// assert_eq!(written, b"data: 42\n\n");
-/// # Ok::<(), core::fmt::Error>(())
-/// ```
-#[derive(Debug)]
-pub struct SliceWriter<'b> {
-    bytes: &'b mut [u8],
-    len: usize,
-}
-
-impl<'b> SliceWriter<'b> {
-    /// A writer at the start of `bytes`.
-    pub const fn new(bytes: &'b mut [u8]) -> Self {
-        Self { bytes, len: 0 }
-    }
-
-    /// What has been written.
-    pub fn written(&self) -> &[u8] {
-        self.bytes.get(..self.len).unwrap_or_default()
-    }
-
-    /// What has been written, for as long as the slice lives.
-    pub fn into_written(self) -> &'b mut [u8] {
-        self.bytes.get_mut(..self.len).unwrap_or_default()
-    }
-}
-
-impl fmt::Write for SliceWriter<'_> {
-    #[inline]
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        let room = self.bytes.get_mut(self.len..).and_then(|room| room.get_mut(..text.len()));
-        room.ok_or(fmt::Error)?.copy_from_slice(text.as_bytes());
-        self.len += text.len();
-        Ok(())
-    }
-}
-
 const DATA: &str = "data: ";
 const COMMENT: &str = ": ";
+/// For a line break in the data.
+const NEXT_DATA: &str = "\ndata: ";
+/// For a line break in the comment.
+const NEXT_COMMENT: &str = "\n: ";
 /// Ends the last line of data, and the event.
 pub(crate) const END: &str = "\n\n";
 
-/// Splits text that comes in pieces into lines, each with the field name that it takes on the wire before it.
-///
-/// The name before the first line and the LF behind the last are the caller's to write.
-#[derive(Clone, Debug)]
-pub(crate) struct Lines {
-    name: &'static str,
-    /// The last piece ended in a CR: an LF at the start of the next belongs to it.
-    after_cr: bool,
-}
+/// Any `fmt::Write`.
+struct Text<'w, W: ?Sized>(&'w mut W);
 
-impl Lines {
-    const fn new(name: &'static str) -> Self {
-        Self { name, after_cr: false }
+impl<W: fmt::Write + ?Sized> Sink for Text<'_, W> {
+    type Error = fmt::Error;
+
+    #[inline]
+    fn put(&mut self, text: &str) -> fmt::Result {
+        self.0.write_str(text)
     }
 
     #[inline]
-    fn piece<E>(&mut self, piece: &str, put: &mut impl FnMut(&str) -> Result<(), E>) -> Result<(), E> {
-        let mut rest = piece;
-        if self.after_cr && !rest.is_empty() {
-            self.after_cr = false;
-            rest = rest.strip_prefix('\n').unwrap_or(rest);
-        }
+    fn put_lines(&mut self, text: &str, line_break: &'static str) -> fmt::Result {
+        let mut rest = text;
         while let Some(end) = memchr2(b'\r', b'\n', rest.as_bytes()) {
-            put(&rest[..end])?;
-            put("\n")?;
-            put(self.name)?;
-            let is_cr = rest.as_bytes()[end] == b'\r';
-            rest = &rest[end + 1..];
-            if is_cr {
-                self.after_cr = rest.is_empty();
-                rest = rest.strip_prefix('\n').unwrap_or(rest);
-            }
+            self.put(&rest[..end])?;
+            self.put(line_break)?;
+            let tail = &rest[end..];
+            rest = tail.strip_prefix("\r\n").unwrap_or(&tail[1..]);
         }
-        put(rest)
+        self.put(rest)
     }
 }
 
 /// Whole milliseconds, rounded up: never sooner than asked for.
+#[inline(never)]
 fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
 }
 
-fn decimal<E>(number: u64, put: &mut impl FnMut(&str) -> Result<(), E>) -> Result<(), E> {
-    const DIGITS: &str = "0123456789";
-    let mut unit = 1;
-    while number / unit >= 10 {
-        unit *= 10;
+#[inline(never)]
+fn decimal(number: u64, digits: &mut [u8; 20]) -> &str {
+    let (mut rest, mut start) = (number, digits.len());
+    for digit in digits.iter_mut().rev() {
+        *digit = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        start -= 1;
+        if rest == 0 {
+            break;
+        }
     }
-    let mut rest = number;
-    while unit > 0 {
-        let digit = (rest / unit) as usize;
-        put(&DIGITS[digit..=digit])?;
-        rest %= unit;
-        unit /= 10;
-    }
-    Ok(())
+    // Never fails: they are ASCII.
+    core::str::from_utf8(digits.get(start..).unwrap_or_default()).unwrap_or_default()
 }

@@ -1,7 +1,6 @@
 //! Events encoded once, into shared bytes.
 
 use alloc::vec::Vec;
-use core::convert::Infallible;
 use core::fmt;
 
 use bytes::Bytes;
@@ -10,6 +9,7 @@ use bytes::Bytes;
 use crate::encode::END;
 use crate::encode::EventWriter;
 use crate::event::Event;
+use crate::sink::Plain;
 
 /// An [`Event`] encoded once, into bytes that are shared: a clone counts a reference.
 ///
@@ -47,11 +47,9 @@ impl Frame {
     /// ```
     #[cfg(feature = "json")]
     pub fn json(head: Event<'_>, value: &(impl serde::Serialize + ?Sized)) -> Result<Self, JsonError> {
-        let mut bytes = Vec::with_capacity(256);
-        let Ok(()) = head.start(&mut |segment: &str| {
-            bytes.extend_from_slice(segment.as_bytes());
-            Ok::<(), Infallible>(())
-        });
+        // Enough for most, so that it need not grow.
+        let mut bytes = Vec::with_capacity(512);
+        let Ok(()) = head.write_start(&mut Plain(|text: &str| bytes.extend_from_slice(text.as_bytes())));
         let start = bytes.len();
         append_json(&mut bytes, value).map_err(JsonError)?;
         let (_, json) = bytes.split_at(start);
@@ -59,6 +57,10 @@ impl Frame {
             return Ok(Self::from(head.with_data(&alloc::string::String::from_utf8_lossy(json))));
         }
         bytes.extend_from_slice(END.as_bytes());
+        if bytes.len() <= 512 {
+            // To keep memory that is to spare costs an allocation as well.
+            return Ok(Self(Bytes::copy_from_slice(&bytes)));
+        }
         Ok(Self(Bytes::from(bytes)))
     }
 
@@ -100,11 +102,18 @@ impl Frame {
 impl From<Event<'_>> for Frame {
     /// Encodes the event, into one allocation of the exact size.
     fn from(event: Event<'_>) -> Self {
-        let mut bytes = Vec::with_capacity(event.encoded_len());
-        let Ok(()) = event.segments(|segment| {
-            bytes.extend_from_slice(segment.as_bytes());
-            Ok::<(), Infallible>(())
-        });
+        if event.is_plain() {
+            let mut bytes = Vec::with_capacity(event.plain_len());
+            let Ok(()) = event.write(&mut Plain(|text: &str| bytes.extend_from_slice(text.as_bytes())));
+            return Self(Bytes::from(bytes));
+        }
+        let needed = event.encoded_len();
+        #[allow(clippy::slow_vector_initialization, reason = "glibc's calloc is the slower one for a few bytes")]
+        let mut bytes = Vec::with_capacity(needed);
+        bytes.resize(needed, 0);
+        // Never fails: it is as long as is needed.
+        let len = event.encode_to_slice(&mut bytes);
+        debug_assert_eq!(len, Ok(needed));
         Self(Bytes::from(bytes))
     }
 }

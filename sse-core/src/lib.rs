@@ -99,6 +99,7 @@ mod limits;
 mod message_event;
 #[cfg(feature = "bytes")]
 mod owned;
+mod sink;
 #[cfg(feature = "stream")]
 mod stream;
 mod text;
@@ -110,7 +111,7 @@ pub use buffer::{Buffer, BufferFull, FixedBuffer, SliceBuffer};
 #[cfg(feature = "alloc")]
 pub use decoder::Decoder;
 pub use decoder::{BufferedDecoder, Buffers, FixedDecoder, SliceDecoder};
-pub use encode::{BufferTooSmall, EventWriter, SliceWriter};
+pub use encode::{BufferTooSmall, EventWriter};
 pub use event::{Event, EventId, EventType, InvalidValue};
 #[cfg(feature = "bytes")]
 pub use frame::Frame;
@@ -121,5 +122,6 @@ pub use limits::{DecodeError, Limits};
 pub use message_event::MessageEvent;
 #[cfg(feature = "bytes")]
 pub use owned::{OwnedEvent, SharedStr};
+pub use sink::SliceWriter;
 #[cfg(feature = "stream")]
 pub use stream::{EventStream, StreamError};

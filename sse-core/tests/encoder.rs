@@ -73,11 +73,10 @@ fn what_cannot_stand_on_the_wire_is_refused_with_its_place() {
 }
 
 #[test]
-fn a_slice_takes_all_or_nothing() {
+fn a_slice_that_is_too_small_is_an_error() {
     let event = Event::data("hello");
     let mut buffer = [1; 13];
     assert_eq!(event.encode_to_slice(&mut buffer[..12]), Err(BufferTooSmall { needed: 13 }));
-    assert_eq!(buffer, [1; 13]);
     assert_eq!(event.encode_to_slice(&mut buffer), Ok(13));
     assert_eq!(&buffer, b"data: hello\n\n");
     assert_eq!(BufferTooSmall { needed: 13 }.to_string(), "buffer is too small for an event of 13 bytes");
@@ -200,4 +199,83 @@ fn what_was_decoded_can_be_sent_on() {
     assert_eq!(Event::try_from(event), Ok(expected));
     let forged = MessageEvent { event_type: "a\nb", data: "", last_event_id: "" };
     assert_eq!(Event::try_from(forged).unwrap_err().position(), 1);
+}
+
+/// Line by line, a character at a time.
+fn naive(text: &str, name: &str) -> String {
+    let lines = text.replace("\r\n", "\n").replace('\r', "\n");
+    lines.split('\n').map(|line| format!("{name}{line}\n")).collect()
+}
+
+/// By every sink, and into slices of every length.
+fn check(text: &str, every_length: bool) {
+    let bytes = bytes::BytesMut::new;
+    for (event, wire) in [
+        (Event::data(text), naive(text, "data: ") + "\n"),
+        (Event::comment(text).with_id(event_id!("7")), naive(text, ": ") + "id: 7\n\n"),
+    ] {
+        let needed = wire.len();
+        assert_eq!(event.encoded_len(), needed, "{text:?}");
+        let mut slice = vec![0xAA; needed + 70];
+        assert_eq!(event.encode_to_slice(&mut slice), Ok(needed), "{text:?}");
+        assert_eq!(slice[..needed], *wire.as_bytes(), "{text:?}");
+        let mut slice = vec![0xAA; needed];
+        assert_eq!(event.encode_to_slice(&mut slice), Ok(needed), "{text:?}");
+        assert_eq!(slice, wire.as_bytes());
+        for short in if every_length { 0..needed } else { needed - 1..needed } {
+            assert_eq!(event.encode_to_slice(&mut slice[..short]), Err(BufferTooSmall { needed }), "{text:?}");
+            let mut room = &mut slice[..short];
+            assert_eq!(event.encode(&mut room), Err(BufferTooSmall { needed }), "{text:?}");
+            assert_eq!(room.len(), short);
+        }
+        let mut buffer = bytes();
+        event.encode(&mut buffer).unwrap();
+        assert_eq!(buffer, wire);
+        let mut room = &mut slice[..];
+        event.encode(&mut room).unwrap();
+        assert!(room.is_empty());
+        assert_eq!(slice, wire.as_bytes());
+        assert_eq!(Frame::from(event).as_bytes(), wire.as_bytes());
+        assert_eq!(event.to_string(), wire);
+        let mut writer = Vec::new();
+        event.encode_to_writer(&mut writer).unwrap();
+        assert_eq!(writer, wire.as_bytes());
+    }
+}
+
+#[test]
+fn a_line_break_anywhere() {
+    for len in 0..=200 {
+        let text = "x".repeat(len);
+        check(&text, true);
+        for line_break in ["\n", "\r", "\r\n", "\n\r", "\n\n", "\r\r\n"] {
+            for at in 0..=len {
+                check(&format!("{}{line_break}{}", &text[..at], &text[at..]), at % 16 == len % 16);
+            }
+        }
+    }
+}
+
+#[test]
+fn line_breaks_at_any_distance() {
+    for len in [1, 63, 64, 65, 127, 128, 129, 300, 2047, 2048, 2049, 2111, 2112, 2113, 5000, 9000] {
+        for distance in 1..140 {
+            for line_break in ["\n", "\r", "\r\n"] {
+                let line = "x".repeat(distance) + line_break;
+                let text: String = line.chars().cycle().take(len).collect();
+                check(&text, false);
+                check(&("y".repeat(5000 - distance) + &text), false);
+            }
+        }
+    }
+}
+
+#[test]
+fn nothing_but_line_breaks() {
+    for line_break in ["\n", "\r", "\r\n", "\n\r"] {
+        for count in 0..200 {
+            check(&line_break.repeat(count), count % 8 == 0);
+            check(&("\n".to_owned() + &line_break.repeat(count)), false);
+        }
+    }
 }

@@ -1,0 +1,385 @@
+//! Where encoded bytes go.
+
+use core::convert::Infallible;
+use core::fmt;
+
+use memchr::{memchr, memchr2};
+
+/// From this length on, text without a line break is searched and copied by calls, so much by each: little enough to
+/// stay in a CPU's first cache from the search to the copy.
+const RUN: usize = 2048;
+
+/// Takes an event's bytes, piece by piece.
+pub(crate) trait Sink {
+    type Error;
+
+    fn put(&mut self, text: &str) -> Result<(), Self::Error>;
+
+    /// Takes `text` with `line_break` for each CRLF, CR and LF in it.
+    fn put_lines(&mut self, text: &str, line_break: &'static str) -> Result<(), Self::Error>;
+}
+
+/// Counts, and saturates.
+pub(crate) struct Counter(pub(crate) usize);
+
+impl Sink for Counter {
+    type Error = Infallible;
+
+    #[inline(always)]
+    fn put(&mut self, text: &str) -> Result<(), Infallible> {
+        self.0 = self.0.saturating_add(text.len());
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn put_lines(&mut self, text: &str, line_break: &'static str) -> Result<(), Infallible> {
+        let (breaks, len) = count_breaks(text.as_bytes());
+        self.0 = self.0.saturating_add(text.len() - len).saturating_add(line_break.len().saturating_mul(breaks));
+        Ok(())
+    }
+}
+
+/// Gives the pieces of an event whose text has no line breaks to a function.
+pub(crate) struct Plain<F>(pub(crate) F);
+
+impl<F: FnMut(&str)> Sink for Plain<F> {
+    type Error = Infallible;
+
+    #[inline(always)]
+    fn put(&mut self, text: &str) -> Result<(), Infallible> {
+        self.0(text);
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn put_lines(&mut self, text: &str, _: &'static str) -> Result<(), Infallible> {
+        self.put(text)
+    }
+}
+
+/// How many line breaks there are, and how many bytes they take.
+#[inline(never)]
+fn count_breaks(text: &[u8]) -> (usize, usize) {
+    // As many as a byte can count, for the compiler to count 16 at a time.
+    let counts = text.chunks(192).map(|chunk| chunk.iter().fold(0, |n, &byte| n + u8::from(is_break(byte))));
+    let len = counts.map(usize::from).sum();
+    if memchr(b'\r', text).is_none() {
+        return (len, len);
+    }
+    (len - text.windows(2).filter(|pair| pair == b"\r\n").count(), len)
+}
+
+/// Whether there is no line break in it.
+#[inline(never)]
+pub(crate) fn is_one_line(text: &[u8]) -> bool {
+    if text.len() >= RUN {
+        return memchr2(b'\r', b'\n', text).is_none();
+    }
+    let mut at = 0;
+    while let Some(block) = block(text, at) {
+        if has_break(block) {
+            return false;
+        }
+        at += 64;
+    }
+    // The rest, or it by the last block.
+    match text.last_chunk::<64>() {
+        Some(block) => !has_break(block),
+        // The copy is not looked at, and so not made.
+        None => copy_short(&mut [0; 64], text),
+    }
+}
+
+/// Memory to write to. It is a [`Sink`] that searches while it copies.
+///
+/// Text is taken in blocks of 64 bytes: the compiler makes of such a block's searches and copies a few instructions for
+/// 16 or more bytes each, where a call for each line, or piece, takes longer than the work.
+pub(crate) trait Room {
+    type Error;
+
+    /// All the room there is, at least `len` bytes, which are 64 at the most.
+    fn room(&mut self, len: usize) -> Result<&mut [u8], Self::Error>;
+
+    /// Takes any number of bytes, by a call.
+    fn put_run(&mut self, bytes: &[u8]) -> Result<(), Self::Error>;
+
+    /// The first `len` bytes of the room have been written to.
+    fn advance(&mut self, len: usize);
+}
+
+impl<R: Room> Sink for R {
+    type Error = R::Error;
+
+    #[inline(always)]
+    fn put(&mut self, text: &str) -> Result<(), R::Error> {
+        put_bytes(self, text.as_bytes())
+    }
+
+    #[inline(always)]
+    fn put_lines(&mut self, text: &str, line_break: &'static str) -> Result<(), R::Error> {
+        let text = text.as_bytes();
+        // What has been searched is the text before `end`, and what has been put the text before `at`.
+        let (mut at, mut end) = (0, 0);
+        'blocks: while let Some(seen) = block(text, end) {
+            let columns = columns(seen);
+            if columns == 0 && at == end {
+                copy(self.room(64)?, seen);
+                self.advance(64);
+                end += 64;
+                while let Some(run) = text.get(end..end + RUN) {
+                    let len = memchr2(b'\r', b'\n', run).unwrap_or(RUN);
+                    self.put_run(run.get(..len).unwrap_or_default())?;
+                    end += len;
+                    if len < RUN {
+                        break;
+                    }
+                }
+                at = end;
+                continue;
+            }
+            let mut breaks = transpose(columns);
+            loop {
+                let line_end = end + breaks.trailing_zeros() as usize;
+                let Some(line) = block(text, at) else { break 'blocks };
+                // More than the line: what comes of the rest is no shorter, and will be written over it.
+                copy(self.room(64)?, line);
+                // No less than 0, but for the LF of a CRLF.
+                self.advance(line_end.saturating_sub(at));
+                if breaks == 0 {
+                    break;
+                }
+                breaks &= breaks - 1;
+                if line_end >= at {
+                    self.put(line_break)?;
+                    at = behind_break(text, line_end);
+                }
+            }
+            end += 64;
+            at = at.max(end);
+        }
+        let rest = text.get(at..).unwrap_or_default();
+        if copy_short(self.room(rest.len())?, rest) {
+            self.advance(rest.len());
+            return Ok(());
+        }
+        while let Some(end) = text.get(at..).and_then(|rest| memchr2(b'\r', b'\n', rest)) {
+            put_bytes(self, text.get(at..at + end).unwrap_or_default())?;
+            self.put(line_break)?;
+            at = behind_break(text, at + end);
+        }
+        put_bytes(self, text.get(at..).unwrap_or_default())
+    }
+}
+
+#[inline(always)]
+fn put_bytes<R: Room>(room: &mut R, mut bytes: &[u8]) -> Result<(), R::Error> {
+    while let Some((block, after)) = bytes.split_first_chunk::<64>() {
+        copy(room.room(64)?, block);
+        room.advance(64);
+        bytes = after;
+    }
+    copy_short(room.room(bytes.len())?, bytes);
+    room.advance(bytes.len());
+    Ok(())
+}
+
+#[inline(always)]
+fn copy<const N: usize>(room: &mut [u8], block: &[u8; N]) {
+    if let Some(room) = room.first_chunk_mut() {
+        *room = *block;
+    }
+}
+
+/// Copies less than 64 bytes, by two blocks that may overlap, and says whether there is no line break in them.
+#[inline(always)]
+fn copy_short(room: &mut [u8], bytes: &[u8]) -> bool {
+    let Some(room) = room.get_mut(..bytes.len()) else { return true };
+    if let Some(is_plain) = copy_ends::<32>(room, bytes) {
+        return is_plain;
+    }
+    if let Some(is_plain) = copy_ends::<16>(room, bytes) {
+        return is_plain;
+    }
+    if let Some(is_plain) = copy_ends::<8>(room, bytes) {
+        return is_plain;
+    }
+    if let Some(is_plain) = copy_ends::<4>(room, bytes) {
+        return is_plain;
+    }
+    if let Some(is_plain) = copy_ends::<2>(room, bytes) {
+        return is_plain;
+    }
+    copy_ends::<1>(room, bytes).unwrap_or(true)
+}
+
+#[inline(always)]
+fn copy_ends<const N: usize>(room: &mut [u8], bytes: &[u8]) -> Option<bool> {
+    let (first, last) = (bytes.first_chunk::<N>()?, bytes.last_chunk::<N>()?);
+    *room.first_chunk_mut()? = *first;
+    *room.last_chunk_mut()? = *last;
+    Some(!(has_break(first) | has_break(last)))
+}
+
+#[inline(always)]
+const fn is_break(byte: u8) -> bool {
+    // Not `||`: with that the compiler takes byte by byte.
+    (byte == b'\n') | (byte == b'\r')
+}
+
+#[inline(always)]
+fn has_break<const N: usize>(block: &[u8; N]) -> bool {
+    block.iter().fold(0, |has, &byte| has | u8::from(is_break(byte))) != 0
+}
+
+/// Which bytes are CR or LF, as bits: of byte `n`, the one at `n % 8` by 8 and `n / 8`.
+#[inline(always)]
+fn columns(block: &[u8; 64]) -> u64 {
+    let mut columns = [0; 16];
+    for (n, column) in columns.iter_mut().enumerate() {
+        let bit = |row: usize| u8::from(is_break(block[16 * row + n])) << (2 * row);
+        *column = bit(0) | bit(1) | bit(2) | bit(3);
+    }
+    let columns = u128::from_le_bytes(columns);
+    columns as u64 | ((columns >> 64) as u64) << 1
+}
+
+/// An 8 by 8 matrix of bits, transposed.
+#[inline(always)]
+const fn transpose(bits: u64) -> u64 {
+    let swap = (bits ^ bits >> 7) & 0x00AA_00AA_00AA_00AA;
+    let bits = bits ^ swap ^ swap << 7;
+    let swap = (bits ^ bits >> 14) & 0x0000_CCCC_0000_CCCC;
+    let bits = bits ^ swap ^ swap << 14;
+    let swap = (bits ^ bits >> 28) & 0x0000_0000_F0F0_F0F0;
+    bits ^ swap ^ swap << 28
+}
+
+#[inline(always)]
+fn block(text: &[u8], at: usize) -> Option<&[u8; 64]> {
+    text.get(at..)?.first_chunk()
+}
+
+/// Where the next line starts, for the line break at `end`.
+#[inline(always)]
+fn behind_break(text: &[u8], end: usize) -> usize {
+    let is_crlf = text.get(end) == Some(&b'\r') && text.get(end + 1) == Some(&b'\n');
+    end + 1 + usize::from(is_crlf)
+}
+
+/// Gathers pieces that are short into some that are longer.
+#[cfg(feature = "bytes")]
+pub(crate) struct Stage<F> {
+    bytes: [u8; 512],
+    len: usize,
+    put: F,
+}
+
+#[cfg(feature = "bytes")]
+impl<F: FnMut(&[u8])> Stage<F> {
+    #[inline(always)]
+    pub(crate) fn new(put: F) -> Self {
+        Self { bytes: [0; 512], len: 0, put }
+    }
+
+    /// Gives on what has been gathered.
+    #[inline(always)]
+    pub(crate) fn flush(&mut self) {
+        (self.put)(self.bytes.get(..self.len).unwrap_or_default());
+        self.len = 0;
+    }
+}
+
+#[cfg(feature = "bytes")]
+impl<F: FnMut(&[u8])> Room for Stage<F> {
+    type Error = Infallible;
+
+    #[inline(always)]
+    fn room(&mut self, len: usize) -> Result<&mut [u8], Infallible> {
+        if self.len + len > self.bytes.len() {
+            self.flush();
+        }
+        Ok(self.bytes.get_mut(self.len..).unwrap_or_default())
+    }
+
+    #[inline(always)]
+    fn put_run(&mut self, bytes: &[u8]) -> Result<(), Infallible> {
+        self.flush();
+        (self.put)(bytes);
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn advance(&mut self, len: usize) {
+        self.len += len;
+    }
+}
+
+/// A `fmt::Write` into a slice. Needs no allocator.
+///
+/// Writing past the slice's end is an error, and writes nothing of that piece.
+///
+/// ```
+/// use core::fmt::Write;
+/// use ssekit_core::{Event, EventWriter, SliceWriter};
+///
+/// let mut buffer = [0; 32];
+/// let mut writer = EventWriter::new(SliceWriter::new(&mut buffer), Event::new())?;
+/// write!(writer, "{}", 42)?;
+/// let written = writer.finish()?.into_written();
+/// assert_eq!(written, b"data: 42\n\n");
+/// # Ok::<(), core::fmt::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct SliceWriter<'b> {
+    bytes: &'b mut [u8],
+    len: usize,
+}
+
+impl<'b> SliceWriter<'b> {
+    /// A writer at the start of `bytes`.
+    pub const fn new(bytes: &'b mut [u8]) -> Self {
+        Self { bytes, len: 0 }
+    }
+
+    /// What has been written.
+    pub fn written(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
+    }
+
+    /// What has been written, for as long as the slice lives.
+    pub fn into_written(self) -> &'b mut [u8] {
+        self.bytes.get_mut(..self.len).unwrap_or_default()
+    }
+}
+
+impl fmt::Write for SliceWriter<'_> {
+    #[inline]
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.put_run(text.as_bytes())
+    }
+}
+
+impl Room for SliceWriter<'_> {
+    type Error = fmt::Error;
+
+    #[inline(always)]
+    fn room(&mut self, len: usize) -> Result<&mut [u8], fmt::Error> {
+        match self.bytes.get_mut(self.len..) {
+            Some(room) if room.len() >= len => Ok(room),
+            _ => Err(fmt::Error),
+        }
+    }
+
+    #[inline(always)]
+    fn put_run(&mut self, bytes: &[u8]) -> Result<(), fmt::Error> {
+        let room = self.bytes.get_mut(self.len..).and_then(|room| room.get_mut(..bytes.len()));
+        room.ok_or(fmt::Error)?.copy_from_slice(bytes);
+        self.len += bytes.len();
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn advance(&mut self, len: usize) {
+        self.len += len;
+    }
+}
