@@ -5,6 +5,8 @@ use core::fmt;
 
 use memchr::{memchr, memchr2};
 
+use crate::unchecked::line_breaks;
+
 /// From this length on, text without a line break is searched and copied by calls, so much by each: little enough to
 /// stay in a CPU's first cache from the search to the copy.
 const RUN: usize = 2048;
@@ -121,8 +123,8 @@ impl<R: Room> Sink for R {
         // What has been searched is the text before `end`, and what has been put the text before `at`.
         let (mut at, mut end) = (0, 0);
         'blocks: while let Some(seen) = block(text, end) {
-            let columns = columns(seen);
-            if columns == 0 && at == end {
+            let mut breaks = line_breaks(seen);
+            if breaks == 0 && at == end {
                 copy(self.room(64)?, seen);
                 self.advance(64);
                 end += 64;
@@ -137,7 +139,6 @@ impl<R: Room> Sink for R {
                 at = end;
                 continue;
             }
-            let mut breaks = transpose(columns);
             loop {
                 let line_end = end + breaks.trailing_zeros() as usize;
                 let Some(line) = block(text, at) else { break 'blocks };
@@ -229,29 +230,6 @@ const fn is_break(byte: u8) -> bool {
 #[inline(always)]
 fn has_break<const N: usize>(block: &[u8; N]) -> bool {
     block.iter().fold(0, |has, &byte| has | u8::from(is_break(byte))) != 0
-}
-
-/// Which bytes are CR or LF, as bits: of byte `n`, the one at `n % 8` by 8 and `n / 8`.
-#[inline(always)]
-fn columns(block: &[u8; 64]) -> u64 {
-    let mut columns = [0; 16];
-    for (n, column) in columns.iter_mut().enumerate() {
-        let bit = |row: usize| u8::from(is_break(block[16 * row + n])) << (2 * row);
-        *column = bit(0) | bit(1) | bit(2) | bit(3);
-    }
-    let columns = u128::from_le_bytes(columns);
-    columns as u64 | ((columns >> 64) as u64) << 1
-}
-
-/// An 8 by 8 matrix of bits, transposed.
-#[inline(always)]
-const fn transpose(bits: u64) -> u64 {
-    let swap = (bits ^ bits >> 7) & 0x00AA_00AA_00AA_00AA;
-    let bits = bits ^ swap ^ swap << 7;
-    let swap = (bits ^ bits >> 14) & 0x0000_CCCC_0000_CCCC;
-    let bits = bits ^ swap ^ swap << 14;
-    let swap = (bits ^ bits >> 28) & 0x0000_0000_F0F0_F0F0;
-    bits ^ swap ^ swap << 28
 }
 
 #[inline(always)]

@@ -15,8 +15,12 @@ use memchr::{memchr, memchr2};
 
 #[cfg(not(target_arch = "x86_64"))]
 use portable::Window;
+#[cfg(not(target_arch = "x86_64"))]
+pub(crate) use portable::line_breaks;
 #[cfg(target_arch = "x86_64")]
 use x86_64::Window;
+#[cfg(target_arch = "x86_64")]
+pub(crate) use x86_64::line_breaks;
 
 /// The lines that lie whole in a chunk.
 #[derive(Clone, Copy)]
@@ -231,6 +235,26 @@ mod x86_64 {
         }
     }
 
+    /// Which of the bytes are CR or LF, as bits, the first one lowest.
+    #[inline(always)]
+    pub(crate) fn line_breaks(bytes: &[u8; 64]) -> u64 {
+        let at = bytes.as_ptr();
+        // SAFETY: each reads 16 of the 64 bytes; SSE2 is there on every x86-64.
+        let (a, b, c, d, all) = unsafe {
+            let (cr, lf) = (_mm_set1_epi8(0x0D), _mm_set1_epi8(0x0A));
+            let breaks = |start| {
+                let block = _mm_loadu_si128(at.add(start).cast());
+                _mm_or_si128(_mm_cmpeq_epi8(block, cr), _mm_cmpeq_epi8(block, lf))
+            };
+            let (a, b, c, d) = (breaks(0), breaks(16), breaks(32), breaks(48));
+            (a, b, c, d, _mm_or_si128(_mm_or_si128(a, b), _mm_or_si128(c, d)))
+        };
+        if bits(all) == 0 {
+            return 0;
+        }
+        bits(a) | bits(b) << 16 | bits(c) << 32 | bits(d) << 48
+    }
+
     /// # Safety
     ///
     /// There are 16 bytes at `at`.
@@ -326,6 +350,35 @@ mod portable {
         let is_low = !((word | HIGH) - 0x0E * LOW);
         // Then all high bits are brought together in the highest byte.
         (((word | is_low) & HIGH) >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56
+    }
+
+    /// Which of the bytes are CR or LF, as bits, the first one lowest.
+    #[inline(always)]
+    pub(crate) fn line_breaks(bytes: &[u8; 64]) -> u64 {
+        transpose(columns(bytes))
+    }
+
+    /// Which bytes are CR or LF, as bits: of byte `n`, the one at `n % 8` by 8 and `n / 8`.
+    #[inline(always)]
+    fn columns(block: &[u8; 64]) -> u64 {
+        let mut columns = [0; 16];
+        for (n, column) in columns.iter_mut().enumerate() {
+            let bit = |row: usize| u8::from(matches!(block[16 * row + n], b'\n' | b'\r')) << (2 * row);
+            *column = bit(0) | bit(1) | bit(2) | bit(3);
+        }
+        let columns = u128::from_le_bytes(columns);
+        columns as u64 | ((columns >> 64) as u64) << 1
+    }
+
+    /// An 8 by 8 matrix of bits, transposed.
+    #[inline(always)]
+    const fn transpose(bits: u64) -> u64 {
+        let swap = (bits ^ bits >> 7) & 0x00AA_00AA_00AA_00AA;
+        let bits = bits ^ swap ^ swap << 7;
+        let swap = (bits ^ bits >> 14) & 0x0000_CCCC_0000_CCCC;
+        let bits = bits ^ swap ^ swap << 14;
+        let swap = (bits ^ bits >> 28) & 0x0000_0000_F0F0_F0F0;
+        bits ^ swap ^ swap << 28
     }
 }
 
@@ -457,6 +510,8 @@ mod tests {
                 let expected = naive_marks(bytes);
                 assert_eq!((native.marks(), native.has_marks()), (expected, expected != 0));
                 assert_eq!((portable.marks(), portable.has_marks()), (expected, expected != 0));
+                let breaks = window.iter().rev().fold(0, |bits, byte| bits << 1 | u64::from(b"\r\n".contains(byte)));
+                assert_eq!((line_breaks(window), portable::line_breaks(window)), (breaks, breaks));
             }
         }
     }
