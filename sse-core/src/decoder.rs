@@ -64,9 +64,10 @@ pub struct Buffers<D, M> {
 /// - A new connection keeps the last event ID, as browsers do: see [`reconnect`](Self::reconnect).
 ///
 /// An event that lies whole in the chunk and has one `data` line is handed out as slices of the chunk, of which only an
-/// ID is copied, to be kept. What straddles chunks or has several lines is joined in the decoder, each byte copied once
-/// and none looked at more than a few times, so the time is linear in the input however it is cut. Memory is bounded by the [`Limits`]
-/// whatever comes; growable buffers may take twice as much, and keep it until [`Decoder::shrink_to_fit`].
+/// ID is copied, to be kept. What straddles chunks, has several lines or stands before an odd line (a `retry`, an ID with
+/// a NUL, text that is not UTF-8) is copied to the decoder, each byte once. The time is linear in the input however it is
+/// cut. Memory is bounded by the [`Limits`] whatever comes; growable buffers may take twice as much, and keep it until
+/// [`Decoder::shrink_to_fit`].
 ///
 /// # Examples
 ///

@@ -107,9 +107,8 @@ pub struct Fragment<'c> {
 /// proxies that look at a stream while they pass its bytes on, and for whoever needs the comments. Its whole state is
 /// four bytes at the most.
 ///
-/// Source: WHATWG HTML, section 9.2.6, "Interpreting an event stream". No byte is looked at more than a
-/// few times, so the time is linear in the input however it is cut; joined, the fragments of a line do not depend on the
-/// cuts.
+/// Source: WHATWG HTML, section 9.2.6, "Interpreting an event stream". The time is linear in the input
+/// however it is cut, and the fragments of a line, joined, do not depend on the cuts.
 ///
 /// ```
 /// use ssekit_core::{Lexer, Line, Token};

@@ -63,7 +63,8 @@
 //! - What was decoded does not depend on the cuts, and is what the standard says to the byte, also for CR, CRLF, NUL,
 //!   byte order marks and bytes that are not UTF-8.
 //! - Time is linear and memory bounded, whatever a peer sends. Nothing panics on input.
-//! - An event that lies whole in a chunk is not copied, and decoding allocates nothing once its buffers are warm.
+//! - An event that lies whole in a chunk is not copied, but for its ID and for several lines of data, which are joined;
+//!   and decoding allocates nothing once its buffers are warm.
 //!
 //! # Limits
 //!

@@ -2,7 +2,7 @@
 
 /// An event as a decoder dispatches it: the standard's `MessageEvent`.
 ///
-/// The strings are borrowed: from the chunk where the event's own value lies in it in one piece, else from the decoder.
+/// The strings are borrowed: from the chunk, as a rule, where the event lies whole in it, else from the decoder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct MessageEvent<'a> {
     /// The event type: `message` unless the event has an `event` field that is not empty.

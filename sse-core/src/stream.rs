@@ -18,7 +18,8 @@ pin_project! {
     /// The events in a stream of chunks: any `Stream<Item = Result<impl Into<Bytes>, E>>`, which is what HTTP clients
     /// have as a response's body.
     ///
-    /// The events own their strings, and share them with the chunk where they lie in it. That is why a chunk is taken
+    /// The events own their strings, and share longer ones with the chunk, where a [`MessageEvent`] borrows from it. That
+    /// is why a chunk is taken
     /// by `Into<Bytes>` (`Bytes`, `Vec<u8>`, `String`, ...), which costs nothing, and not by `AsRef<[u8]>`, of which
     /// every event would need a copy.
     ///
@@ -49,7 +50,7 @@ pin_project! {
         chunk: Bytes,
         // How many of its bytes are behind us.
         used: usize,
-        // Of the last event, if it is long, for those that follow with the same.
+        // The last long one, for the events that follow with the same.
         last_event_id: SharedStr,
         is_terminated: bool,
     }

@@ -13,13 +13,13 @@ use bytes::Bytes;
 use bytestring::ByteString;
 use memchr::{memchr, memchr2};
 
-#[cfg(not(target_arch = "x86_64"))]
+#[cfg(not(all(target_arch = "x86_64", target_feature = "sse2")))]
 use portable::Window;
-#[cfg(not(target_arch = "x86_64"))]
+#[cfg(not(all(target_arch = "x86_64", target_feature = "sse2")))]
 pub(crate) use portable::line_breaks;
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
 use x86_64::Window;
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
 pub(crate) use x86_64::line_breaks;
 
 /// The lines that lie whole in a chunk.
@@ -94,6 +94,7 @@ fn odd_line(bytes: &[u8], plain: usize) -> Option<(&str, &[u8])> {
     }
     simdutf8::basic::from_utf8(odd).ok()?;
     let line = bytes.get(..plain + odd.len())?;
+    debug_assert!(core::str::from_utf8(line).is_ok());
     // SAFETY: it is ASCII and then what has just been found to be UTF-8.
     Some((unsafe { from_utf8_unchecked(line) }, rest))
 }
@@ -142,7 +143,7 @@ fn find_in_last(bytes: &[u8], start: usize) -> Option<Found> {
 /// In whole windows: where the first is that has marks, and these, or where the last one ends, and 0.
 #[inline(always)]
 fn find_in_windows(bytes: &[u8]) -> (usize, u64) {
-    #[cfg(all(target_arch = "x86_64", feature = "std"))]
+    #[cfg(all(target_arch = "x86_64", target_feature = "sse2", feature = "std"))]
     if std::arch::is_x86_feature_detected!("avx2") {
         // SAFETY: the CPU has it.
         return unsafe { x86_64::find_by_avx2(bytes) };
@@ -189,10 +190,10 @@ fn marks_of_few(bytes: &[u8]) -> u64 {
     bytes.iter().rev().fold(0, |marks, &byte| marks << 1 | u64::from(!matches!(byte, 0x0E..=0x7F)))
 }
 
-/// By SSE2, which every x86-64 has, and by AVX2 where there is much to look at.
+/// By SSE2, which every x86-64 with an operating system has, and by AVX2 where there is much to look at.
 ///
 /// Read as signed numbers, the bytes that are not plain are those below 0x0E: one comparison for all.
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
 // From Rust 1.87 on, only reading by a pointer is unsafe.
 #[allow(unused_unsafe)]
 mod x86_64 {
@@ -212,7 +213,7 @@ mod x86_64 {
         #[inline(always)]
         pub(super) fn has_marks(&self) -> bool {
             let [a, b, c, d] = self.0;
-            // SAFETY: SSE2 is there on every x86-64.
+            // SAFETY: this is compiled for SSE2.
             unsafe { _mm_movemask_epi8(_mm_or_si128(_mm_or_si128(a, b), _mm_or_si128(c, d))) != 0 }
         }
 
@@ -230,7 +231,7 @@ mod x86_64 {
 
         #[inline(always)]
         pub(super) fn marks_of_words(low: u64, high: u64) -> u64 {
-            // SAFETY: SSE2 is there on every x86-64.
+            // SAFETY: this is compiled for SSE2.
             bits(unsafe { _mm_cmplt_epi8(_mm_set_epi64x(high as i64, low as i64), _mm_set1_epi8(0x0E)) })
         }
     }
@@ -239,7 +240,7 @@ mod x86_64 {
     #[inline(always)]
     pub(crate) fn line_breaks(bytes: &[u8; 64]) -> u64 {
         let at = bytes.as_ptr();
-        // SAFETY: each reads 16 of the 64 bytes; SSE2 is there on every x86-64.
+        // SAFETY: each reads 16 of the 64 bytes; this is compiled for SSE2.
         let (a, b, c, d, all) = unsafe {
             let (cr, lf) = (_mm_set1_epi8(0x0D), _mm_set1_epi8(0x0A));
             let breaks = |start| {
@@ -260,13 +261,13 @@ mod x86_64 {
     /// There are 16 bytes at `at`.
     #[inline(always)]
     unsafe fn compare(at: *const u8) -> __m128i {
-        // SAFETY: as the caller says; SSE2 is there on every x86-64.
+        // SAFETY: as the caller says; this is compiled for SSE2.
         unsafe { _mm_cmplt_epi8(_mm_loadu_si128(at.cast()), _mm_set1_epi8(0x0E)) }
     }
 
     #[inline(always)]
     fn bits(block: __m128i) -> u64 {
-        // SAFETY: SSE2 is there on every x86-64.
+        // SAFETY: this is compiled for SSE2.
         unsafe { _mm_movemask_epi8(block) as u64 }
     }
 
@@ -302,7 +303,7 @@ mod x86_64 {
 }
 
 /// By words, eight bytes at a time.
-#[cfg(any(test, not(target_arch = "x86_64")))]
+#[cfg(any(test, not(all(target_arch = "x86_64", target_feature = "sse2"))))]
 mod portable {
     const LOW: u64 = u64::from_le_bytes([0x01; 8]);
     const HIGH: u64 = u64::from_le_bytes([0x80; 8]);
@@ -443,6 +444,7 @@ pub(crate) fn share(text: &str, chunk: &Bytes) -> Option<ByteString> {
     let start = text.as_ptr().addr().wrapping_sub(chunk.as_ptr().addr());
     let end = start.checked_add(text.len()).filter(|&end| end <= chunk.len())?;
     let shared = chunk.slice(start..end);
+    debug_assert_eq!(&shared, text.as_bytes());
     // SAFETY: the bytes are those of `text`, at the same address, and shared bytes do not change.
     Some(unsafe { ByteString::from_bytes_unchecked(shared) })
 }
