@@ -205,6 +205,8 @@ impl<D: Buffer, M: Buffer> Block<D, M> {
 
     /// A piece of a `retry` line: "If the field value consists of only ASCII digits, then interpret the field value
     /// as an integer in base ten, and set the event stream's reconnection time to that integer."
+    #[cold]
+    #[inline(never)]
     pub(crate) fn retry(&mut self, piece: Piece<'_>) {
         if piece.is_first {
             self.field.retry = Digits::Empty;

@@ -7,7 +7,7 @@ use core::time::Duration;
 use crate::block::{Block, Held, out_of_memory};
 use crate::buffer::{Buffer, FixedBuffer, SliceBuffer};
 use crate::event::EventId;
-use crate::lexer::{Lexeme, Lexer, Line};
+use crate::lexer::{Lexeme, Lexer, Line, Piece};
 use crate::limits::{DecodeError, Limits};
 use crate::message_event::MessageEvent;
 use crate::unchecked::Lines;
@@ -64,8 +64,8 @@ pub struct Buffers<D, M> {
 /// - A new connection keeps the last event ID, as browsers do: see [`reconnect`](Self::reconnect).
 ///
 /// An event that lies whole in the chunk and has one `data` line is handed out as slices of the chunk, of which only an
-/// ID is copied, to be kept. What straddles chunks, has several lines or stands before an odd line (a `retry`, an ID with
-/// a NUL, text that is not UTF-8) is copied to the decoder, each byte once. The time is linear in the input however it is
+/// ID is copied, to be kept. What straddles chunks, has several lines or stands before an odd line (an ID with a NUL, text
+/// that is not UTF-8) is copied to the decoder, each byte once. The time is linear in the input however it is
 /// cut. Memory is bounded by the [`Limits`] whatever comes; growable buffers may take twice as much, and keep it until
 /// [`Decoder::shrink_to_fit`].
 ///
@@ -333,6 +333,7 @@ impl<D: Buffer, M: Buffer> BufferedDecoder<D, M> {
                     self.block.held.remove(Held::EVENT_TYPE);
                     found.event_type = text;
                 }
+                (line @ Line::Retry, text) => self.block.retry(Piece::whole(line, text)),
                 (Line::Comment | Line::Unknown, _) => {}
                 _ => return Taken::AllBut(left),
             }

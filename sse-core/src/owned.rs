@@ -32,7 +32,7 @@ impl SharedStr {
     #[cfg(feature = "stream")]
     pub(crate) const SHORT: usize = ShortStr::MAX_LEN;
 
-    /// Text that needs no memory.
+    /// Text that needs no memory, whatever its length.
     pub const fn from_static(text: &'static str) -> Self {
         Self(Repr::Shared(ByteString::from_static(text)))
     }

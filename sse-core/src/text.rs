@@ -7,7 +7,9 @@ use crate::unchecked::plain_prefix;
 /// A line's bytes, or those of them that lie in one chunk.
 #[derive(Clone, Copy)]
 pub(crate) enum Text<'c> {
+    /// Plain, as `unchecked.rs` has it.
     Plain(&'c str),
+    /// Of which nothing is known.
     Other(&'c [u8]),
 }
 

@@ -279,3 +279,16 @@ fn a_nul_that_comes_later_spares_the_id_before_it() {
 fn a_lexer_is_four_bytes_at_the_most() {
     assert!(size_of::<Lexer>() <= 4);
 }
+
+#[test]
+fn a_whole_event_borrows_from_its_chunk() {
+    let stream = "event: sum\nretry: 5\ndata: 1 + 1\n: a comment\nunknown\nretry: 6\nid: 7\n\n";
+    let mut decoder = Decoder::new();
+    let mut chunk = stream.as_bytes();
+    let event = decoder.next_event(&mut chunk).unwrap().unwrap();
+    for text in [event.event_type, event.data, event.last_event_id] {
+        assert!(stream.as_bytes().as_ptr_range().contains(&text.as_ptr()), "{text:?} was copied");
+    }
+    assert_eq!((event.event_type, event.data, event.last_event_id), ("sum", "1 + 1", "7"));
+    assert_eq!(decoder.reconnection_time(), Some(Duration::from_millis(6)));
+}
