@@ -27,81 +27,41 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), warn(clippy::expect_used, clippy::panic, clippy::unwrap_used))]
 
+#[cfg(feature = "serve")]
+mod preface;
+#[cfg(feature = "serve")]
+mod serve;
+
+use std::convert::Infallible;
 use std::fmt;
-use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::FromRequestParts;
-use axum::http::header::{HeaderName, HeaderValue};
+use axum::http::header::{ACCEPT, HeaderName, HeaderValue};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use futures_core::Stream;
 use ssekit_server::HEADERS;
 
-pub use ssekit_server::{EventBody, IntoFrame, KeepAlive, LastEventIdError};
+#[cfg(feature = "serve")]
+pub use serve::{Serve, serve};
+pub use ssekit_server::{
+    CloseReason, DrainOptions, DrainPolicy, DrainReport, EventBody, Finish, IntoFrame, KeepAlive, LastEventIdError,
+    Outcome, SendError, Sender, StreamHandle, Streams, TrySendError,
+};
 
-/// A response that is an event stream, from any [`Stream`] of [`Frame`](ssekit_core::Frame)s,
-/// [`Event`](ssekit_core::Event)s or `Result`s of them.
-///
-/// Each event is on the wire as soon as the stream has it; what is ready together goes out together. An idle
-/// connection is kept alive by a comment every 15 seconds. When the client goes, the stream is dropped.
-///
-/// The header fields of [`HEADERS`] are set; a handler that sets one of them itself, as in
-/// `([(header::CACHE_CONTROL, "no-store")], Sse::new(events))`, has its own way.
-#[must_use = "a response does nothing unless it is returned"]
-pub struct Sse<S: Stream>(EventBody<S>)
-where
-    S::Item: IntoFrame;
-
-impl<S: Stream> Sse<S>
-where
-    S::Item: IntoFrame,
-{
-    /// A response with the events of `stream`.
-    pub fn new(stream: S) -> Self {
-        Self(EventBody::new(stream))
-    }
-
-    /// The same response with this keep-alive; see [`EventBody::with_keep_alive`].
-    pub fn with_keep_alive(self, keep_alive: KeepAlive) -> Self {
-        Self(self.0.with_keep_alive(keep_alive))
-    }
-
-    /// The same response with no keep-alive; see [`EventBody::without_keep_alive`].
-    pub fn without_keep_alive(self) -> Self {
-        Self(self.0.without_keep_alive())
-    }
-
-    /// The same response, with how long a client waits before it reconnects; see
-    /// [`EventBody::with_reconnection_time`].
-    #[doc(alias = "retry")]
-    pub fn with_reconnection_time(self, time: Duration) -> Self {
-        Self(self.0.with_reconnection_time(time))
-    }
-
-    /// The same response in chunks of at most so many bytes; see [`EventBody::with_max_chunk`].
-    pub fn with_max_chunk(self, bytes: usize) -> Self {
-        Self(self.0.with_max_chunk(bytes))
-    }
-}
-
-impl<S: Stream> From<EventBody<S>> for Sse<S>
-where
-    S::Item: IntoFrame,
-{
-    fn from(body: EventBody<S>) -> Self {
-        Self(body)
-    }
-}
-
-impl<S: Stream> fmt::Debug for Sse<S>
-where
-    S::Item: IntoFrame,
-{
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Sse").field(&self.0).finish()
-    }
+ssekit_server::__response_type! {
+    /// A response that is an event stream, from any [`Stream`] of [`Frame`](ssekit_core::Frame)s,
+    /// [`Event`](ssekit_core::Event)s or `Result`s of them, from a channel, or from a callback.
+    ///
+    /// Each event is on the wire as soon as it is there; what is ready together goes out together. An idle connection is
+    /// kept alive by a comment every 15 seconds. When the client goes, the stream is dropped.
+    ///
+    /// The header fields of [`HEADERS`] are set; a handler that sets one of them itself, as in
+    /// `([(header::CACHE_CONTROL, "no-store")], Sse::new(events))`, has its own way. The response's extensions have the
+    /// [`StreamHandle`], for middleware that wants to know of the end.
+    Sse
 }
 
 impl<S> IntoResponse for Sse<S>
@@ -111,8 +71,10 @@ where
 {
     fn into_response(self) -> Response {
         let fields = HEADERS.map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+        let handle = self.handle();
         let mut response = Response::new(Body::new(self.0));
         *response.headers_mut() = HeaderMap::from_iter(fields);
+        response.extensions_mut().insert(handle);
         response
     }
 }
@@ -121,7 +83,8 @@ where
 ///
 /// What it holds is the framework-free [`ssekit_server::LastEventId`]. It looks for the header field `Last-Event-ID`,
 /// then for the query parameters `last_event_id` and `lastEventId`. One that is malformed (see [`LastEventIdError`]) is
-/// answered by 400, unless the handler takes a `Result<LastEventId, LastEventIdRejection>` and decides itself.
+/// answered by 400, and a client that has all there is (see [`Finish::Done`]) by 204, unless the handler takes a
+/// `Result<LastEventId, LastEventIdRejection>` and decides itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LastEventId(pub Option<ssekit_server::LastEventId>);
 
@@ -130,18 +93,30 @@ impl<T: Sync> FromRequestParts<T> for LastEventId {
 
     async fn from_request_parts(parts: &mut Parts, _: &T) -> Result<Self, LastEventIdRejection> {
         let header = parts.headers.get("last-event-id").map(HeaderValue::as_bytes);
-        let id = ssekit_server::LastEventId::from_request(header, parts.uri.query());
-        id.map(Self).map_err(LastEventIdRejection)
+        match ssekit_server::LastEventId::from_request(header, parts.uri.query()) {
+            Ok(Some(id)) if id.is_done() => Err(LastEventIdRejection::Done),
+            Ok(id) => Ok(Self(id)),
+            Err(error) => Err(LastEventIdRejection::Malformed(error)),
+        }
     }
 }
 
-/// The request's last event ID is malformed: 400, with the reason as text.
+/// Why a request does not get to its handler by [`LastEventId`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LastEventIdRejection(pub LastEventIdError);
+#[non_exhaustive]
+pub enum LastEventIdRejection {
+    /// It is malformed: 400, with the reason as text.
+    Malformed(LastEventIdError),
+    /// The client has all there is: 204, after which an EventSource does not reconnect.
+    Done,
+}
 
 impl fmt::Display for LastEventIdRejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        match self {
+            Self::Malformed(error) => error.fmt(f),
+            Self::Done => f.write_str("the client has all there is"),
+        }
     }
 }
 
@@ -149,6 +124,23 @@ impl std::error::Error for LastEventIdRejection {}
 
 impl IntoResponse for LastEventIdRejection {
     fn into_response(self) -> Response {
-        (StatusCode::BAD_REQUEST, self.to_string()).into_response()
+        match self {
+            Self::Malformed(error) => (StatusCode::BAD_REQUEST, error.to_string()).into_response(),
+            Self::Done => StatusCode::NO_CONTENT.into_response(),
+        }
+    }
+}
+
+/// Whether the request asks for an event stream in `Accept`: an extractor, for a handler that can answer otherwise too.
+/// See [`wants_event_stream`](ssekit_server::wants_event_stream).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WantsEventStream(pub bool);
+
+impl<T: Sync> FromRequestParts<T> for WantsEventStream {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &T) -> Result<Self, Infallible> {
+        let accept = parts.headers.get_all(ACCEPT).iter().map(HeaderValue::as_bytes);
+        Ok(Self(ssekit_server::wants_event_stream(accept)))
     }
 }

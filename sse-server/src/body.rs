@@ -1,20 +1,31 @@
 use std::fmt;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_core::Stream;
 use pin_project_lite::pin_project;
 use ssekit_core::{Event, Frame};
+use tokio::runtime::Handle;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::batch::Batch;
+use crate::channel::{Receiver, Sender, channel};
+use crate::close::{CloseReason, Finish, Outcome};
+use crate::control::{Control, Ending, Guard, StreamHandle};
+use crate::drain::{DrainPolicy, Streams, jitter as random};
+use crate::from_fn::{CAPACITY, FromFn};
 use crate::into_frame::IntoFrame;
 use crate::keep_alive::KeepAlive;
+use crate::schedule::{Due, LONGEST, Schedule};
 
 /// The bytes that a chunk has at the most, unless one event has more.
 pub const DEFAULT_MAX_CHUNK: usize = 16 * 1024;
+
+/// How long a client may leave what was written to it untaken.
+pub const DEFAULT_STALL_TIMEOUT: Duration = Duration::from_secs(10);
 
 pin_project! {
     /// A response body: a stream of events as chunks for the connection.
@@ -25,6 +36,10 @@ pin_project! {
     ///   clients see the stream open and proxies pass it on.
     /// - **Keep-alive**: every 15 seconds unless told otherwise.
     /// - **Disconnect**: the server drops the body when the client has gone, and the stream with it.
+    /// - **Stall**: nothing is read ahead for a client that does not read. When the server has been stuck with a chunk
+    ///   for [`DEFAULT_STALL_TIMEOUT`], the stream is over.
+    /// - **Ends**: by itself, by a [timeout](Self::with_max_lifetime), by a [handle](Self::handle), by a
+    ///   [drain](Streams::drain). [`on_close`](Self::on_close) tells which.
     ///
     /// An item that is an error ends the body with that error, behind all events before it. A server then cuts the
     /// response short, so that a client can tell it from an end, and an EventSource reconnects. What the connection has
@@ -34,8 +49,10 @@ pin_project! {
     ///
     /// # Panics
     ///
-    /// Polled outside a tokio runtime with its timer enabled, unless it has no keep-alive: by tokio's own timer.
+    /// Polled outside a tokio runtime with its timer enabled, unless it has neither keep-alive nor any timeout: by
+    /// tokio's own timer.
     #[must_use = "a body does nothing unless a server sends it"]
+    #[project = Projection]
     pub struct EventBody<S: Stream>
     where
         S::Item: IntoFrame,
@@ -44,15 +61,29 @@ pin_project! {
         #[pin]
         stream: Option<S>,
         state: State,
-        reconnection_time: Option<Duration>,
         batch: Batch,
         // What ended the stream, to be told behind the last chunk.
         error: Option<<S::Item as IntoFrame>::Error>,
-        keep_alive: Option<KeepAlive>,
-        last_write: Option<Instant>,
+        // What goes out behind the last event.
+        tail: Option<Bytes>,
+        settings: Option<Box<Settings>>,
+        keep_alive: Frame,
+        schedule: Schedule,
         // Boxed, so that a body can be moved if its stream can.
         timer: Option<Pin<Box<Sleep>>>,
+        // The control as a waker.
+        waker: Waker,
+        // The last, so that the stream is gone when the callbacks are called.
+        guard: Guard,
     }
+}
+
+/// What is of no use once the stream is open.
+#[derive(Default)]
+struct Settings {
+    reconnection_time: Option<Duration>,
+    streams: Option<Streams>,
+    policy: DrainPolicy,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +92,7 @@ enum State {
     New,
     Open,
     /// The stream has ended; what is gathered has yet to be sent.
-    Ended,
+    Ended(CloseReason),
     /// All has been sent but the error.
     Failing,
 }
@@ -72,34 +103,43 @@ where
 {
     /// A body with the events of `stream`.
     pub fn new(stream: S) -> Self {
+        Self::with_control(stream, Control::new(DEFAULT_STALL_TIMEOUT))
+    }
+
+    fn with_control(stream: S, control: Arc<Control>) -> Self {
+        let keep_alive = KeepAlive::default();
         Self {
             stream: Some(stream),
             state: State::New,
-            reconnection_time: None,
             batch: Batch::new(DEFAULT_MAX_CHUNK),
             error: None,
-            keep_alive: Some(KeepAlive::default()),
-            last_write: None,
+            tail: None,
+            settings: None,
+            keep_alive: keep_alive.frame(),
+            schedule: Schedule::with_keep_alive(keep_alive.interval()),
             timer: None,
+            waker: Waker::from(control.clone()),
+            guard: Guard { control },
         }
     }
 
     /// The same body with this keep-alive.
     pub fn with_keep_alive(mut self, keep_alive: KeepAlive) -> Self {
-        self.keep_alive = Some(keep_alive);
+        self.schedule.keep_alive = Some(keep_alive.interval());
+        self.keep_alive = keep_alive.frame();
         self
     }
 
     /// The same body with no keep-alive. A client that goes from an idle stream may then never be noticed.
     pub fn without_keep_alive(mut self) -> Self {
-        self.keep_alive = None;
+        self.schedule.keep_alive = None;
         self
     }
 
     /// The same body, with a `retry` in its preamble: how long a client waits before it reconnects.
     #[doc(alias = "retry")]
     pub fn with_reconnection_time(mut self, time: Duration) -> Self {
-        self.reconnection_time = Some(time);
+        self.settings().reconnection_time = Some(time);
         self
     }
 
@@ -108,6 +148,135 @@ where
     pub fn with_max_chunk(mut self, bytes: usize) -> Self {
         self.batch.set_max(bytes);
         self
+    }
+
+    /// The same body, which ends after `max`, or up to `jitter` earlier, at random, so that streams that were opened
+    /// together do not end together. An EventSource reconnects at once: to a server that has been added since, say, or
+    /// with fresh credentials.
+    pub fn with_max_lifetime(mut self, max: Duration, jitter: Duration) -> Self {
+        self.schedule.lifetime = Some(random(max.saturating_sub(jitter), jitter.min(max)));
+        self
+    }
+
+    /// The same body, which ends when the application has had no event for so long.
+    pub fn with_idle_timeout(mut self, timeout: Duration) -> Self {
+        self.schedule.idle = Some(timeout);
+        self
+    }
+
+    /// The same body, whose client may leave what was written untaken for so long, instead of
+    /// [`DEFAULT_STALL_TIMEOUT`]. The stream is then over as [`CloseReason::SlowConsumer`]: the callbacks are called, and
+    /// the senders of a channel are told.
+    ///
+    /// It counts from when the server has taken a chunk and asks for no other, since what it and the kernel hold for the
+    /// connection is full. It is noticed when a timer runs out that the stream has anyway: the keep-alive's, or else one
+    /// of this timeout. The connection itself, and the application's stream with it, is the server's: it ends with the
+    /// connection, which the socket option `TCP_USER_TIMEOUT` bounds in time.
+    pub fn with_stall_timeout(self, timeout: Duration) -> Self {
+        self.guard.control.set_stall_timeout(Some(timeout));
+        self
+    }
+
+    /// The same body, whose client may take as long as it likes.
+    pub fn without_stall_timeout(self) -> Self {
+        self.guard.control.set_stall_timeout(None);
+        self
+    }
+
+    /// The same body, and what its client is to do when the stream has ended by itself.
+    pub fn with_finish(self, finish: Finish) -> Self {
+        self.guard.control.set_finish(finish);
+        self
+    }
+
+    /// The same body as one of `streams`, so that it is counted, and ends when they are drained. If they are being drained
+    /// when it is first polled, it ends at once, and its client is told to come back later.
+    pub fn with_streams(mut self, streams: &Streams) -> Self {
+        self.settings().streams = Some(streams.clone());
+        self
+    }
+
+    /// The same body, and what becomes of it in a drain.
+    pub fn with_drain_policy(mut self, policy: DrainPolicy) -> Self {
+        self.settings().policy = policy;
+        self
+    }
+
+    /// The same body, with `callback` to be called once, when the stream is over, for whatever reason. There may be several.
+    ///
+    /// It is called by whatever ends the stream, mostly the task of the connection: it must not block.
+    pub fn on_close(self, callback: impl FnOnce(CloseReason) + Send + 'static) -> Self {
+        self.guard.control.on_close(Box::new(callback));
+        self
+    }
+
+    /// A handle to end the stream from elsewhere.
+    pub fn handle(&self) -> StreamHandle {
+        StreamHandle(self.guard.control.clone())
+    }
+
+    fn settings(&mut self) -> &mut Settings {
+        self.settings.get_or_insert_default()
+    }
+}
+
+impl EventBody<Receiver> {
+    /// A body, and a [`Sender`] for its events, of which at most `capacity` wait for the client (at least 1).
+    ///
+    /// ```
+    /// use futures_util::{FutureExt, StreamExt};
+    /// use ssekit_core::Event;
+    /// use ssekit_server::{EventBody, Finish};
+    ///
+    /// # async {
+    /// let (sender, mut body) = EventBody::channel(16);
+    /// sender.send(Event::data("one")).await?;
+    /// sender.try_send(Event::data("two"))?;
+    /// assert_eq!(body.next().await.unwrap()?, ": \n\ndata: one\n\ndata: two\n\n");
+    ///
+    /// drop(body);
+    /// sender.closed().await;
+    /// assert!(sender.send(Event::data("three")).await.is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }.now_or_never().unwrap().unwrap();
+    /// ```
+    pub fn channel(capacity: usize) -> (Sender, Self) {
+        let control = Control::new(DEFAULT_STALL_TIMEOUT);
+        let (sender, receiver) = channel(capacity, &control);
+        (sender, Self::with_control(receiver, control))
+    }
+}
+
+impl<F: Future> EventBody<FromFn<F>>
+where
+    F::Output: Outcome,
+{
+    /// A body that `callback` writes, by the [`Sender`] that it is given. The stream ends when it returns: `()`, a
+    /// [`Finish`], or a `Result` of one, whose error is the body's.
+    ///
+    /// It is run by the body itself, and dropped with it, wherever it waits, when the client goes.
+    ///
+    /// ```
+    /// use futures_util::{FutureExt, StreamExt};
+    /// use ssekit_core::Event;
+    /// use ssekit_server::{EventBody, SendError};
+    ///
+    /// # async {
+    /// let mut body = std::pin::pin!(EventBody::from_fn(|sender| async move {
+    ///     for n in 1..=3 {
+    ///         sender.send(Event::data(&n.to_string())).await?;
+    ///     }
+    ///     Ok::<(), SendError>(())
+    /// }));
+    /// assert_eq!(body.next().await.unwrap()?, ": \n\ndata: 1\n\ndata: 2\n\ndata: 3\n\n");
+    /// assert!(body.next().await.is_none());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }.now_or_never().unwrap().unwrap();
+    /// ```
+    pub fn from_fn(callback: impl FnOnce(Sender) -> F) -> Self {
+        let control = Control::new(DEFAULT_STALL_TIMEOUT);
+        let (sender, receiver) = channel(CAPACITY, &control);
+        Self::with_control(FromFn::new(callback(sender), receiver, control.clone()), control)
     }
 }
 
@@ -129,50 +298,157 @@ where
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let mut this = self.project();
+        this.guard.control.fed();
         if *this.state == State::New {
-            *this.state = State::Open;
-            let preamble = Event { reconnection_time: *this.reconnection_time, ..Event::comment("") };
-            this.batch.push(Frame::from(preamble).into_bytes());
+            this.open();
         }
-        while let Some(stream) = this.stream.as_mut().as_pin_mut().filter(|_| !this.batch.is_full()) {
-            match stream.poll_next(cx).map(|item| item.map(IntoFrame::into_frame)) {
-                Poll::Ready(Some(Ok(frame))) => this.batch.push(frame.into_bytes()),
-                Poll::Ready(end) => {
-                    *this.error = end.and_then(Result::err);
-                    *this.state = State::Ended;
-                    this.stream.set(None);
+        loop {
+            let had_event = this.gather(cx);
+            if let Some(chunk) = this.batch.take() {
+                this.hand_over(had_event);
+                return Poll::Ready(Some(Ok(chunk)));
+            }
+            match *this.state {
+                // Servers drop what they have not flushed yet when a body fails; a pause lets them flush the last events.
+                State::Ended(_) if this.error.is_some() => {
+                    *this.state = State::Failing;
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
                 }
-                Poll::Pending => break,
+                State::Ended(reason) => {
+                    this.guard.control.close(reason);
+                    return Poll::Ready(None);
+                }
+                State::Failing => {
+                    this.guard.control.close(CloseReason::Error);
+                    return Poll::Ready(this.error.take().map(Err));
+                }
+                State::New | State::Open => {}
+            }
+            if !this.guard.control.wait(cx.waker()) {
+                // It was asked to end meanwhile.
+                continue;
+            }
+            let reason = match ready!(this.poll_timer()) {
+                Due::KeepAlive => {
+                    this.batch.push(this.keep_alive.clone().into_bytes());
+                    continue;
+                }
+                Due::Idle => CloseReason::Idle,
+                Due::MaxLifetime => CloseReason::MaxLifetime,
+            };
+            this.end(reason, None);
+        }
+    }
+}
+
+impl<S: Stream> Projection<'_, S>
+where
+    S::Item: IntoFrame,
+{
+    /// The preamble, or what a server that is being drained answers.
+    fn open(&mut self) {
+        *self.state = State::Open;
+        self.schedule.start(Instant::now());
+        let Settings { reconnection_time, streams, policy } =
+            self.settings.take().map(|settings| *settings).unwrap_or_default();
+        if let Some(answer) = streams.and_then(|streams| streams.enter(&self.guard.control, policy).err()) {
+            self.end(CloseReason::Draining, Some(answer));
+            return;
+        }
+        let preamble = Event { reconnection_time, ..Event::comment("") };
+        self.batch.push(Frame::from(preamble).into_bytes());
+    }
+
+    /// Fills the batch with what is ready, and sees whether the stream has to end. Whether there was an event.
+    fn gather(&mut self, cx: &mut Context<'_>) -> bool {
+        let ending = if *self.state == State::Open { self.guard.control.ending() } else { None };
+        if let Some(Ending { reason, tail, .. }) = ending.as_ref().filter(|ending| !ending.is_graceful) {
+            self.end(*reason, tail.clone());
+        }
+        let mut had_event = false;
+        while let Some(stream) = self.stream.as_mut().as_pin_mut().filter(|_| !self.batch.is_full()) {
+            match stream.poll_next(cx).map(|item| item.map(IntoFrame::into_frame)) {
+                Poll::Ready(Some(Ok(frame))) => {
+                    had_event = true;
+                    self.batch.push(frame.into_bytes());
+                }
+                Poll::Ready(Some(Err(error))) => {
+                    *self.error = Some(error);
+                    self.end(CloseReason::Error, None);
+                }
+                Poll::Ready(None) => {
+                    let tail = self.guard.control.finish().frame().map(Frame::into_bytes);
+                    self.end(CloseReason::StreamEnd, tail);
+                }
+                Poll::Pending => match ending {
+                    Some(Ending { reason, ref tail, .. }) => self.end(reason, tail.clone()),
+                    None => break,
+                },
             }
         }
-        if let Some(chunk) = this.batch.take() {
-            *this.last_write = this.keep_alive.is_some().then(Instant::now);
-            return Poll::Ready(Some(Ok(chunk)));
+        if !self.batch.is_full() && self.stream.is_none() {
+            self.tail.take().into_iter().for_each(|tail| self.batch.push(tail));
         }
-        match *this.state {
-            // Servers drop what they have not flushed yet when a body fails; a pause lets them flush the last events.
-            State::Ended if this.error.is_some() => {
-                *this.state = State::Failing;
-                cx.waker().wake_by_ref();
+        had_event
+    }
+
+    /// No more events, but for those that are gathered, and then this.
+    fn end(&mut self, reason: CloseReason, tail: Option<Bytes>) {
+        self.stream.set(None);
+        (*self.state, *self.tail) = (State::Ended(reason), tail);
+    }
+
+    /// A chunk goes to the server.
+    fn hand_over(&mut self, had_event: bool) {
+        let now = Instant::now();
+        self.schedule.wrote(now);
+        if had_event {
+            self.schedule.had_event(now);
+        }
+        self.guard.control.handed_over(now);
+        // Whether the server asks for more is seen when it runs out, so there has to be one.
+        let is_running = self.timer.as_ref().is_some_and(|timer| !timer.is_elapsed());
+        if !is_running && Handle::try_current().is_ok() {
+            let stalls_at = self.guard.control.stall_timeout().map(|timeout| now + timeout.min(LONGEST));
+            if let Some(at) = self.schedule.next().or(stalls_at) {
+                let _ = self.set_timer(at);
+            }
+        }
+    }
+
+    /// What there is to do by the clock.
+    ///
+    /// A write does not touch the timer, it only moves what the timer finds when it has run out.
+    fn poll_timer(&mut self) -> Poll<Due> {
+        let mut cx = Context::from_waker(self.waker);
+        if let Some(timer) = self.timer.as_mut() {
+            ready!(timer.as_mut().poll(&mut cx));
+        }
+        let now = Instant::now();
+        loop {
+            if let Some(due) = self.schedule.due(now) {
+                return Poll::Ready(due);
+            }
+            let Some(mut at) = self.schedule.next() else {
+                *self.timer = None;
                 return Poll::Pending;
+            };
+            if self.timer.is_some() {
+                // There were writes since it was set, so there may be a burst that is to be watched.
+                let stalls_at = self.guard.control.stall_timeout().map(|timeout| now + timeout.min(LONGEST));
+                at = at.min(stalls_at.unwrap_or(at));
             }
-            State::Ended | State::Failing => return Poll::Ready(this.error.take().map(Err)),
-            State::New | State::Open => {}
+            ready!(self.set_timer(at));
         }
-        let Some(keep_alive) = this.keep_alive else { return Poll::Pending };
-        let last_write = this.last_write.get_or_insert_with(Instant::now);
-        // A write does not touch the timer: it only moves what the timer finds when it has run out.
-        let due = keep_alive.due(*last_write);
-        let timer = this.timer.get_or_insert_with(|| Box::pin(sleep_until(due)));
-        while timer.as_mut().poll(cx).is_ready() {
-            if timer.deadline() >= due {
-                *last_write = Instant::now();
-                timer.as_mut().reset(keep_alive.due(*last_write));
-                return Poll::Ready(Some(Ok(keep_alive.frame().into_bytes())));
-            }
-            timer.as_mut().reset(due);
+    }
+
+    fn set_timer(&mut self, at: Instant) -> Poll<()> {
+        match self.timer {
+            Some(timer) => timer.as_mut().reset(at),
+            None => *self.timer = Some(Box::pin(sleep_until(at))),
         }
-        Poll::Pending
+        self.timer.as_mut().map_or(Poll::Pending, |timer| timer.as_mut().poll(&mut Context::from_waker(self.waker)))
     }
 }
 

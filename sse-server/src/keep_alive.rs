@@ -1,12 +1,11 @@
 use std::time::Duration;
 
 use ssekit_core::{Event, Frame};
-use tokio::time::Instant;
+
+use crate::schedule::LONGEST;
 
 /// Less would flood the connection.
 const SHORTEST: Duration = Duration::from_millis(1);
-/// More is of no use, and much more cannot be told by the clock.
-const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// What an idle connection is sent, and how often, so that proxies do not take it for dead and a client that is gone is
 /// noticed.
@@ -47,9 +46,8 @@ impl KeepAlive {
         self.frame.clone()
     }
 
-    /// When it is due, after a write at `last_write`.
-    pub(crate) fn due(&self, last_write: Instant) -> Instant {
-        last_write + self.interval
+    pub(crate) fn interval(&self) -> Duration {
+        self.interval
     }
 }
 

@@ -35,16 +35,38 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), warn(clippy::expect_used, clippy::panic, clippy::unwrap_used))]
 
+mod accept;
 mod batch;
 mod body;
+mod channel;
+mod close;
+mod control;
+mod drain;
+mod from_fn;
 mod into_frame;
 mod keep_alive;
 mod last_event_id;
+mod response;
+mod schedule;
+#[cfg(feature = "test")]
+pub mod test;
 
-pub use body::{DEFAULT_MAX_CHUNK, EventBody};
+pub use accept::wants_event_stream;
+pub use body::{DEFAULT_MAX_CHUNK, DEFAULT_STALL_TIMEOUT, EventBody};
+pub use channel::{Receiver, SendError, Sender, TrySendError};
+pub use close::{CloseReason, Finish, Outcome};
+pub use control::StreamHandle;
+pub use drain::{ConnectionGuard, DrainOptions, DrainPolicy, DrainReport, Streams};
+pub use from_fn::FromFn;
 pub use into_frame::IntoFrame;
 pub use keep_alive::KeepAlive;
 pub use last_event_id::{LastEventId, LastEventIdError};
+
+/// What the adapters' response type is made of.
+#[doc(hidden)]
+pub mod __private {
+    pub use futures_core::Stream;
+}
 
 /// The header fields of a response with an event stream in it, for an adapter to set where the handler has not.
 ///

@@ -1,0 +1,196 @@
+//! Server-sent events for [actix-web](actix_web): a stream of events as a response, and `Last-Event-ID` as an extractor.
+//!
+//! All that is not actix-web's own is in [`ssekit_server`].
+//!
+//! # Example
+//!
+//! ```
+//! use actix_web::{App, HttpServer, Responder, web};
+//! use futures_util::{StreamExt, stream};
+//! use ssekit_actix::{LastEventId, Sse, Streams, configure};
+//! use ssekit_core::{Event, EventId, Frame, InvalidValue};
+//!
+//! async fn count(LastEventId(last): LastEventId) -> impl Responder {
+//!     // It is the client's word: any number at all.
+//!     let seen: u64 = last.and_then(|id| id.as_str().parse().ok()).unwrap_or(0);
+//!     let events = stream::iter(seen.saturating_add(1)..u64::MAX).map(|n| {
+//!         let id = n.to_string();
+//!         Ok::<_, InvalidValue>(Frame::from(Event::data("tick").with_id(EventId::new(&id)?)))
+//!     });
+//!     Sse::new(events)
+//! }
+//!
+//! let app = || App::new().route("/count", web::get().to(count));
+//! let server = configure(HttpServer::new(app), &Streams::new());
+//! # let _ = server;
+//! ```
+//!
+//! # The server
+//!
+//! actix-web takes a client that closes its connection for one that may still read, unless told otherwise, and so
+//! notices only at a write that it has gone: with our keep-alive, an interval later. [`configure`] tells it otherwise.
+//! Nothing that a handler can see tells how its server was configured.
+//!
+//! Its graceful stop waits for open streams until its own timeout, 30 seconds. [`serve`] drains them first.
+
+#![forbid(unsafe_code)]
+#![cfg_attr(not(test), warn(clippy::expect_used, clippy::panic, clippy::unwrap_used))]
+
+mod server;
+#[cfg(feature = "test")]
+pub mod test;
+
+use std::convert::Infallible;
+use std::error::Error;
+use std::fmt;
+use std::future::{Ready, ready};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use actix_web::body::{BodySize, BoxBody, MessageBody};
+use actix_web::dev::Payload;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{ACCEPT, HeaderValue};
+use actix_web::{FromRequest, HttpRequest, HttpResponse, Responder, ResponseError};
+use bytes::Bytes;
+use futures_core::Stream;
+use ssekit_server::HEADERS;
+
+pub use server::{configure, serve};
+pub use ssekit_server::{
+    CloseReason, DrainOptions, DrainPolicy, DrainReport, EventBody, Finish, IntoFrame, KeepAlive, LastEventIdError,
+    Outcome, SendError, Sender, StreamHandle, Streams, TrySendError,
+};
+
+ssekit_server::__response_type! {
+    /// A response that is an event stream, from any [`Stream`] of [`Frame`](ssekit_core::Frame)s,
+    /// [`Event`](ssekit_core::Event)s or `Result`s of them, from a channel, or from a callback.
+    ///
+    /// Each event is on the wire as soon as it is there; what is ready together goes out together. An idle connection is
+    /// kept alive by a comment every 15 seconds. When the client goes, the stream is dropped; see [`configure`].
+    ///
+    /// The header fields of [`HEADERS`] are set; a handler that sets one of them itself, as in
+    /// `Sse::new(events).customize().insert_header((header::CACHE_CONTROL, "no-store"))`, has its own way. The
+    /// response's extensions have the [`StreamHandle`], for middleware that wants to know of the end.
+    Sse
+}
+
+impl<S> Sse<S>
+where
+    S: Stream<Item: IntoFrame<Error: Into<Box<dyn Error>>>> + 'static,
+{
+    /// The response, for a handler that returns an [`HttpResponse`].
+    pub fn into_response(self) -> HttpResponse {
+        let mut response = HttpResponse::Ok();
+        for field in HEADERS {
+            response.insert_header(field);
+        }
+        response.extensions_mut().insert(self.handle());
+        response.body(Body(Box::pin(self.0)))
+    }
+}
+
+impl<S> Responder for Sse<S>
+where
+    S: Stream<Item: IntoFrame<Error: Into<Box<dyn Error>>>> + 'static,
+{
+    type Body = BoxBody;
+
+    fn respond_to(self, _: &HttpRequest) -> HttpResponse {
+        self.into_response()
+    }
+}
+
+/// actix-web's body.
+struct Body<S: Stream<Item: IntoFrame>>(Pin<Box<EventBody<S>>>);
+
+impl<S> MessageBody for Body<S>
+where
+    S: Stream<Item: IntoFrame<Error: Into<Box<dyn Error>>>>,
+{
+    type Error = <S::Item as IntoFrame>::Error;
+
+    fn size(&self) -> BodySize {
+        BodySize::Stream
+    }
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
+        self.0.as_mut().poll_next(cx)
+    }
+}
+
+/// Where a client that reconnects has stopped, if it says so: an extractor.
+///
+/// What it holds is the framework-free [`ssekit_server::LastEventId`]. It looks for the header field `Last-Event-ID`,
+/// then for the query parameters `last_event_id` and `lastEventId`. One that is malformed (see [`LastEventIdError`]) is
+/// answered by 400, and a client that has all there is (see [`Finish::Done`]) by 204, unless the handler takes a
+/// `Result<LastEventId, LastEventIdRejection>` and decides itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LastEventId(pub Option<ssekit_server::LastEventId>);
+
+impl FromRequest for LastEventId {
+    type Error = LastEventIdRejection;
+    type Future = Ready<Result<Self, LastEventIdRejection>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let header = request.headers().get("last-event-id").map(HeaderValue::as_bytes);
+        ready(match ssekit_server::LastEventId::from_request(header, request.uri().query()) {
+            Ok(Some(id)) if id.is_done() => Err(LastEventIdRejection::Done),
+            Ok(id) => Ok(Self(id)),
+            Err(error) => Err(LastEventIdRejection::Malformed(error)),
+        })
+    }
+}
+
+/// Why a request does not get to its handler by [`LastEventId`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LastEventIdRejection {
+    /// It is malformed: 400, with the reason as text.
+    Malformed(LastEventIdError),
+    /// The client has all there is: 204, after which an EventSource does not reconnect.
+    Done,
+}
+
+impl fmt::Display for LastEventIdRejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Malformed(error) => error.fmt(f),
+            Self::Done => f.write_str("the client has all there is"),
+        }
+    }
+}
+
+impl Error for LastEventIdRejection {}
+
+impl ResponseError for LastEventIdRejection {
+    fn status_code(&self) -> StatusCode {
+        match self {
+            Self::Malformed(_) => StatusCode::BAD_REQUEST,
+            Self::Done => StatusCode::NO_CONTENT,
+        }
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let mut response = HttpResponse::build(self.status_code());
+        match self {
+            Self::Malformed(error) => response.body(error.to_string()),
+            Self::Done => response.finish(),
+        }
+    }
+}
+
+/// Whether the request asks for an event stream in `Accept`: an extractor, for a handler that can answer otherwise too.
+/// See [`wants_event_stream`](ssekit_server::wants_event_stream).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WantsEventStream(pub bool);
+
+impl FromRequest for WantsEventStream {
+    type Error = Infallible;
+    type Future = Ready<Result<Self, Infallible>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let accept = request.headers().get_all(ACCEPT).map(HeaderValue::as_bytes);
+        ready(Ok(Self(ssekit_server::wants_event_stream(accept))))
+    }
+}

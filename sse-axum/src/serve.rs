@@ -1,0 +1,319 @@
+//! A server that event streams do well on.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::future::{IntoFuture, pending, poll_fn};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{ConnectInfo, Request};
+use axum::response::Response;
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use ssekit_server::{CloseReason, ConnectionGuard, DrainOptions, DrainReport, StreamHandle, Streams};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, watch};
+use tokio::time::{sleep, timeout};
+use tower_service::Service;
+
+use crate::preface::{Protocol, Rewound, detect};
+
+/// How long a client may take to send the head of a request, and to say which HTTP it speaks.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// How often an HTTP/2 connection is pinged, and how long it has to answer.
+const PING_INTERVAL: Duration = Duration::from_secs(20);
+/// What is held of a stream that its client does not take, on HTTP/2.
+const MAX_SEND_BUFFER: usize = 64 << 10;
+/// How long nothing is accepted when that has failed, for want of file descriptors mostly.
+const PAUSE: Duration = Duration::from_millis(500);
+/// What a connection has at the least to send what it has, when the deadline has come.
+const GRACE: Duration = Duration::from_millis(100);
+
+/// Serves `app`, a [`Router`](axum::Router) or any other service, on `listener`: HTTP/1.1, and HTTP/2 for clients that
+/// start with it (h2c with prior knowledge).
+///
+/// It stands in for [`axum::serve`](axum::serve()), and does what event streams want:
+///
+/// - It can be shut down with streams open: see [`with_shutdown`](Serve::with_shutdown).
+/// - A connection on which a client takes nothing ends with its stream, when that is over as
+///   [`CloseReason::SlowConsumer`] (HTTP/1.1; on HTTP/2 there may be other streams).
+/// - An idle connection takes half the memory.
+///
+/// Socket options are the listener's: take one of [`SocketOptions`](ssekit_server::SocketOptions). Handlers can extract
+/// [`ConnectInfo<SocketAddr>`]. It never ends by itself: when no connection can be accepted, it tries again after
+/// half a second.
+///
+/// ```no_run
+/// use axum::{Router, routing::get};
+/// use ssekit_axum::{DrainOptions, SocketOptions, Streams, serve};
+///
+/// # async fn run() -> std::io::Result<()> {
+/// let streams = Streams::new();
+/// let app = Router::new().route("/", get(|| async { "hello" }));
+/// let listener = SocketOptions::new().listen(([127, 0, 0, 1], 8080).into())?;
+/// let signal = async { tokio::signal::ctrl_c().await.unwrap_or_default() };
+/// let report = serve(listener, app)?.with_shutdown(signal, &streams, DrainOptions::new()).await;
+/// println!("{report}");
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+///
+/// The listener cannot be used by tokio.
+pub fn serve<A>(listener: std::net::TcpListener, app: A) -> io::Result<Serve<A>> {
+    listener.set_nonblocking(true)?;
+    Ok(Serve {
+        listener: TcpListener::from_std(listener)?,
+        app,
+        signal: Box::pin(pending()),
+        streams: Streams::new(),
+        options: DrainOptions::new(),
+        is_handed_over: false,
+    })
+}
+
+/// A server to be awaited; made by [`serve()`]. Dropped, it ends all its connections.
+#[must_use = "a server does nothing unless it is awaited"]
+pub struct Serve<A> {
+    listener: TcpListener,
+    app: A,
+    signal: Pin<Box<dyn Future<Output = ()> + Send>>,
+    streams: Streams,
+    options: DrainOptions,
+    is_handed_over: bool,
+}
+
+impl<A> Serve<A> {
+    /// The same server, which drains `streams` at `signal`, and then ends.
+    ///
+    /// While they are [drained](Streams::drain), it accepts connections and answers requests, new streams by when to come back. Then it
+    /// accepts no more, and lets requests that are under way end. At the deadline, which is at least a tenth of a second after the
+    /// drain, it ends in any case, and with it the connections of clients that do not read.
+    pub fn with_shutdown(
+        mut self,
+        signal: impl Future<Output = ()> + Send + 'static,
+        streams: &Streams,
+        options: DrainOptions,
+    ) -> Self {
+        self.signal = Box::pin(signal);
+        self.streams = streams.clone();
+        self.options = options;
+        self
+    }
+
+    /// The same server, which accepts no more connections from the signal on, since another process has the same
+    /// listening socket.
+    pub fn with_hand_over(mut self) -> Self {
+        self.is_handed_over = true;
+        self
+    }
+}
+
+impl<A> fmt::Debug for Serve<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Serve").field("listener", &self.listener).finish_non_exhaustive()
+    }
+}
+
+/// What the connections are told.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Order {
+    Go,
+    Finish,
+    Stop,
+}
+
+impl<A> IntoFuture for Serve<A>
+where
+    A: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
+    A::Future: Send,
+{
+    type Output = DrainReport;
+    type IntoFuture = Pin<Box<dyn Future<Output = DrainReport> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.run())
+    }
+}
+
+impl<A> Serve<A>
+where
+    A: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
+    A::Future: Send,
+{
+    async fn run(self) -> DrainReport {
+        let Self { listener, app, signal, streams, options, is_handed_over } = self;
+        let (orders, order) = watch::channel(Order::Go);
+        let deadline = options.deadline();
+        let report = {
+            let mut accepting = pin!(accept(&listener, app, &streams, order));
+            // Whichever is first, and the signal before a connection that comes with it.
+            let mut signal = signal;
+            poll_fn(|cx| match signal.as_mut().poll(cx) {
+                Poll::Ready(()) => Poll::Ready(()),
+                Poll::Pending => accepting.as_mut().poll(cx).map(|never| match never {}),
+            })
+            .await;
+            let mut drain = pin!(streams.drain(options));
+            poll_fn(|cx| {
+                if !is_handed_over {
+                    let _ = accepting.as_mut().poll(cx);
+                }
+                drain.as_mut().poll(cx)
+            })
+            .await
+        };
+        drop(listener);
+        let deadline = deadline.saturating_sub(report.took).max(GRACE);
+        orders.send_replace(Order::Finish);
+        if timeout(deadline, orders.closed()).await.is_err() {
+            orders.send_replace(Order::Stop);
+            orders.closed().await;
+        }
+        report
+    }
+}
+
+/// Accepts connections, for ever.
+async fn accept<A>(listener: &TcpListener, app: A, streams: &Streams, order: watch::Receiver<Order>) -> Infallible
+where
+    A: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
+    A::Future: Send,
+{
+    loop {
+        match listener.accept().await {
+            Ok((socket, peer)) => {
+                let (app, guard, order) = (app.clone(), streams.connection(), order.clone());
+                tokio::spawn(connection(socket, peer, app, guard, order));
+            }
+            // The connection's own error, before it was accepted.
+            Err(error) if is_of_connection(&error) => {}
+            Err(_) => sleep(PAUSE).await,
+        }
+    }
+}
+
+fn is_of_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionRefused | ConnectionAborted | ConnectionReset)
+}
+
+async fn connection<A>(
+    socket: TcpStream,
+    peer: SocketAddr,
+    app: A,
+    guard: ConnectionGuard,
+    mut order: watch::Receiver<Order>,
+) where
+    A: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
+    A::Future: Send,
+{
+    let io = {
+        let mut detected = pin!(timeout(HEAD_TIMEOUT, detect(socket)));
+        let mut ordered = pin!(order.changed());
+        // One that has said nothing yet has nothing to finish.
+        poll_fn(|cx| match ordered.as_mut().poll(cx) {
+            Poll::Ready(_) => Poll::Ready(None),
+            Poll::Pending => detected.as_mut().poll(cx).map(|io| io.ok()?.ok()),
+        })
+        .await
+    };
+    let Some((protocol, io)) = io else { return };
+    // Each on the heap by itself, so that a connection takes no more than its own kind needs.
+    match protocol {
+        Protocol::Http1 => Box::pin(http1(io, peer, app, order)).await,
+        Protocol::Http2 => Box::pin(http2(io, peer, app, order)).await,
+    }
+    drop(guard);
+}
+
+async fn http1<A>(io: Rewound, peer: SocketAddr, app: A, order: watch::Receiver<Order>)
+where
+    A: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
+    A::Future: Send,
+{
+    // Told of a client that does not read: nothing else would end its connection.
+    let cut = Arc::new(Notify::new());
+    let of_streams = cut.clone();
+    let service = service_fn(move |request| {
+        let (app, cut) = (app.clone(), of_streams.clone());
+        async move {
+            let response = answer(app, request, peer).await;
+            if let Some(stream) = response.extensions().get::<StreamHandle>() {
+                stream.on_close(move |reason| {
+                    if reason == CloseReason::SlowConsumer {
+                        cut.notify_one();
+                    }
+                });
+            }
+            Ok::<_, Infallible>(response)
+        }
+    });
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+    let connection = pin!(builder.serve_connection(TokioIo::new(io), service).with_upgrades());
+    drive(connection, |connection| connection.graceful_shutdown(), order, cut.notified()).await;
+}
+
+async fn http2<A>(io: Rewound, peer: SocketAddr, app: A, order: watch::Receiver<Order>)
+where
+    A: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
+    A::Future: Send,
+{
+    let service = service_fn(move |request| {
+        let app = app.clone();
+        async move { Ok::<_, Infallible>(answer(app, request, peer).await) }
+    });
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder.timer(TokioTimer::new()).keep_alive_interval(PING_INTERVAL).keep_alive_timeout(PING_INTERVAL);
+    builder.max_send_buf_size(MAX_SEND_BUFFER).enable_connect_protocol();
+    let connection = pin!(builder.serve_connection(TokioIo::new(io), service));
+    drive(connection, |connection| connection.graceful_shutdown(), order, pending()).await;
+}
+
+async fn answer<A>(mut app: A, request: hyper::Request<Incoming>, peer: SocketAddr) -> Response
+where
+    A: Service<Request, Response = Response, Error = Infallible>,
+{
+    let mut request = request.map(Body::new);
+    request.extensions_mut().insert(ConnectInfo(peer));
+    let ready = poll_fn(|cx| app.poll_ready(cx)).await;
+    match ready.map(|()| app.call(request)) {
+        Ok(answer) => answer.await.unwrap_or_else(|never| match never {}),
+        Err(never) => match never {},
+    }
+}
+
+/// Drives a connection to its end, to that of the server, or until it is cut.
+async fn drive<C: Future>(
+    mut connection: Pin<&mut C>,
+    finish: fn(Pin<&mut C>),
+    mut order: watch::Receiver<Order>,
+    cut: impl Future<Output = ()>,
+) {
+    let mut cut = pin!(cut);
+    loop {
+        let is_over = {
+            let mut told = pin!(order.changed());
+            poll_fn(|cx| match told.as_mut().poll(cx) {
+                // An error: the server was dropped.
+                Poll::Ready(told) => Poll::Ready(told.is_err()),
+                Poll::Pending if cut.as_mut().poll(cx).is_ready() => Poll::Ready(true),
+                Poll::Pending => connection.as_mut().poll(cx).map(|_| true),
+            })
+            .await
+        };
+        if is_over || *order.borrow() == Order::Stop {
+            return;
+        }
+        finish(connection.as_mut());
+    }
+}

@@ -1,0 +1,134 @@
+use std::convert::Infallible;
+use std::fmt;
+
+use ssekit_core::{EventId, Frame};
+
+use crate::last_event_id::LastEventId;
+
+/// Why a stream is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum CloseReason {
+    /// The server dropped the body before its end: the client has gone, or the request was given up.
+    ClientGone,
+    /// The application's stream has ended by itself.
+    StreamEnd,
+    /// The application's stream has given an error.
+    Error,
+    /// The client has not taken what was written for the stall timeout.
+    SlowConsumer,
+    /// The application had no event for the idle timeout.
+    Idle,
+    /// The stream has been open for its maximum lifetime.
+    MaxLifetime,
+    /// It was ended by a [`StreamHandle`](crate::StreamHandle).
+    Kicked,
+    /// The server shuts down: the client was told so, and when to come back.
+    Draining,
+    /// The server shuts down, and the deadline had come.
+    Forced,
+}
+
+impl CloseReason {
+    /// Each of them, for a table of counts.
+    pub const ALL: [Self; 9] = [
+        Self::ClientGone,
+        Self::StreamEnd,
+        Self::Error,
+        Self::SlowConsumer,
+        Self::Idle,
+        Self::MaxLifetime,
+        Self::Kicked,
+        Self::Draining,
+        Self::Forced,
+    ];
+
+    /// Its name in lower case, for logs and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ClientGone => "client_gone",
+            Self::StreamEnd => "stream_end",
+            Self::Error => "error",
+            Self::SlowConsumer => "slow_consumer",
+            Self::Idle => "idle",
+            Self::MaxLifetime => "max_lifetime",
+            Self::Kicked => "kicked",
+            Self::Draining => "draining",
+            Self::Forced => "forced",
+        }
+    }
+}
+
+impl fmt::Display for CloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// What a client is to do after the end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Finish {
+    /// Reconnect, which is what an EventSource does by itself.
+    #[default]
+    Reconnect,
+    /// Stop: there is nothing more to come.
+    ///
+    /// An EventSource cannot be told so by a stream, only by the answer to its reconnection, which has to be 204 (No
+    /// Content). So the stream ends with [`LastEventId::DONE`] as last event ID, in a block that dispatches no event; the
+    /// client sends it back, and the adapters' extractors of `LastEventId` answer 204. A handler that has no such
+    /// extractor starts anew.
+    Done,
+}
+
+impl Finish {
+    /// What is sent at the very end.
+    pub(crate) fn frame(self) -> Option<Frame> {
+        match self {
+            Self::Reconnect => None,
+            Self::Done => {
+                let id = EventId::new(LastEventId::DONE).ok();
+                Some(Frame::from(ssekit_core::Event { id, ..ssekit_core::Event::new() }))
+            }
+        }
+    }
+}
+
+/// How a callback ends, and the stream with it: `()` or [`Finish`], or a `Result` of one, whose error is the body's.
+pub trait Outcome {
+    /// The body's error.
+    type Error;
+
+    /// What the client is to do, or why the stream breaks off.
+    ///
+    /// # Errors
+    ///
+    /// The callback's own.
+    fn into_finish(self) -> Result<Finish, Self::Error>;
+}
+
+impl Outcome for () {
+    type Error = Infallible;
+
+    fn into_finish(self) -> Result<Finish, Infallible> {
+        Ok(Finish::Reconnect)
+    }
+}
+
+impl Outcome for Finish {
+    type Error = Infallible;
+
+    fn into_finish(self) -> Result<Finish, Infallible> {
+        Ok(self)
+    }
+}
+
+impl<T: Outcome<Error = Infallible>, E> Outcome for Result<T, E> {
+    type Error = E;
+
+    fn into_finish(self) -> Result<Finish, E> {
+        self.map(|outcome| match outcome.into_finish() {
+            Ok(finish) => finish,
+            Err(never) => match never {},
+        })
+    }
+}

@@ -1,0 +1,265 @@
+//! What can be done to a stream from outside of its body.
+
+use std::fmt;
+use std::mem;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Wake, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::runtime::Handle;
+use tokio::time::{Instant, sleep_until};
+
+use crate::close::{CloseReason, Finish};
+
+type OnClose = Box<dyn FnOnce(CloseReason) + Send>;
+
+/// How a stream is to end.
+#[derive(Clone, Debug)]
+pub(crate) struct Ending {
+    pub(crate) reason: CloseReason,
+    /// What is sent last.
+    pub(crate) tail: Option<Bytes>,
+    /// Whether what the stream has ready goes out before.
+    pub(crate) is_graceful: bool,
+}
+
+/// The part of a body that others hold too. It is also the waker of the body's timer, which so can see whether the body
+/// is still asked for chunks.
+pub(crate) struct Control {
+    /// Whether there is something in `state` that the body has to look at.
+    is_asked: AtomicBool,
+    /// When the server was handed a chunk and has not asked for another, in milliseconds since `made`, plus one. 0 when it
+    /// has asked.
+    starved_since: AtomicU64,
+    made: Instant,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// The connection's.
+    waker: Option<Waker>,
+    ending: Option<Ending>,
+    over: Option<CloseReason>,
+    stall_timeout: Option<Duration>,
+    finish: Finish,
+    on_close: Vec<OnClose>,
+    /// Called after all others.
+    leave: Option<OnClose>,
+}
+
+impl Control {
+    pub(crate) fn new(stall_timeout: Duration) -> Arc<Self> {
+        Arc::new(Self {
+            is_asked: AtomicBool::new(false),
+            starved_since: AtomicU64::new(0),
+            made: Instant::now(),
+            state: Mutex::new(State { stall_timeout: Some(stall_timeout), ..State::default() }),
+        })
+    }
+
+    pub(crate) fn set_stall_timeout(&self, timeout: Option<Duration>) {
+        self.state().stall_timeout = timeout;
+    }
+
+    pub(crate) fn stall_timeout(&self) -> Option<Duration> {
+        self.state().stall_timeout
+    }
+
+    pub(crate) fn set_finish(&self, finish: Finish) {
+        self.state().finish = finish;
+    }
+
+    pub(crate) fn finish(&self) -> Finish {
+        self.state().finish
+    }
+
+    /// Calls `callback` when the stream is over, or now if it is.
+    pub(crate) fn on_close(&self, callback: OnClose) {
+        let mut state = self.state();
+        match state.over {
+            None => state.on_close.push(callback),
+            Some(reason) => {
+                drop(state);
+                callback(reason);
+            }
+        }
+    }
+
+    /// The same, after all others; there is only one such.
+    pub(crate) fn on_leave(&self, callback: OnClose) {
+        self.state().leave = Some(callback);
+    }
+
+    /// Asks the body to end the stream. Of several such, the first is heard, unless one asks to be quick.
+    pub(crate) fn end(&self, ending: Ending) {
+        let mut state = self.state();
+        if state.over.is_none() && (state.ending.is_none() || !ending.is_graceful) {
+            state.ending = Some(ending);
+            self.is_asked.store(true, Ordering::Release);
+            let waker = state.waker.take();
+            drop(state);
+            waker.into_iter().for_each(Waker::wake);
+        }
+    }
+
+    /// How the body has to end the stream, if it was asked to. A stream that is over already ends with nothing more.
+    pub(crate) fn ending(&self) -> Option<Ending> {
+        if !self.is_asked.load(Ordering::Acquire) {
+            return None;
+        }
+        let state = self.state();
+        let Some(reason) = state.over else { return state.ending.clone() };
+        let forced = state.ending.as_ref().filter(|ending| !ending.is_graceful);
+        Some(Ending { reason, tail: forced.and_then(|ending| ending.tail.clone()), is_graceful: false })
+    }
+
+    /// The body has nothing for now: whom to wake when it has to end. `false` if it has to already.
+    pub(crate) fn wait(&self, waker: &Waker) -> bool {
+        let mut state = self.state();
+        match &mut state.waker {
+            Some(known) => known.clone_from(waker),
+            none => *none = Some(waker.clone()),
+        }
+        !self.is_asked.load(Ordering::Relaxed)
+    }
+
+    /// The server was handed a chunk.
+    pub(crate) fn handed_over(&self, now: Instant) {
+        self.starved_since.store(self.stamp(now), Ordering::Relaxed);
+    }
+
+    /// The server asks for more.
+    pub(crate) fn fed(&self) {
+        self.starved_since.store(0, Ordering::Relaxed);
+    }
+
+    /// The stream is over. Only the first reason counts; returns whether this was it.
+    pub(crate) fn close(&self, reason: CloseReason) -> bool {
+        let (on_close, leave) = {
+            let mut state = self.state();
+            if state.over.is_some() {
+                return false;
+            }
+            state.over = Some(reason);
+            self.is_asked.store(true, Ordering::Release);
+            (mem::take(&mut state.on_close), state.leave.take())
+        };
+        on_close.into_iter().chain(leave).for_each(|callback| callback(reason));
+        true
+    }
+
+    pub(crate) fn over(&self) -> Option<CloseReason> {
+        self.state().over
+    }
+
+    /// Why a body that was dropped amid its stream was: after the stall timeout it is the client's slowness, whatever the
+    /// connection was then ended by.
+    pub(crate) fn reason_of_drop(&self) -> CloseReason {
+        match self.stalls_at() {
+            Some(at) if at <= Instant::now() => CloseReason::SlowConsumer,
+            _ => CloseReason::ClientGone,
+        }
+    }
+
+    /// When it will have been handed no more chunks for the stall timeout.
+    fn stalls_at(&self) -> Option<Instant> {
+        let since = self.starved_since.load(Ordering::Relaxed).checked_sub(1)?;
+        self.made.checked_add(Duration::from_millis(since))?.checked_add(self.stall_timeout()?)
+    }
+
+    fn stamp(&self, now: Instant) -> u64 {
+        u64::try_from(now.saturating_duration_since(self.made).as_millis()).unwrap_or(u64::MAX).saturating_add(1)
+    }
+
+    /// Ends the stream when the stall timeout has run out, if the server has not asked for more by then.
+    fn watch(self: &Arc<Self>) {
+        let since = self.starved_since.load(Ordering::Relaxed);
+        // The application's callbacks are not called from within the timer that has fired.
+        if let (Some(at), Ok(runtime)) = (self.stalls_at(), Handle::try_current()) {
+            let control = self.clone();
+            runtime.spawn(async move {
+                sleep_until(at).await;
+                if control.starved_since.load(Ordering::Relaxed) == since {
+                    control.close(CloseReason::SlowConsumer);
+                }
+            });
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Wake for Control {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    /// The body's timer has fired. A server that is stuck with a chunk is woken too, but asks the body for nothing.
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.watch();
+        let waker = self.state().waker.take();
+        waker.into_iter().for_each(Waker::wake);
+    }
+}
+
+/// A body's share: when it goes, the stream is over, if it is not already.
+pub(crate) struct Guard {
+    pub(crate) control: Arc<Control>,
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.control.close(self.control.reason_of_drop());
+    }
+}
+
+/// An open stream, to be ended from elsewhere in the server: by an administrator, by a newer stream of the same user.
+///
+/// It keeps nothing alive.
+///
+/// ```
+/// use futures_util::{FutureExt, StreamExt, stream};
+/// use ssekit_core::{Event, Frame};
+/// use ssekit_server::{CloseReason, EventBody, Finish};
+///
+/// # async {
+/// let mut body = EventBody::new(stream::pending::<Frame>());
+/// let handle = body.handle();
+/// assert_eq!(body.next().await.unwrap().unwrap(), ": \n\n");
+///
+/// handle.kick(Finish::Reconnect);
+/// assert!(body.next().await.is_none());
+/// assert_eq!(handle.closed(), Some(CloseReason::Kicked));
+/// # }.now_or_never().unwrap();
+/// ```
+#[derive(Clone)]
+pub struct StreamHandle(pub(crate) Arc<Control>);
+
+impl StreamHandle {
+    /// Ends the stream now, with nothing more of its events. With [`Finish::Done`], an EventSource does not come back.
+    pub fn kick(&self, finish: Finish) {
+        let tail = finish.frame().map(|frame| frame.into_bytes());
+        self.0.end(Ending { reason: CloseReason::Kicked, tail, is_graceful: false });
+    }
+
+    /// Why it is over, if it is.
+    pub fn closed(&self) -> Option<CloseReason> {
+        self.0.over()
+    }
+
+    /// Calls `callback` when the stream is over, or at once if it is. See [`EventBody::on_close`](crate::EventBody::on_close).
+    pub fn on_close(&self, callback: impl FnOnce(CloseReason) + Send + 'static) {
+        self.0.on_close(Box::new(callback));
+    }
+}
+
+impl fmt::Debug for StreamHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StreamHandle").field("closed", &self.closed()).finish_non_exhaustive()
+    }
+}

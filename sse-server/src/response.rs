@@ -1,0 +1,132 @@
+//! The adapters' response type, stamped out once for all of them, so that they cannot drift apart.
+
+/// Makes a newtype of [`EventBody`](crate::EventBody) with all of its methods, for an adapter to implement its
+/// framework's response for. Not for use elsewhere.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __response_type {
+    ($(#[$attribute:meta])* $name:ident) => {
+        $(#[$attribute])*
+        #[must_use = "a response does nothing unless it is returned"]
+        pub struct $name<S: $crate::__private::Stream>($crate::EventBody<S>)
+        where
+            S::Item: $crate::IntoFrame;
+
+        impl<S: $crate::__private::Stream> $name<S>
+        where
+            S::Item: $crate::IntoFrame,
+        {
+            /// A response with the events of `stream`.
+            pub fn new(stream: S) -> Self {
+                Self($crate::EventBody::new(stream))
+            }
+
+            /// The same response with this keep-alive; see [`EventBody::with_keep_alive`].
+            pub fn with_keep_alive(self, keep_alive: $crate::KeepAlive) -> Self {
+                Self(self.0.with_keep_alive(keep_alive))
+            }
+
+            /// The same response with no keep-alive; see [`EventBody::without_keep_alive`].
+            pub fn without_keep_alive(self) -> Self {
+                Self(self.0.without_keep_alive())
+            }
+
+            /// The same response, with how long a client waits before it reconnects; see
+            /// [`EventBody::with_reconnection_time`].
+            #[doc(alias = "retry")]
+            pub fn with_reconnection_time(self, time: ::std::time::Duration) -> Self {
+                Self(self.0.with_reconnection_time(time))
+            }
+
+            /// The same response in chunks of at most so many bytes; see [`EventBody::with_max_chunk`].
+            pub fn with_max_chunk(self, bytes: usize) -> Self {
+                Self(self.0.with_max_chunk(bytes))
+            }
+
+            /// The same response, which ends after `max`, or up to `jitter` earlier; see
+            /// [`EventBody::with_max_lifetime`].
+            pub fn with_max_lifetime(self, max: ::std::time::Duration, jitter: ::std::time::Duration) -> Self {
+                Self(self.0.with_max_lifetime(max, jitter))
+            }
+
+            /// The same response, which ends when there was no event for so long; see
+            /// [`EventBody::with_idle_timeout`].
+            pub fn with_idle_timeout(self, timeout: ::std::time::Duration) -> Self {
+                Self(self.0.with_idle_timeout(timeout))
+            }
+
+            /// The same response, which ends when the client reads nothing for so long; see
+            /// [`EventBody::with_stall_timeout`].
+            pub fn with_stall_timeout(self, timeout: ::std::time::Duration) -> Self {
+                Self(self.0.with_stall_timeout(timeout))
+            }
+
+            /// The same response, whose client may take as long as it likes; see
+            /// [`EventBody::without_stall_timeout`].
+            pub fn without_stall_timeout(self) -> Self {
+                Self(self.0.without_stall_timeout())
+            }
+
+            /// The same response, and what its client is to do after the end; see [`EventBody::with_finish`].
+            pub fn with_finish(self, finish: $crate::Finish) -> Self {
+                Self(self.0.with_finish(finish))
+            }
+
+            /// The same response as one of `streams`, to be drained with them; see [`EventBody::with_streams`].
+            pub fn with_streams(self, streams: &$crate::Streams) -> Self {
+                Self(self.0.with_streams(streams))
+            }
+
+            /// The same response, and what becomes of it in a drain; see [`EventBody::with_drain_policy`].
+            pub fn with_drain_policy(self, policy: $crate::DrainPolicy) -> Self {
+                Self(self.0.with_drain_policy(policy))
+            }
+
+            /// The same response, with `callback` to be called when it is over; see [`EventBody::on_close`].
+            pub fn on_close(self, callback: impl FnOnce($crate::CloseReason) + Send + 'static) -> Self {
+                Self(self.0.on_close(callback))
+            }
+
+            /// A handle to end the stream from elsewhere; see [`EventBody::handle`].
+            pub fn handle(&self) -> $crate::StreamHandle {
+                self.0.handle()
+            }
+        }
+
+        impl $name<$crate::Receiver> {
+            /// A response, and a [`Sender`]($crate::Sender) for its events; see [`EventBody::channel`].
+            pub fn channel(capacity: usize) -> ($crate::Sender, Self) {
+                let (sender, body) = $crate::EventBody::channel(capacity);
+                (sender, Self(body))
+            }
+        }
+
+        impl<F: ::std::future::Future> $name<$crate::FromFn<F>>
+        where
+            F::Output: $crate::Outcome,
+        {
+            /// A response that `callback` writes; see [`EventBody::from_fn`].
+            pub fn from_fn(callback: impl FnOnce($crate::Sender) -> F) -> Self {
+                Self($crate::EventBody::from_fn(callback))
+            }
+        }
+
+        impl<S: $crate::__private::Stream> From<$crate::EventBody<S>> for $name<S>
+        where
+            S::Item: $crate::IntoFrame,
+        {
+            fn from(body: $crate::EventBody<S>) -> Self {
+                Self(body)
+            }
+        }
+
+        impl<S: $crate::__private::Stream> ::std::fmt::Debug for $name<S>
+        where
+            S::Item: $crate::IntoFrame,
+        {
+            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+                f.debug_tuple(stringify!($name)).field(&self.0).finish()
+            }
+        }
+    };
+}

@@ -1,0 +1,226 @@
+//! A client for tests of a handler: it takes events from a response with no network, and, with the clock paused, in no
+//! time.
+//!
+//! ```
+//! use std::time::Duration;
+//! use futures_util::{StreamExt, stream};
+//! use ssekit_core::{Event, Frame};
+//! use ssekit_server::test::TestClient;
+//! use ssekit_server::{CloseReason, EventBody};
+//!
+//! # let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
+//! // In a test: `#[tokio::test(start_paused = true)]`.
+//! # runtime.block_on(async {
+//! let events = stream::iter([Event::data("one"), Event::data("two")]).chain(stream::pending());
+//! let body = EventBody::new(events);
+//! let handle = body.handle();
+//!
+//! let mut client = TestClient::new(http::Response::new(body));
+//! assert_eq!(client.status(), 200);
+//! let events = client.events(2).await?;
+//! assert_eq!(events[1].data, "two");
+//! assert_eq!(client.next_chunk().await.unwrap()?, ": \n\n", "the keep-alive, 15 seconds later");
+//!
+//! client.disconnect();
+//! assert_eq!(handle.closed(), Some(CloseReason::ClientGone));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+use std::collections::VecDeque;
+use std::error::Error;
+use std::fmt;
+use std::future::poll_fn;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Response, StatusCode};
+use http_body::Body;
+use ssekit_core::{DecodeError, Decoder, OwnedEvent};
+use tokio::time::{sleep, timeout};
+
+type BoxError = Box<dyn Error>;
+type Next = Box<dyn FnMut(&mut Context<'_>) -> Poll<Option<Result<Bytes, BoxError>>>>;
+
+/// How long it waits for an event, unless told otherwise.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What a client sees of a response. See the [module](self).
+pub struct TestClient {
+    status: StatusCode,
+    headers: HeaderMap,
+    next: Next,
+    decoder: Decoder,
+    events: VecDeque<OwnedEvent>,
+    patience: Duration,
+}
+
+impl TestClient {
+    /// A client of this response.
+    pub fn new<B>(response: Response<B>) -> Self
+    where
+        B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + 'static,
+    {
+        let (parts, body) = response.into_parts();
+        let mut body = Box::pin(body);
+        Self::from_parts(parts.status, parts.headers, move |cx| {
+            loop {
+                return match ready!(body.as_mut().poll_frame(cx)) {
+                    Some(Ok(frame)) => match frame.into_data() {
+                        Ok(data) => Poll::Ready(Some(Ok(data))),
+                        // Trailers.
+                        Err(_) => continue,
+                    },
+                    Some(Err(error)) => Poll::Ready(Some(Err(error.into()))),
+                    None => Poll::Ready(None),
+                };
+            }
+        })
+    }
+
+    /// The same, from what any framework has; `next` polls for the next chunk of the body.
+    pub fn from_parts(
+        status: StatusCode,
+        headers: HeaderMap,
+        next: impl FnMut(&mut Context<'_>) -> Poll<Option<Result<Bytes, Box<dyn Error>>>> + 'static,
+    ) -> Self {
+        let (decoder, events) = (Decoder::new(), VecDeque::new());
+        Self { status, headers, next: Box::new(next), decoder, events, patience: PATIENCE }
+    }
+
+    /// The same client, which waits for an event or a chunk for so long, instead of a minute. With the clock paused no time
+    /// passes.
+    #[must_use]
+    pub fn with_patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// The response's status.
+    pub fn status(&self) -> u16 {
+        self.status.as_u16()
+    }
+
+    /// A header field, if the response has it and it is ASCII.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// What the server writes next, as it is: the preamble, a keep-alive, or events, which [`next_event`](Self::next_event) still has.
+    /// `None` at the end.
+    ///
+    /// # Errors
+    ///
+    /// The body's own, one of decoding, or no chunk within the patience.
+    pub async fn next_chunk(&mut self) -> Option<Result<Bytes, TestError>> {
+        let next = poll_fn(|cx| (self.next)(cx));
+        let chunk = match timeout(self.patience, next).await {
+            Ok(None) => return None,
+            Ok(Some(Ok(chunk))) => chunk,
+            Ok(Some(Err(error))) => return Some(Err(TestError::Body(error))),
+            Err(_) => return Some(Err(TestError::NoneInTime)),
+        };
+        let mut rest = &chunk[..];
+        loop {
+            match self.decoder.next_event(&mut rest) {
+                Ok(Some(event)) => self.events.push_back(event.into()),
+                Ok(None) => return Some(Ok(chunk)),
+                Err(error) => return Some(Err(TestError::Decode(error))),
+            }
+        }
+    }
+
+    /// The next event. `None` at the end.
+    ///
+    /// # Errors
+    ///
+    /// The body's own, one of decoding, or no event within the patience.
+    pub async fn next_event(&mut self) -> Option<Result<OwnedEvent, TestError>> {
+        let patience = self.patience;
+        let next = async {
+            loop {
+                if let Some(event) = self.events.pop_front() {
+                    return Some(Ok(event));
+                }
+                if let Err(error) = self.next_chunk().await? {
+                    return Some(Err(error));
+                }
+            }
+        };
+        timeout(patience, next).await.unwrap_or(Some(Err(TestError::NoneInTime)))
+    }
+
+    /// The next `count` events.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`next_event`](Self::next_event), and the end before there were so many.
+    pub async fn events(&mut self, count: usize) -> Result<Vec<OwnedEvent>, TestError> {
+        let mut events = Vec::new();
+        while events.len() < count {
+            let Some(event) = self.next_event().await else {
+                return Err(TestError::Ended { events });
+            };
+            events.push(event?);
+        }
+        Ok(events)
+    }
+
+    /// The last event ID, which a client would reconnect with. Empty if there was none.
+    pub fn last_event_id(&self) -> &str {
+        self.decoder.last_event_id()
+    }
+
+    /// The reconnection time, if the server has set it.
+    pub fn reconnection_time(&self) -> Option<Duration> {
+        self.decoder.reconnection_time()
+    }
+
+    /// Reads nothing for so long, as a client does whose network is stuck.
+    pub async fn stall(&mut self, time: Duration) {
+        sleep(time).await;
+    }
+
+    /// Goes away.
+    pub fn disconnect(self) {}
+}
+
+impl fmt::Debug for TestClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut client = f.debug_struct("TestClient");
+        client.field("status", &self.status).field("headers", &self.headers).finish_non_exhaustive()
+    }
+}
+
+/// Why there is no event.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum TestError {
+    /// There was none within the client's patience.
+    NoneInTime,
+    /// The response ended before there were enough.
+    Ended {
+        /// Those that there were.
+        events: Vec<OwnedEvent>,
+    },
+    /// The body's error.
+    Body(Box<dyn Error>),
+    /// What the body has is over a limit.
+    Decode(DecodeError),
+}
+
+impl fmt::Display for TestError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoneInTime => f.write_str("no event in time"),
+            Self::Ended { events } => write!(f, "the response ended after {} events", events.len()),
+            Self::Body(error) => write!(f, "the body failed: {error}"),
+            Self::Decode(error) => error.fmt(f),
+        }
+    }
+}
+
+// What it is about is in the text already, so there is no `source`.
+impl Error for TestError {}

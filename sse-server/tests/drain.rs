@@ -1,0 +1,203 @@
+//! The end of all streams when a server shuts down. The clock is paused and moves by itself.
+
+use std::time::Duration;
+
+use futures_util::{Stream, StreamExt, future, stream};
+use http::Response;
+use ssekit_core::{Event, Frame, event_type};
+use ssekit_server::test::TestClient;
+use ssekit_server::{CloseReason, DrainOptions, DrainPolicy, EventBody, Streams};
+use tokio::time::{Instant, sleep};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn pending() -> impl Stream<Item = Frame> {
+    stream::pending()
+}
+
+fn client<S: Stream<Item = Frame> + 'static>(body: EventBody<S>) -> TestClient {
+    TestClient::new(Response::new(body)).with_patience(1000 * SECOND)
+}
+
+/// What comes until the end, and when that is.
+async fn rest(mut client: TestClient) -> (String, Instant) {
+    let mut text = String::new();
+    while let Some(chunk) = client.next_chunk().await {
+        text.push_str(std::str::from_utf8(&chunk.unwrap()).unwrap());
+    }
+    (text, Instant::now())
+}
+
+/// The last block's `retry`, in milliseconds.
+fn retry(text: &str) -> u64 {
+    text.trim_end().rsplit_once("retry: ").unwrap().1.parse().unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_end_with_a_farewell_and_when_to_come_back() {
+    let streams = Streams::new();
+    let mut clients = Vec::new();
+    for _ in 0..100 {
+        let mut client = client(EventBody::new(pending()).with_streams(&streams));
+        client.next_chunk().await.unwrap().unwrap();
+        clients.push(rest(client));
+    }
+    assert_eq!((streams.len(), streams.is_ready()), (100, true));
+
+    let start = Instant::now();
+    let farewell = Event::data("1").with_event_type(event_type!("bye"));
+    let options = DrainOptions::new().with_farewell(farewell).with_retry(3 * SECOND);
+    let (report, clients) = future::join(streams.drain(options), future::join_all(clients)).await;
+    assert_eq!(start.elapsed(), Duration::ZERO, "though their streams are pending");
+    assert_eq!((report.open, report.drained, report.ended, report.forced), (100, 100, 0, 0));
+    assert_eq!((streams.len(), streams.is_ready(), streams.closed(CloseReason::Draining)), (0, false, 100));
+    let retries: Vec<u64> = clients.iter().map(|(text, _)| retry(text)).collect();
+    for (text, _) in &clients {
+        assert!(text.starts_with("event: bye\ndata: 1\n\nretry: "), "{text}");
+    }
+    assert!(retries.iter().all(|retry| (3000..=6000).contains(retry)), "{retries:?}");
+    assert!(retries.iter().any(|retry| *retry != retries[0]), "they do not come back together");
+}
+
+#[tokio::test(start_paused = true)]
+async fn ends_are_spread_and_events_come_until_then() {
+    let streams = Streams::new();
+    let mut clients = Vec::new();
+    for _ in 0..100 {
+        let seconds = stream::repeat_with(|| Frame::from(Event::data("tick"))).then(async |frame| {
+            sleep(SECOND).await;
+            frame
+        });
+        let mut client = client(EventBody::new(seconds).with_streams(&streams));
+        client.next_chunk().await.unwrap().unwrap();
+        clients.push(rest(client));
+    }
+    let start = Instant::now();
+    let options = DrainOptions::new().with_spread(20 * SECOND).with_deadline(30 * SECOND);
+    let (report, clients) = future::join(streams.drain(options), future::join_all(clients)).await;
+    assert_eq!((report.drained, report.forced), (100, 0));
+    let mut quarters = [0; 4];
+    for (text, end) in clients {
+        let seconds = (end - start).as_secs();
+        assert!(seconds <= 20);
+        assert!(text.matches("tick").count().abs_diff(seconds as usize) <= 1, "{seconds} {text}");
+        quarters[(seconds / 5).min(3) as usize] += 1;
+    }
+    assert!(quarters.iter().all(|count| *count > 5), "{quarters:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_ready_goes_out_before() {
+    let streams = Streams::new();
+    let events = stream::iter((0..100).map(|n| Frame::from(Event::data(&n.to_string())))).chain(pending());
+    let mut client = client(EventBody::new(events).with_streams(&streams).with_max_chunk(50));
+    client.next_chunk().await.unwrap().unwrap();
+    let (_, (text, _)) = future::join(streams.drain(DrainOptions::new()), rest(client)).await;
+    let (events, retry) = text.split_once("retry: ").unwrap();
+    assert!(events.ends_with("data: 98\n\ndata: 99\n\n") && retry.ends_with("\n\n"), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_under_way_may_run_to_its_end() {
+    let streams = Streams::new();
+    let answer = |seconds: u64| {
+        let words = stream::iter(0..seconds).then(async |n| {
+            sleep(SECOND).await;
+            Frame::from(Event::data(&n.to_string()))
+        });
+        let policy = DrainPolicy::FinishThenClose { max: 10 * SECOND };
+        client(EventBody::new(words).with_streams(&streams).with_drain_policy(policy))
+    };
+    let (mut short, mut long) = (answer(5), answer(50));
+    short.next_chunk().await.unwrap().unwrap();
+    long.next_chunk().await.unwrap().unwrap();
+    let start = Instant::now();
+    let options = DrainOptions::new().with_deadline(60 * SECOND);
+    let (report, short, long) = future::join3(streams.drain(options), rest(short), rest(long)).await;
+    assert!(short.0.ends_with("data: 4\n\n"), "{}", short.0);
+    assert!(long.0.contains("data: 9\n\nretry: ") || long.0.contains("data: 8\n\nretry: "), "{}", long.0);
+    assert_eq!((report.open, report.ended, report.drained, report.forced), (2, 1, 1, 0));
+    assert_eq!((long.1 - start).as_secs(), 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_deadline_ends_what_goes_on_and_what_is_stuck() {
+    let streams = Streams::new();
+    let firehose = stream::repeat_with(|| Frame::from(Event::data("x")));
+    let body = EventBody::new(firehose).with_streams(&streams).without_stall_timeout();
+    let (busy_handle, mut busy) = (body.handle(), client(body));
+    let body = EventBody::new(pending()).with_streams(&streams).without_stall_timeout();
+    let (stuck_handle, mut stuck) = (body.handle(), client(body));
+    busy.next_chunk().await.unwrap().unwrap();
+    stuck.next_chunk().await.unwrap().unwrap();
+    let options = DrainOptions::new().with_deadline(5 * SECOND);
+    let reading = async {
+        let mut last = String::new();
+        while let Some(chunk) = busy.next_chunk().await {
+            last = String::from_utf8(chunk.unwrap().to_vec()).unwrap();
+            sleep(SECOND / 10).await;
+        }
+        last
+    };
+    let (report, last) = future::join(streams.drain(options), reading).await;
+    assert_eq!((report.open, report.drained, report.forced), (2, 0, 2));
+    assert_eq!(report.took.as_secs(), 5);
+    assert!((1000..=2000).contains(&retry(&last)), "it is told when to come back all the same: {last}");
+    assert_eq!(busy_handle.closed(), Some(CloseReason::Forced));
+    assert_eq!(stuck_handle.closed(), Some(CloseReason::Forced));
+    assert_eq!(streams.len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_comes_late_is_told_to_come_back() {
+    let streams = Streams::new();
+    let report = streams.drain(DrainOptions::new().with_retry(7 * SECOND).with_farewell(Event::data("bye"))).await;
+    assert_eq!((report.open, report.rejected), (0, 0));
+    let body = EventBody::new(pending()).with_streams(&streams);
+    let handle = body.handle();
+    let client = client(body);
+    assert_eq!(client.status(), 200);
+    let (text, _) = rest(client).await;
+    assert!(text.starts_with("retry: ") && (7000..=14000).contains(&retry(&text)), "{text}");
+    assert_eq!(handle.closed(), Some(CloseReason::Draining));
+    assert_eq!((streams.len(), streams.closed(CloseReason::Draining)), (0, 0), "it never was one of them");
+    assert_eq!(streams.drain(DrainOptions::new()).await.rejected, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn streams_are_counted_from_their_start_to_their_end() {
+    let streams = Streams::new();
+    let unused = EventBody::new(pending()).with_streams(&streams);
+    assert_eq!(streams.len(), 0, "a response that is never sent is no stream");
+    drop(unused);
+    let mut clients: Vec<_> = (0..3).map(|_| client(EventBody::new(pending()).with_streams(&streams))).collect();
+    for client in &mut clients {
+        client.next_chunk().await.unwrap().unwrap();
+    }
+    assert_eq!((streams.len(), streams.handles().len()), (3, 3));
+    clients.pop().unwrap().disconnect();
+    streams.handles()[0].kick(ssekit_server::Finish::Reconnect);
+    for client in clients {
+        if streams.len() == 2 {
+            rest(client).await;
+        }
+    }
+    assert_eq!(streams.closed(CloseReason::Kicked), 1);
+    assert_eq!(streams.len(), 0);
+
+    let guard = streams.connection();
+    assert_eq!(streams.connections(), 1);
+    let (waiting, ()) = future::join(
+        tokio::spawn({
+            let streams = streams.clone();
+            async move { streams.disconnected().await }
+        }),
+        async {
+            sleep(SECOND).await;
+            drop(guard);
+        },
+    )
+    .await;
+    waiting.unwrap();
+    assert_eq!(streams.connections(), 0);
+}

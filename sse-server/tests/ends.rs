@@ -1,0 +1,398 @@
+//! How a stream ends, and who is told. The clock is paused and moves by itself.
+
+use std::convert::Infallible;
+use std::future::pending;
+use std::io;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures_util::{Stream, StreamExt, stream};
+use http::Response;
+use ssekit_core::{Event, Frame};
+use ssekit_server::test::{TestClient, TestError};
+use ssekit_server::{CloseReason, EventBody, Finish, IntoFrame, KeepAlive, LastEventId, Outcome, SendError, Sender};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep};
+use tokio_stream::wrappers::UnboundedReceiverStream;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// The reasons that `on_close` was called with, and when.
+#[derive(Clone, Default)]
+struct Closed(Arc<Mutex<Vec<(CloseReason, Instant)>>>);
+
+impl Closed {
+    fn watch<S: Stream<Item: IntoFrame>>(&self, body: EventBody<S>) -> EventBody<S> {
+        let closed = self.0.clone();
+        body.on_close(move |reason| closed.lock().unwrap().push((reason, Instant::now())))
+    }
+
+    /// The only one.
+    fn reason(&self) -> Option<CloseReason> {
+        let closed = self.0.lock().unwrap();
+        assert!(closed.len() <= 1, "{closed:?}");
+        closed.first().map(|(reason, _)| *reason)
+    }
+
+    fn after(&self, start: Instant) -> Duration {
+        self.0.lock().unwrap()[0].1 - start
+    }
+}
+
+fn client<S>(body: EventBody<S>) -> TestClient
+where
+    S: Stream<Item: IntoFrame<Error: Into<Box<dyn std::error::Error + Send + Sync>>>> + 'static,
+{
+    TestClient::new(Response::new(body)).with_patience(1000 * SECOND)
+}
+
+async fn text(client: &mut TestClient) -> String {
+    let mut text = String::new();
+    while let Some(chunk) = client.next_chunk().await {
+        text.push_str(std::str::from_utf8(&chunk.unwrap()).unwrap());
+    }
+    text
+}
+
+fn one_then_pending() -> impl Stream<Item = Event<'static>> {
+    stream::iter([Event::data("one")]).chain(stream::pending())
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_the_error_and_the_disconnect_are_told_apart() {
+    let closed = Closed::default();
+    let mut whole = client(closed.watch(EventBody::new(stream::iter([Event::data("one")]))));
+    assert_eq!(text(&mut whole).await, ": \n\ndata: one\n\n");
+    assert_eq!(closed.reason(), Some(CloseReason::StreamEnd));
+
+    let closed = Closed::default();
+    let failing = stream::iter([Ok(Frame::from(Event::data("one"))), Err(io::Error::other("broken"))]);
+    let mut failing = client(closed.watch(EventBody::new(failing)));
+    assert_eq!(failing.events(1).await.unwrap()[0].data, "one");
+    assert_eq!(closed.reason(), None);
+    let Some(Err(TestError::Body(error))) = failing.next_chunk().await else { panic!("no error") };
+    assert_eq!(error.to_string(), "broken");
+    assert_eq!(closed.reason(), Some(CloseReason::Error));
+
+    let closed = Closed::default();
+    let mut gone = client(closed.watch(EventBody::new(one_then_pending())));
+    gone.events(1).await.unwrap();
+    assert_eq!(closed.reason(), None);
+    gone.disconnect();
+    assert_eq!(closed.reason(), Some(CloseReason::ClientGone));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_stream_is_gone_when_the_callbacks_are_called() {
+    let (sender, events) = mpsc::unbounded_channel::<Frame>();
+    let order = Arc::new(Mutex::new(Vec::new()));
+    let (first, second) = (order.clone(), order.clone());
+    let body = EventBody::new(UnboundedReceiverStream::new(events))
+        .on_close(move |_| first.lock().unwrap().push(("first", sender.is_closed())))
+        .on_close(move |_| second.lock().unwrap().push(("second", true)));
+    drop(body);
+    assert_eq!(*order.lock().unwrap(), [("first", true), ("second", true)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_lives_no_longer_than_it_may() {
+    for _ in 0..20 {
+        let (closed, start) = (Closed::default(), Instant::now());
+        let body = EventBody::new(one_then_pending()).with_max_lifetime(100 * SECOND, 10 * SECOND);
+        let text = text(&mut client(closed.watch(body))).await;
+        assert_eq!(text, format!(": \n\ndata: one\n\n{}", ": \n\n".repeat(6)), "with its keep-alives");
+        assert_eq!(closed.reason(), Some(CloseReason::MaxLifetime));
+        let after = closed.after(start);
+        assert!(90 * SECOND <= after && after <= 100 * SECOND + SECOND / 100, "{after:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_timeout_counts_events_and_no_keep_alives() {
+    let (closed, start) = (Closed::default(), Instant::now());
+    let events = stream::iter([7, 20, 1000]).then(async |seconds| {
+        sleep(seconds * SECOND).await;
+        Event::data("late")
+    });
+    let body = EventBody::new(events).with_idle_timeout(30 * SECOND).with_keep_alive(KeepAlive::every(10 * SECOND));
+    let text = text(&mut client(closed.watch(body))).await;
+    assert_eq!(text.matches("data: late").count(), 2);
+    assert_eq!(closed.reason(), Some(CloseReason::Idle));
+    assert_eq!(closed.after(start).as_secs(), 7 + 20 + 30);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handle_ends_a_stream_that_waits() {
+    let closed = Closed::default();
+    let body = closed.watch(EventBody::new(one_then_pending()));
+    let handle = body.handle();
+    let mut client = client(body);
+    client.events(1).await.unwrap();
+    let kicker = handle.clone();
+    tokio::spawn(async move {
+        sleep(SECOND).await;
+        kicker.kick(Finish::Reconnect);
+    });
+    let start = Instant::now();
+    assert!(client.next_chunk().await.is_none());
+    assert_eq!(start.elapsed().as_secs(), 1, "it was woken");
+    assert_eq!((closed.reason(), handle.closed()), (Some(CloseReason::Kicked), Some(CloseReason::Kicked)));
+    // Too late to be of any effect.
+    handle.kick(Finish::Done);
+    let late = Closed::default();
+    let told = late.0.clone();
+    handle.on_close(move |reason| told.lock().unwrap().push((reason, Instant::now())));
+    assert_eq!(late.reason(), Some(CloseReason::Kicked));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kicked_stream_sends_none_of_its_events_any_more() {
+    let body = EventBody::new(stream::repeat(Event::data("x"))).with_max_chunk(0);
+    let handle = body.handle();
+    let mut client = client(body);
+    client.events(3).await.unwrap();
+    handle.kick(Finish::Done);
+    assert_eq!(text(&mut client).await, format!("id: {}\n\n", LastEventId::DONE));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_has_all_is_told_so_by_its_last_event_id() {
+    let body = EventBody::new(stream::iter([Event::data("all")])).with_finish(Finish::Done);
+    let mut client = client(body);
+    assert_eq!(client.events(1).await.unwrap()[0].data, "all");
+    assert!(client.next_event().await.is_none(), "the ID comes with no event");
+    assert_eq!(client.last_event_id(), LastEventId::DONE);
+    let header = client.last_event_id().as_bytes();
+    assert!(LastEventId::from_request(Some(header), None).unwrap().unwrap().is_done());
+    assert!(!LastEventId::try_from("7").unwrap().is_done());
+}
+
+/// A server that is stuck with a chunk does not ask for another. What it holds is a chunk.
+#[tokio::test(start_paused = true)]
+async fn a_client_that_reads_nothing_is_a_slow_consumer() {
+    for (timeout, keep_alive) in [(10, 15), (10, 5), (3, 15), (20, 15), (40, 15)] {
+        let (closed, start) = (Closed::default(), Instant::now());
+        let body = EventBody::new(stream::repeat(Event::data("x")))
+            .with_stall_timeout(timeout * SECOND)
+            .with_keep_alive(KeepAlive::every(keep_alive * SECOND));
+        let handle = body.handle();
+        let mut client = client(closed.watch(body));
+        client.next_chunk().await.unwrap().unwrap();
+        client.stall((timeout - 1) * SECOND).await;
+        assert_eq!(closed.reason(), None, "{timeout} {keep_alive}");
+        client.stall(100 * SECOND).await;
+        assert_eq!(handle.closed(), Some(CloseReason::SlowConsumer), "{timeout} {keep_alive}");
+        let after = closed.after(start).as_secs();
+        assert_eq!(after, u64::from(timeout.max(keep_alive)), "{timeout} {keep_alive}");
+        // Should it read on, the stream is over.
+        assert!(client.next_chunk().await.is_none());
+        drop(client);
+        assert_eq!(closed.reason(), Some(CloseReason::SlowConsumer));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_is_not_slow_that_reads_now_and_then_or_for_which_there_is_nothing() {
+    let closed = Closed::default();
+    let body = EventBody::new(stream::repeat(Event::data("x"))).with_stall_timeout(10 * SECOND);
+    let mut slow = client(closed.watch(body));
+    for _ in 0..20 {
+        slow.next_chunk().await.unwrap().unwrap();
+        slow.stall(9 * SECOND).await;
+    }
+    assert_eq!(closed.reason(), None);
+
+    let closed = Closed::default();
+    let body = EventBody::new(one_then_pending()).with_stall_timeout(2 * SECOND);
+    let mut idle = client(closed.watch(body));
+    for _ in 0..20 {
+        idle.next_chunk().await.unwrap().unwrap();
+    }
+    assert_eq!(closed.reason(), None);
+
+    let closed = Closed::default();
+    let mut patient = client(closed.watch(EventBody::new(stream::repeat(Event::data("x"))).without_stall_timeout()));
+    patient.next_chunk().await.unwrap().unwrap();
+    patient.stall(10_000 * SECOND).await;
+    assert_eq!(closed.reason(), None);
+    patient.next_chunk().await.unwrap().unwrap();
+}
+
+/// With no keep-alive there is a timer all the same, but none while the stream is idle.
+#[tokio::test(start_paused = true)]
+async fn a_slow_consumer_is_noticed_without_a_keep_alive() {
+    let (closed, start) = (Closed::default(), Instant::now());
+    let mut client = client(closed.watch(EventBody::new(stream::repeat(Event::data("x"))).without_keep_alive()));
+    for _ in 0..10 {
+        client.next_chunk().await.unwrap().unwrap();
+        client.stall(7 * SECOND).await;
+    }
+    client.stall(100 * SECOND).await;
+    assert_eq!(closed.reason(), Some(CloseReason::SlowConsumer));
+    assert_eq!(closed.after(start).as_secs(), 63 + 10);
+}
+
+/// The kernel may cut the connection before the timer runs out that would notice.
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_was_cut_after_the_stall_timeout_was_a_slow_consumers() {
+    for (seconds, reason) in [(9, CloseReason::ClientGone), (11, CloseReason::SlowConsumer)] {
+        let closed = Closed::default();
+        let mut client = client(closed.watch(EventBody::new(stream::repeat(Event::data("x")))));
+        client.next_chunk().await.unwrap().unwrap();
+        client.stall(seconds * SECOND).await;
+        client.disconnect();
+        assert_eq!(closed.reason(), Some(reason));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_channel_holds_its_capacity_and_no_more() {
+    let (sender, body) = EventBody::channel(2);
+    let mut client = client(body);
+    let event = || Event::data("x");
+    assert_eq!(sender.capacity(), 2);
+    sender.try_send(event()).unwrap();
+    sender.try_send(event()).unwrap();
+    let full = sender.try_send(event()).unwrap_err();
+    assert_eq!(full.to_string(), "event not sent: the client does not keep up");
+    assert_eq!(full.into_frame(), Frame::from(event()), "nothing is lost");
+    assert_eq!(client.events(2).await.unwrap().len(), 2);
+    // They are with the client when it comes for more.
+    let waiting = tokio::spawn(async move {
+        sender.send(event()).await.unwrap();
+        sender
+    });
+    assert_eq!(client.events(1).await.unwrap().len(), 1);
+    drop(waiting.await.unwrap());
+    assert!(client.next_chunk().await.is_none(), "the last sender ends the stream");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sender_waits_for_its_client() {
+    let (sender, body) = EventBody::channel(1);
+    let mut client = client(body);
+    let task = tokio::spawn(async move {
+        for n in 0..1000 {
+            sender.send(Event::data(&n.to_string())).await.unwrap();
+        }
+    });
+    for n in 0..1000 {
+        assert_eq!(client.next_event().await.unwrap().unwrap().data, n.to_string());
+    }
+    task.await.unwrap();
+    assert!(client.next_event().await.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn senders_are_told_that_the_client_has_gone() {
+    let (sender, body) = EventBody::channel(1);
+    let mut client = client(body);
+    client.next_chunk().await.unwrap().unwrap();
+    sender.send(Event::data("fills it")).await.unwrap();
+    let (blocked, waiting) = (sender.clone(), sender.clone());
+    let blocked = tokio::spawn(async move { blocked.send(Event::data("waits")).await });
+    let waiting = tokio::spawn(async move { waiting.closed().await });
+    sleep(SECOND).await;
+    assert!(!blocked.is_finished() && !waiting.is_finished() && !sender.is_closed());
+    client.disconnect();
+    assert_eq!(blocked.await.unwrap(), Err(SendError(Frame::from(Event::data("waits")))));
+    waiting.await.unwrap();
+    sender.closed().await;
+    assert!(sender.is_closed());
+    assert_eq!(sender.handle().closed(), Some(CloseReason::ClientGone));
+    assert!(sender.try_send(Event::data("late")).unwrap_err().to_string().ends_with("the stream is over"));
+}
+
+/// Though the body is not dropped: the connection may be stuck for long.
+#[tokio::test(start_paused = true)]
+async fn senders_are_told_of_a_client_that_does_not_read() {
+    let (sender, body) = EventBody::channel(1);
+    let mut client = client(body);
+    client.next_chunk().await.unwrap().unwrap();
+    let start = Instant::now();
+    sender.closed().await;
+    assert_eq!(start.elapsed().as_secs(), 15);
+    assert_eq!(sender.handle().closed(), Some(CloseReason::SlowConsumer));
+    assert!(sender.send(Event::data("late")).await.is_err());
+    assert!(client.next_chunk().await.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sender_can_end_the_stream_for_good() {
+    let (sender, body) = EventBody::channel(4);
+    let other = sender.clone();
+    sender.send(Event::data("last")).await.unwrap();
+    sender.end(Finish::Done);
+    assert!(other.is_closed());
+    let mut client = client(body);
+    assert_eq!(text(&mut client).await, format!(": \n\ndata: last\n\nid: {}\n\n", LastEventId::DONE));
+    assert_eq!(other.handle().closed(), Some(CloseReason::StreamEnd));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_callback_ends_as_it_returns() {
+    async fn run<F>(callback: impl FnOnce(Sender) -> F) -> (String, Option<CloseReason>)
+    where
+        F: Future<Output: Outcome<Error: Into<Box<dyn std::error::Error + Send + Sync>>>> + 'static,
+    {
+        let closed = Closed::default();
+        let mut client = client(closed.watch(EventBody::from_fn(callback)));
+        let mut text = String::new();
+        while let Some(chunk) = client.next_chunk().await {
+            match chunk {
+                Ok(chunk) => text.push_str(std::str::from_utf8(&chunk).unwrap()),
+                Err(error) => text.push_str(&error.to_string()),
+            }
+        }
+        (text, closed.reason())
+    }
+
+    let (text, reason) = run(async |sender| sender.send(Event::data("one")).await).await;
+    assert_eq!((text.as_str(), reason), (": \n\ndata: one\n\n", Some(CloseReason::StreamEnd)));
+
+    let (text, _) = run(async |_| Finish::Done).await;
+    assert_eq!(text, format!(": \n\nid: {}\n\n", LastEventId::DONE));
+
+    let (text, reason) = run(async |sender| {
+        let _ = sender.send(Event::data("one")).await;
+        Err::<Finish, _>(io::Error::other("broken"))
+    })
+    .await;
+    assert_eq!((text.as_str(), reason), (": \n\ndata: one\n\nthe body failed: broken", Some(CloseReason::Error)));
+
+    // More than the channel holds, and with pauses.
+    let (text, _) = run(async |sender| {
+        for n in 0..1000 {
+            if n % 100 == 0 {
+                sleep(SECOND).await;
+            }
+            sender.send(Event::data("x")).await.unwrap();
+        }
+    })
+    .await;
+    assert_eq!(text.matches("data: x\n\n").count(), 1000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_callback_goes_with_its_client() {
+    let alive = Arc::new(());
+    let inside = alive.clone();
+    let body = EventBody::from_fn(|sender| async move {
+        sender.send(Event::data("one")).await?;
+        pending::<()>().await;
+        drop(inside);
+        Ok::<(), SendError>(())
+    });
+    let mut client = client(body);
+    client.events(1).await.unwrap();
+    assert_eq!(Arc::strong_count(&alive), 2);
+    client.disconnect();
+    assert_eq!(Arc::strong_count(&alive), 1);
+}
+
+#[tokio::test]
+async fn a_body_with_no_clock_needs_none() {
+    let body = EventBody::new(stream::iter([Event::data("x")])).without_keep_alive().without_stall_timeout();
+    let chunks: Vec<Result<_, Infallible>> = body.collect().await;
+    assert_eq!(chunks.len(), 1);
+}
