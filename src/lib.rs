@@ -9,7 +9,8 @@
 //! - **std** (default), **alloc**, **bytes** (`Frame`, `OwnedEvent`), **stream** (`EventStream`), **json** (`Frame::json`):
 //!   those of `ssekit-core`.
 //! - **server**: the module `server`, a response body for any HTTP server.
-//! - **axum**: the module `axum`, a response and an extractor. Brings `server`.
+//! - **axum**: the module `axum`, responses, extractors and a server. Brings `server`.
+//! - **actix**: the same for actix-web, in the module `actix`. Needs its Rust version, 1.89.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -18,6 +19,9 @@
 #[doc(inline)]
 pub use ssekit_core::*;
 
+#[cfg(feature = "actix")]
+#[doc(inline)]
+pub use ssekit_actix as actix;
 #[cfg(feature = "axum")]
 #[doc(inline)]
 pub use ssekit_axum as axum;

@@ -7,10 +7,11 @@ use std::path::Path;
 use toml::Table;
 
 /// Packages by floor. Those on one floor do not know each other.
-const PACKAGES: [(&str, &str, u32); 4] = [
+const PACKAGES: [(&str, &str, u32); 5] = [
     ("sse-core", "ssekit-core", 0),
     ("sse-server", "ssekit-server", 1),
     ("sse-axum", "ssekit-axum", 2),
+    ("sse-actix", "ssekit-actix", 2),
     (".", "ssekit", 3),
 ];
 
@@ -19,7 +20,7 @@ const CORE_DEPENDENCIES: [&str; 8] =
     ["bytes", "bytestring", "futures-core", "memchr", "pin-project-lite", "serde", "serde_json", "simdutf8"];
 
 /// Modules by floor, for each package that has several.
-const MODULES: [(&str, &[(&str, u32)]); 2] = [
+const MODULES: [(&str, &[(&str, u32)]); 4] = [
     (
         "sse-core",
         &[
@@ -40,7 +41,27 @@ const MODULES: [(&str, &[(&str, u32)]); 2] = [
             ("stream", 5),
         ],
     ),
-    ("sse-server", &[("batch", 0), ("into_frame", 0), ("keep_alive", 0), ("last_event_id", 0), ("body", 1)]),
+    (
+        "sse-server",
+        &[
+            ("accept", 0),
+            ("batch", 0),
+            ("into_frame", 0),
+            ("response", 0),
+            ("schedule", 0),
+            ("test", 0),
+            ("keep_alive", 1),
+            ("last_event_id", 0),
+            ("close", 1),
+            ("control", 2),
+            ("channel", 3),
+            ("drain", 3),
+            ("from_fn", 4),
+            ("body", 5),
+        ],
+    ),
+    ("sse-axum", &[("preface", 0), ("serve", 1)]),
+    ("sse-actix", &[("server", 0), ("test", 0)]),
 ];
 
 fn manifest(folder: &str) -> Table {

@@ -49,12 +49,12 @@ use std::task::{Context, Poll};
 
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::Payload;
-use actix_web::http::StatusCode;
 use actix_web::http::header::{ACCEPT, HeaderValue};
+use actix_web::http::{StatusCode, Version};
 use actix_web::{FromRequest, HttpRequest, HttpResponse, Responder, ResponseError};
 use bytes::Bytes;
 use futures_core::Stream;
-use ssekit_server::HEADERS;
+use ssekit_server::{ConnectionGuard, HEADERS};
 
 pub use server::{configure, serve};
 pub use ssekit_server::{
@@ -79,7 +79,8 @@ impl<S> Sse<S>
 where
     S: Stream<Item: IntoFrame<Error: Into<Box<dyn Error>>>> + 'static,
 {
-    /// The response, for a handler that returns an [`HttpResponse`].
+    /// The response, for a handler that returns an [`HttpResponse`]. On HTTP/2, a client that closes its connection is
+    /// then noticed at the next write.
     pub fn into_response(self) -> HttpResponse {
         let mut response = HttpResponse::Ok();
         for field in HEADERS {
@@ -96,7 +97,14 @@ where
 {
     type Body = BoxBody;
 
-    fn respond_to(self, _: &HttpRequest) -> HttpResponse {
+    fn respond_to(self, request: &HttpRequest) -> HttpResponse {
+        // HTTP/2 of actix-web notices a closed connection at a write only, and has no graceful end.
+        if let Some(connection) =
+            request.conn_data::<ConnectionGuard>().filter(|_| request.version() == Version::HTTP_2)
+        {
+            connection.carry(self.handle());
+            connection.release();
+        }
         self.into_response()
     }
 }

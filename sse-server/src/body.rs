@@ -19,7 +19,7 @@ use crate::drain::{DrainPolicy, Streams, jitter as random};
 use crate::from_fn::{CAPACITY, FromFn};
 use crate::into_frame::IntoFrame;
 use crate::keep_alive::KeepAlive;
-use crate::schedule::{Due, LONGEST, Schedule};
+use crate::schedule::{Due, Schedule};
 
 /// The bytes that a chunk has at the most, unless one event has more.
 pub const DEFAULT_MAX_CHUNK: usize = 16 * 1024;
@@ -116,7 +116,7 @@ where
             tail: None,
             settings: None,
             keep_alive: keep_alive.frame(),
-            schedule: Schedule::with_keep_alive(keep_alive.interval()),
+            schedule: Schedule::new(keep_alive.interval(), DEFAULT_STALL_TIMEOUT),
             timer: None,
             waker: Waker::from(control.clone()),
             guard: Guard { control },
@@ -169,16 +169,17 @@ where
     /// the senders of a channel are told.
     ///
     /// It counts from when the server has taken a chunk and asks for no other, since what it and the kernel hold for the
-    /// connection is full. It is noticed when a timer runs out that the stream has anyway: the keep-alive's, or else one
-    /// of this timeout. The connection itself, and the application's stream with it, is the server's: it ends with the
-    /// connection, which the socket option `TCP_USER_TIMEOUT` bounds in time.
-    pub fn with_stall_timeout(self, timeout: Duration) -> Self {
+    /// connection is full. The connection itself is the server's, and the application's stream goes with it: the socket
+    /// option `TCP_USER_TIMEOUT` bounds it in time.
+    pub fn with_stall_timeout(mut self, timeout: Duration) -> Self {
+        self.schedule.stall = Some(timeout);
         self.guard.control.set_stall_timeout(Some(timeout));
         self
     }
 
     /// The same body, whose client may take as long as it likes.
-    pub fn without_stall_timeout(self) -> Self {
+    pub fn without_stall_timeout(mut self) -> Self {
+        self.schedule.stall = None;
         self.guard.control.set_stall_timeout(None);
         self
     }
@@ -407,13 +408,15 @@ where
             self.schedule.had_event(now);
         }
         self.guard.control.handed_over(now);
-        // Whether the server asks for more is seen when it runs out, so there has to be one.
-        let is_running = self.timer.as_ref().is_some_and(|timer| !timer.is_elapsed());
-        if !is_running && Handle::try_current().is_ok() {
-            let stalls_at = self.guard.control.stall_timeout().map(|timeout| now + timeout.min(LONGEST));
-            if let Some(at) = self.schedule.next().or(stalls_at) {
-                let _ = self.set_timer(at);
-            }
+        // Whether the server asks for more is seen when a timer runs out, so there has to be one, by then.
+        let stalls_at = self.schedule.stalls_at(now);
+        let at = match &*self.timer {
+            Some(timer) if !timer.is_elapsed() => stalls_at.filter(|at| had_event && *at < timer.deadline()),
+            _ if had_event => self.schedule.next().into_iter().chain(stalls_at).min(),
+            _ => self.schedule.next(),
+        };
+        if let Some(at) = at.filter(|_| Handle::try_current().is_ok()) {
+            let _ = self.set_timer(at);
         }
     }
 
@@ -436,8 +439,7 @@ where
             };
             if self.timer.is_some() {
                 // There were writes since it was set, so there may be a burst that is to be watched.
-                let stalls_at = self.guard.control.stall_timeout().map(|timeout| now + timeout.min(LONGEST));
-                at = at.min(stalls_at.unwrap_or(at));
+                at = at.min(self.schedule.stalls_at(now).unwrap_or(at));
             }
             ready!(self.set_timer(at));
         }

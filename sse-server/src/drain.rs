@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -61,6 +61,7 @@ struct Set {
     /// Told when the last stream or the last connection goes.
     empty: Notify,
     connections: AtomicUsize,
+    counts_connections: AtomicBool,
 }
 
 #[derive(Default)]
@@ -75,7 +76,11 @@ struct State {
 /// A connection that counts as open as long as this is there; made by [`Streams::connection`].
 #[derive(Debug)]
 #[must_use = "the connection is no longer counted when this is dropped"]
-pub struct ConnectionGuard(Streams);
+pub struct ConnectionGuard {
+    set: Streams,
+    is_released: AtomicBool,
+    carried: Mutex<Vec<StreamHandle>>,
+}
 
 struct Member {
     control: Arc<Control>,
@@ -278,12 +283,18 @@ impl Streams {
     /// shuts down has to wait for these too, so that what was written last is sent.
     pub fn connection(&self) -> ConnectionGuard {
         self.0.connections.fetch_add(1, Ordering::Relaxed);
-        ConnectionGuard(self.clone())
+        self.0.counts_connections.store(true, Ordering::Relaxed);
+        ConnectionGuard { set: self.clone(), is_released: AtomicBool::new(false), carried: Mutex::default() }
     }
 
     /// How many connections are open, if the server counts them.
     pub fn connections(&self) -> usize {
         self.0.connections.load(Ordering::Acquire)
+    }
+
+    /// Whether the server counts its connections: whether there ever was one.
+    pub fn counts_connections(&self) -> bool {
+        self.0.counts_connections.load(Ordering::Relaxed)
     }
 
     /// Waits until no connection is open.
@@ -348,11 +359,34 @@ impl Streams {
     }
 }
 
+impl ConnectionGuard {
+    /// Takes a stream for one of this connection: when the guard goes, its client has gone. For a server that does not
+    /// drop the bodies of a connection by itself.
+    pub fn carry(&self, stream: StreamHandle) {
+        let mut carried = self.carried.lock().unwrap_or_else(PoisonError::into_inner);
+        // A connection may have one after the other, and is to hold no more than twice what is open.
+        if carried.len() == carried.capacity() {
+            carried.retain(|stream| stream.closed().is_none());
+        }
+        carried.push(stream);
+    }
+
+    /// No longer counts the connection: it stays open when the server shuts down, so that there is nothing to wait for.
+    pub fn release(&self) {
+        let was_counted = !self.is_released.swap(true, Ordering::Relaxed);
+        if was_counted && self.set.0.connections.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.set.0.empty.notify_waiters();
+        }
+    }
+}
+
 impl Drop for ConnectionGuard {
     fn drop(&mut self) {
-        if self.0.0.connections.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.0.0.empty.notify_waiters();
+        let carried = self.carried.get_mut().unwrap_or_else(PoisonError::into_inner);
+        for StreamHandle(control) in carried.drain(..) {
+            control.end(Ending { reason: CloseReason::ClientGone, tail: None, is_graceful: false });
         }
+        self.release();
     }
 }
 

@@ -22,14 +22,16 @@ pub(crate) struct Schedule {
     pub(crate) idle: Option<Duration>,
     /// After how long it ends in any case.
     pub(crate) lifetime: Option<Duration>,
+    /// After how long with a chunk not taken it is over.
+    pub(crate) stall: Option<Duration>,
     start: Option<Instant>,
     last_write: Option<Instant>,
     last_event: Option<Instant>,
 }
 
 impl Schedule {
-    pub(crate) fn with_keep_alive(interval: Duration) -> Self {
-        Self { keep_alive: Some(interval), ..Self::default() }
+    pub(crate) fn new(keep_alive: Duration, stall: Duration) -> Self {
+        Self { keep_alive: Some(keep_alive), stall: Some(stall), ..Self::default() }
     }
 
     pub(crate) fn start(&mut self, now: Instant) {
@@ -49,6 +51,11 @@ impl Schedule {
     /// When there is something to do, if nothing is written before. It only ever moves to later.
     pub(crate) fn next(&self) -> Option<Instant> {
         self.times().map(|(at, _)| at).min()
+    }
+
+    /// When a chunk that is handed over now has stalled.
+    pub(crate) fn stalls_at(&self, now: Instant) -> Option<Instant> {
+        self.stall.map(|timeout| now + timeout.min(LONGEST))
     }
 
     /// What there is to do.

@@ -183,7 +183,7 @@ async fn a_client_that_reads_nothing_is_a_slow_consumer() {
         client.stall(100 * SECOND).await;
         assert_eq!(handle.closed(), Some(CloseReason::SlowConsumer), "{timeout} {keep_alive}");
         let after = closed.after(start).as_secs();
-        assert_eq!(after, u64::from(timeout.max(keep_alive)), "{timeout} {keep_alive}");
+        assert_eq!(after, u64::from(timeout), "{timeout} {keep_alive}");
         // Should it read on, the stream is over.
         assert!(client.next_chunk().await.is_none());
         drop(client);
@@ -277,7 +277,7 @@ async fn a_sender_waits_for_its_client() {
         }
     });
     for n in 0..1000 {
-        assert_eq!(client.next_event().await.unwrap().unwrap().data, n.to_string());
+        assert_eq!(client.next_event().await.unwrap().unwrap().data, n.to_string().as_str());
     }
     task.await.unwrap();
     assert!(client.next_event().await.is_none());
@@ -308,10 +308,11 @@ async fn senders_are_told_that_the_client_has_gone() {
 async fn senders_are_told_of_a_client_that_does_not_read() {
     let (sender, body) = EventBody::channel(1);
     let mut client = client(body);
+    sender.send(Event::data("taken")).await.unwrap();
     client.next_chunk().await.unwrap().unwrap();
     let start = Instant::now();
     sender.closed().await;
-    assert_eq!(start.elapsed().as_secs(), 15);
+    assert_eq!(start.elapsed().as_secs(), 10);
     assert_eq!(sender.handle().closed(), Some(CloseReason::SlowConsumer));
     assert!(sender.send(Event::data("late")).await.is_err());
     assert!(client.next_chunk().await.is_none());

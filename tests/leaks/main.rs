@@ -1,0 +1,104 @@
+//! Ten thousand clients come and go, and nothing of them is left.
+
+#![forbid(unsafe_code)]
+#![cfg(target_os = "linux")]
+
+#[path = "../servers/app.rs"]
+// What the other tests use of it.
+#[allow(dead_code)]
+mod app;
+
+use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use futures_util::future::join_all;
+use futures_util::{StreamExt, stream};
+use ssekit::server::{DrainOptions, EventBody};
+use ssekit::{Event, Frame};
+
+use app::{App, Client, Http, KINDS, events, soon, until};
+
+const CLIENTS: usize = 10_000;
+/// How many come at a time.
+const AT_ONCE: usize = 50;
+/// What an allocator may keep, and no more: 200 bytes a client would be 2 MB.
+const MEMORY: usize = 2 << 20;
+
+fn open_files() -> usize {
+    fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+/// Private memory of this process, in bytes.
+fn memory() -> usize {
+    let rollup = fs::read_to_string("/proc/self/smaps_rollup").unwrap();
+    let of = |name| {
+        let line = rollup.lines().find(|line| line.starts_with(name)).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() << 10
+    };
+    of("Private_Dirty:") + of("Private_Clean:")
+}
+
+/// Counts those that are there.
+struct Counted(Arc<AtomicUsize>);
+
+impl Counted {
+    fn new(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[tokio::test]
+async fn ten_thousand_clients_leave_nothing_behind() {
+    for kind in KINDS {
+        let alive = Arc::new(AtomicUsize::new(0));
+        let counter = alive.clone();
+        let app = App::new(move |_| {
+            let counted = Counted::new(&counter);
+            let events = stream::iter([Frame::from(Event::data("one"))]).chain(stream::pending());
+            EventBody::new(
+                events
+                    .map(move |frame| {
+                        let _ = &counted;
+                        Ok(frame)
+                    })
+                    .boxed(),
+            )
+        });
+        let server = app.start(kind, DrainOptions::new()).await;
+        let come_and_go = async |count: usize| {
+            for n in 0..count / AT_ONCE {
+                let http = if n % 2 == 0 { Http::One } else { Http::Two };
+                let clients = (0..AT_ONCE).map(async |_| {
+                    let mut client = Client::connect(server.addr, http).await;
+                    let mut events = events(client.get("/events", &[]).await);
+                    soon(events.next()).await.unwrap();
+                    (client, events)
+                });
+                let _clients = join_all(clients).await;
+                assert!(app.streams.len() >= AT_ONCE);
+            }
+            // A connection is a task, and holds its guard to its end.
+            until("no connection is left", || app.streams.connections() == 0).await;
+            until("all are gone", || app.streams.is_empty() && alive.load(Ordering::Relaxed) == 0).await;
+        };
+        // So that allocator, buffers and pools have what they want.
+        come_and_go(1_000).await;
+        let files = open_files();
+        let before = memory();
+        come_and_go(CLIENTS).await;
+        until("all connections are closed", || open_files() <= files).await;
+        let more = memory().saturating_sub(before);
+        eprintln!("{kind:?}: {} streams, {} KiB more", app.closed().len(), more >> 10);
+        assert!(more < MEMORY, "{kind:?}: {more} bytes are left of {CLIENTS} clients");
+        assert_eq!(app.closed().len(), 1_000 + CLIENTS);
+        drop(server);
+    }
+}

@@ -1,0 +1,313 @@
+//! One application on every server that there is an adapter for, so that they cannot drift apart.
+
+use std::future::ready;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use actix_web::middleware::{Compress, Condition};
+use actix_web::{HttpServer, Responder, web};
+use axum::extract::State;
+use axum::routing::get;
+use axum::{Router, response::IntoResponse};
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+use futures_util::{Stream, StreamExt, TryStreamExt};
+use http_body_util::{BodyStream, Empty};
+use hyper::body::Incoming;
+use hyper::client::conn::{http1, http2};
+use hyper::{Request, Response, header};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use ssekit::server::{CloseReason, DrainOptions, DrainReport, EventBody, Finish, SendError, Sender, Streams};
+use ssekit::{Event, EventStream, Frame, OwnedEvent, actix as on_actix, axum as on_axum};
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep, timeout};
+use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::SizeAbove;
+
+/// Only a failure takes this long.
+pub(crate) const SOON: Duration = Duration::from_secs(20);
+
+/// A server, by who accepts its connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// `axum::serve`.
+    Axum,
+    /// `ssekit::axum::serve`.
+    AxumServe,
+    /// `HttpServer`, by `ssekit::actix::configure` and `serve`.
+    Actix,
+    /// The same as it is by default, without `configure`.
+    ActixDefault,
+}
+
+/// Those that are as they should be.
+pub(crate) const KINDS: [Kind; 3] = [Kind::Axum, Kind::AxumServe, Kind::Actix];
+
+/// What a client speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Http {
+    One,
+    Two,
+}
+
+pub(crate) type Body = EventBody<BoxStream<'static, io::Result<Frame>>>;
+
+/// What a handler is told of a request.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked {
+    pub(crate) last_event_id: Option<String>,
+    pub(crate) wants_event_stream: bool,
+}
+
+/// An application: at `/events` what the test has made it for, and `/channel` and `/callback`.
+#[derive(Clone)]
+pub(crate) struct App {
+    pub(crate) streams: Streams,
+    handler: Arc<dyn Fn(Asked) -> Body + Send + Sync>,
+    is_compressed: bool,
+    closed: Arc<Mutex<Vec<CloseReason>>>,
+}
+
+impl App {
+    pub(crate) fn new(handler: impl Fn(Asked) -> Body + Send + Sync + 'static) -> Self {
+        Self { streams: Streams::new(), handler: Arc::new(handler), is_compressed: false, closed: Arc::default() }
+    }
+
+    /// With the framework's own layer for it.
+    pub(crate) fn compressed(mut self) -> Self {
+        self.is_compressed = true;
+        self
+    }
+
+    /// Why streams were closed, in order.
+    pub(crate) fn closed(&self) -> Vec<CloseReason> {
+        self.closed.lock().unwrap().clone()
+    }
+
+    fn body(&self, asked: Asked) -> Body {
+        let closed = self.closed.clone();
+        let body = (self.handler)(asked).with_streams(&self.streams);
+        body.on_close(move |reason| closed.lock().unwrap().push(reason))
+    }
+
+    /// Starts it on a free port, with these options for its end.
+    pub(crate) async fn start(&self, kind: Kind, options: DrainOptions) -> Server {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        self.start_on(kind, options, listener).await
+    }
+
+    pub(crate) async fn start_on(&self, kind: Kind, options: DrainOptions, listener: std::net::TcpListener) -> Server {
+        let addr = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel();
+        let (report, reported) = oneshot::channel();
+        let signal = async { stopped.await.unwrap_or_default() };
+        let app = self.clone();
+        // Each in a thread of its own, as actix-web needs it.
+        thread::spawn(move || match kind {
+            Kind::Axum => block_on(async {
+                listener.set_nonblocking(true).unwrap();
+                let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+                let (streams, mut report) = (app.streams.clone(), Some(report));
+                let drained = async move {
+                    signal.await;
+                    let _ = report.take().unwrap().send(streams.drain(options).await);
+                };
+                axum::serve(listener, app.on_axum().into_make_service()).with_graceful_shutdown(drained).await.unwrap();
+            }),
+            Kind::AxumServe => block_on(async {
+                let streams = app.streams.clone();
+                let server = on_axum::serve(listener, app.on_axum()).unwrap();
+                let _ = report.send(server.with_shutdown(signal, &streams, options).await);
+            }),
+            Kind::Actix | Kind::ActixDefault => actix_web::rt::System::new().block_on(async {
+                let streams = app.streams.clone();
+                let server = HttpServer::new(move || app.on_actix()).workers(1);
+                let server = match kind {
+                    Kind::Actix => on_actix::configure(server, &streams),
+                    _ => server.disable_signals(),
+                };
+                let server = server.listen_auto_h2c(listener).unwrap();
+                let _ = report.send(on_actix::serve(server.run(), signal, &streams, options).await.unwrap());
+            }),
+        });
+        Server { addr, stop: Some(stop), reported }
+    }
+
+    fn on_axum(self) -> Router {
+        async fn events(
+            State(app): State<App>,
+            last: on_axum::LastEventId,
+            wants: on_axum::WantsEventStream,
+        ) -> impl IntoResponse {
+            let last_event_id = last.0.map(String::from);
+            on_axum::Sse::from(app.body(Asked { last_event_id, wants_event_stream: wants.0 }))
+        }
+        async fn channel() -> impl IntoResponse {
+            let (sender, sse) = on_axum::Sse::channel(1);
+            tokio::spawn(count(sender));
+            sse
+        }
+        let is_compressed = self.is_compressed;
+        let router = Router::new()
+            .route("/events", get(events))
+            .route("/channel", get(channel))
+            .route("/callback", get(async || on_axum::Sse::from_fn(count)))
+            .with_state(self);
+        // By default it leaves event streams as they are.
+        if is_compressed { router.layer(CompressionLayer::new().compress_when(SizeAbove::new(0))) } else { router }
+    }
+
+    fn on_actix(
+        &self,
+    ) -> actix_web::App<
+        impl actix_web::dev::ServiceFactory<
+            actix_web::dev::ServiceRequest,
+            Config = (),
+            Response = actix_web::dev::ServiceResponse<impl actix_web::body::MessageBody + use<>>,
+            Error = actix_web::Error,
+            InitError = (),
+        > + use<>,
+    > {
+        async fn events(
+            app: web::Data<App>,
+            last: on_actix::LastEventId,
+            wants: on_actix::WantsEventStream,
+        ) -> impl Responder {
+            let last_event_id = last.0.map(String::from);
+            on_actix::Sse::from(app.body(Asked { last_event_id, wants_event_stream: wants.0 }))
+        }
+        async fn channel() -> impl Responder {
+            let (sender, sse) = on_actix::Sse::channel(1);
+            actix_web::rt::spawn(count(sender));
+            sse
+        }
+        actix_web::App::new()
+            .wrap(Condition::new(self.is_compressed, Compress::default()))
+            .app_data(web::Data::new(self.clone()))
+            .route("/events", web::get().to(events))
+            .route("/channel", web::get().to(channel))
+            .route("/callback", web::get().to(async || on_actix::Sse::from_fn(count)))
+    }
+}
+
+/// Three events, and that is all.
+async fn count(sender: Sender) -> Result<Finish, SendError> {
+    for n in 1..=3 {
+        sender.send(Event::data(&n.to_string())).await?;
+    }
+    Ok(Finish::Done)
+}
+
+fn block_on(future: impl Future<Output = ()>) {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future);
+}
+
+/// A server that runs until its end is asked for.
+pub(crate) struct Server {
+    pub(crate) addr: SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    reported: oneshot::Receiver<DrainReport>,
+}
+
+impl Server {
+    /// Asks it to end. It goes on, for the test to look at.
+    pub(crate) fn stop(&mut self) {
+        let _ = self.stop.take().unwrap().send(());
+    }
+
+    /// Waits for its end; how the drain went.
+    pub(crate) async fn ended(mut self) -> DrainReport {
+        soon(&mut self.reported).await.unwrap()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Also one that a test is done with.
+        if let Some(stop) = self.stop.take() {
+            let _ = stop.send(());
+        }
+    }
+}
+
+/// A connection of one client, for one request at a time or, by HTTP/2, for many.
+pub(crate) struct Client {
+    addr: SocketAddr,
+    sender: Connection,
+}
+
+enum Connection {
+    One(http1::SendRequest<Empty<Bytes>>),
+    Two(http2::SendRequest<Empty<Bytes>>),
+}
+
+impl Client {
+    pub(crate) async fn connect(addr: SocketAddr, http: Http) -> Self {
+        Self::over(soon(TcpStream::connect(addr)).await.unwrap(), addr, http).await
+    }
+
+    pub(crate) async fn over(stream: TcpStream, addr: SocketAddr, http: Http) -> Self {
+        let io = TokioIo::new(stream);
+        let sender = match http {
+            Http::One => {
+                let (sender, connection) = http1::handshake(io).await.unwrap();
+                tokio::spawn(connection);
+                Connection::One(sender)
+            }
+            Http::Two => {
+                let (sender, connection) = http2::handshake(TokioExecutor::new(), io).await.unwrap();
+                tokio::spawn(connection);
+                Connection::Two(sender)
+            }
+        };
+        Self { addr, sender }
+    }
+
+    pub(crate) async fn get(&mut self, path: &str, headers: &[(&str, &str)]) -> Response<Incoming> {
+        let uri = match self.sender {
+            Connection::One(_) => path.to_owned(),
+            Connection::Two(_) => format!("http://{}{path}", self.addr),
+        };
+        let mut request = Request::get(uri);
+        if let Connection::One(_) = self.sender {
+            request = request.header(header::HOST, self.addr.to_string());
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Empty::new()).unwrap();
+        match &mut self.sender {
+            Connection::One(sender) => soon(sender.send_request(request)).await.unwrap(),
+            Connection::Two(sender) => soon(sender.send_request(request)).await.unwrap(),
+        }
+    }
+}
+
+/// The chunks of a response, until its end or its breaking off.
+pub(crate) fn chunks(response: Response<Incoming>) -> impl Stream<Item = Result<Bytes, hyper::Error>> + Unpin + Send {
+    let data = |frame: hyper::body::Frame<Bytes>| frame.into_data().ok().filter(|chunk| !chunk.is_empty());
+    // The end may come in an empty one, by HTTP/2.
+    BodyStream::new(response.into_body()).try_filter_map(move |frame| ready(Ok(data(frame)))).boxed()
+}
+
+/// The events of a response, whose body must not break off.
+pub(crate) fn events(response: Response<Incoming>) -> impl Stream<Item = OwnedEvent> + Unpin + Send {
+    EventStream::new(chunks(response)).map(|event| event.unwrap()).boxed()
+}
+
+/// Looks again and again, until it is so.
+pub(crate) async fn until(what: &str, look: impl Fn() -> bool) {
+    let deadline = Instant::now() + SOON;
+    while !look() {
+        assert!(Instant::now() < deadline, "not within {SOON:?}: {what}");
+        sleep(Duration::from_millis(5)).await;
+    }
+}
+
+pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
+    timeout(SOON, future).await.expect("it takes too long")
+}
