@@ -10,6 +10,7 @@
 //!   those of `ssekit-core`.
 //! - **server**: the module `server`, a response body for any HTTP server.
 //! - **axum**: the module `axum`, responses, extractors and a server. Brings `server`.
+//! - **test**: the module `server::test`, a client for tests of handlers.
 //! - **actix**: the same for actix-web, in the module `actix`. Needs its Rust version, 1.89.
 
 #![no_std]
