@@ -10,6 +10,7 @@ use criterion::Criterion;
 pub mod decoders;
 pub mod encoders;
 pub mod report;
+pub mod serve;
 pub mod workloads;
 
 /// What a stream holds, in all its events together.

@@ -10,7 +10,7 @@ use crate::workloads::Workload;
 
 pub mod chart;
 pub mod count;
-mod table;
+pub(crate) mod table;
 pub mod tables;
 
 /// Figures by the ID that criterion has for them, such as `decode/openai/16384/sseer`.

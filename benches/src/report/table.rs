@@ -3,16 +3,16 @@
 use std::fmt;
 
 /// A table whose first column is text, and whose others are figures.
-pub(super) struct Table {
+pub(crate) struct Table {
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
-    pub(super) fn new(head: impl IntoIterator<Item = impl Into<String>>) -> Self {
+    pub(crate) fn new(head: impl IntoIterator<Item = impl Into<String>>) -> Self {
         Self { rows: vec![head.into_iter().map(Into::into).collect()] }
     }
 
-    pub(super) fn row(&mut self, first: impl Into<String>, cells: impl IntoIterator<Item = String>) {
+    pub(crate) fn row(&mut self, first: impl Into<String>, cells: impl IntoIterator<Item = String>) {
         self.rows.push([first.into()].into_iter().chain(cells).collect());
     }
 }
@@ -43,11 +43,11 @@ impl fmt::Display for Table {
 
 /// Footnotes, each with a number.
 #[derive(Default)]
-pub(super) struct Notes(Vec<String>);
+pub(crate) struct Notes(Vec<String>);
 
 impl Notes {
     /// What refers to the note.
-    pub(super) fn mark(&mut self, note: String) -> String {
+    pub(crate) fn mark(&mut self, note: String) -> String {
         let n = self.0.iter().position(|known| *known == note).unwrap_or_else(|| {
             self.0.push(note);
             self.0.len() - 1
@@ -63,7 +63,7 @@ impl fmt::Display for Notes {
 }
 
 /// Three digits, about.
-pub(super) fn number(number: f64) -> String {
+pub(crate) fn number(number: f64) -> String {
     match number {
         0.0 => "0".into(),
         ..0.1 => format!("{number:.3}"),

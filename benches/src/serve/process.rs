@@ -1,0 +1,248 @@
+//! A server as a process of its own, and what it takes: CPU time, memory, system calls.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::fs;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio, exit};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+
+use super::client::wrong;
+use super::{Contestant, Setup};
+
+/// How long a server has to end by itself.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// A server that runs. It ends with this value.
+pub struct Server {
+    pub address: SocketAddr,
+    process: Child,
+    traced: Option<PathBuf>,
+}
+
+/// What a process has had of a CPU.
+#[derive(Clone, Copy, Debug)]
+pub struct Cpu {
+    /// In nanoseconds.
+    pub time: u64,
+    /// How much of it the kernel had for this process, in ticks, and both together.
+    ticks: [u64; 2],
+}
+
+/// Where servers run.
+pub struct Host {
+    program: PathBuf,
+    /// The CPU that is theirs, if there are several.
+    cpu: Option<usize>,
+}
+
+impl Host {
+    /// Servers are to be of this program, on the first CPU. This thread and those that it starts keep to the others.
+    ///
+    /// # Errors
+    ///
+    /// Those of the system.
+    pub fn new() -> io::Result<Self> {
+        let program = env::current_exe()?;
+        let mut others = sched_getaffinity(None)?;
+        let cpu = (0..CpuSet::MAX_CPU).find(|&cpu| others.is_set(cpu)).filter(|_| others.count() > 1);
+        if let Some(cpu) = cpu {
+            others.unset(cpu);
+            sched_setaffinity(None, &others)?;
+        }
+        Ok(Self { program, cpu })
+    }
+
+    /// Starts a server.
+    ///
+    /// # Errors
+    ///
+    /// Those of starting it; that it does not say where it listens.
+    pub fn start(&self, contestant: &Contestant, setup: Setup) -> io::Result<Server> {
+        self.spawn(Command::new(&self.program), contestant, setup, None)
+    }
+
+    /// The same with its system calls counted.
+    ///
+    /// # Errors
+    ///
+    /// As with [`start`](Self::start); that there is no strace.
+    pub fn start_traced(&self, contestant: &Contestant) -> io::Result<Server> {
+        let counts = env::temp_dir().join(format!("ssekit-benches-strace-{}", std::process::id()));
+        let mut strace = Command::new("strace");
+        strace.args(["-f", "-c", "-o"]).arg(&counts).arg(&self.program);
+        self.spawn(strace, contestant, Setup::default(), Some(counts))
+    }
+
+    fn spawn(
+        &self,
+        mut command: Command,
+        contestant: &Contestant,
+        setup: Setup,
+        traced: Option<PathBuf>,
+    ) -> io::Result<Server> {
+        command.args(["--server", contestant.name, "--more-routes", &setup.more_routes.to_string()]);
+        if setup.is_made {
+            command.arg("--make-service");
+        }
+        if let Some(cpu) = self.cpu {
+            command.args(["--cpu", &cpu.to_string()]);
+        }
+        let process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        // Whatever goes wrong from here on, it is ended.
+        let nowhere = SocketAddr::from(([0; 4], 0));
+        let mut server = Server { address: nowhere, process, traced };
+        let mut line = String::new();
+        if let Some(output) = server.process.stdout.take() {
+            BufReader::new(output).read_line(&mut line)?;
+        }
+        server.address = line.trim().parse().map_err(|_| wrong(format!("{} listens at {line:?}", contestant.name)))?;
+        Ok(server)
+    }
+}
+
+impl Server {
+    /// What its threads have had of the CPU.
+    ///
+    /// # Errors
+    ///
+    /// There is no `/proc` as Linux has it.
+    pub fn cpu(&self) -> io::Result<Cpu> {
+        let process = PathBuf::from(format!("/proc/{}", self.process.id()));
+        let mut time = 0;
+        for thread in fs::read_dir(process.join("task"))? {
+            time += first_number(&fs::read_to_string(thread?.path().join("schedstat"))?)?;
+        }
+        let stat = fs::read_to_string(process.join("stat"))?;
+        // Behind the name, which may have anything in it, they are the 12th and 13th.
+        let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11);
+        let ticks: Vec<u64> = fields.take(2).filter_map(|field| field.parse().ok()).collect();
+        let [user, system] = ticks[..] else { return Err(wrong(stat)) };
+        Ok(Cpu { time, ticks: [system, user + system] })
+    }
+
+    /// How many bytes it has for itself alone, of no file.
+    ///
+    /// # Errors
+    ///
+    /// There is no `/proc` as Linux has it.
+    pub fn memory(&self) -> io::Result<u64> {
+        let maps = fs::read_to_string(format!("/proc/{}/smaps_rollup", self.process.id()))?;
+        let line = maps.lines().find_map(|line| line.strip_prefix("Anonymous:"));
+        Ok(first_number(line.unwrap_or_default())? * 1024)
+    }
+
+    /// Ends it, and says how often it has made which system call if it was started with them counted.
+    ///
+    /// # Errors
+    ///
+    /// It does not end; what strace says is not understood.
+    pub fn stop(mut self) -> io::Result<BTreeMap<String, u64>> {
+        self.end()?;
+        let Some(traced) = self.traced.take() else { return Ok(BTreeMap::new()) };
+        let counts = fs::read_to_string(&traced)?;
+        fs::remove_file(traced)?;
+        Ok(counts.lines().filter_map(system_call).collect())
+    }
+
+    fn end(&mut self) -> io::Result<()> {
+        // It ends with its standard input. To kill strace would leave the server behind.
+        drop(self.process.stdin.take());
+        let start = Instant::now();
+        while self.process.try_wait()?.is_none() {
+            if start.elapsed() > GRACE {
+                self.process.kill()?;
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It has been said where it matters.
+        let _ = self.end();
+    }
+}
+
+impl Cpu {
+    /// Nanoseconds since then.
+    pub fn since(self, before: Self) -> f64 {
+        (self.time - before.time) as f64
+    }
+
+    /// How much of them was the kernel's, of 1.
+    pub fn system_since(self, before: Self) -> f64 {
+        let [system, all] = [0, 1].map(|n| (self.ticks[n] - before.ticks[n]) as f64);
+        if all > 0.0 { system / all } else { 0.0 }
+    }
+}
+
+/// Is that server, on that CPU, until the standard input ends.
+///
+/// # Errors
+///
+/// Those of the server.
+pub fn be_server(contestant: &Contestant, setup: Setup, cpu: Option<usize>) -> io::Result<()> {
+    allow_connections()?;
+    if let Some(cpu) = cpu {
+        let mut cpus = CpuSet::new();
+        cpus.set(cpu);
+        sched_setaffinity(None, &cpus)?;
+    }
+    let listener = TcpListener::bind(("127.0.0.1", 0))?;
+    let mut output = io::stdout();
+    writeln!(output, "{}", listener.local_addr()?)?;
+    output.flush()?;
+    thread::spawn(|| {
+        let _ = io::stdin().read(&mut [0]);
+        exit(0)
+    });
+    (contestant.serve)(listener, setup)
+}
+
+/// Allows this process as many open files as it may have.
+///
+/// # Errors
+///
+/// Those of the system.
+pub fn allow_connections() -> io::Result<()> {
+    let limit = getrlimit(Resource::Nofile);
+    Ok(setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })?)
+}
+
+fn first_number(text: &str) -> io::Result<u64> {
+    let number = text.split_whitespace().next().and_then(|number| number.parse().ok());
+    number.ok_or_else(|| wrong(format!("no number in {text:?}")))
+}
+
+/// A line of strace's table: `% time, seconds, usecs/call, calls, errors or nothing, syscall`.
+fn system_call(line: &str) -> Option<(String, u64)> {
+    let fields: Vec<_> = line.split_whitespace().collect();
+    let (name, calls) = (fields.get(4..)?.last()?, fields[3].parse().ok()?);
+    (*name != "total").then(|| ((*name).to_owned(), calls))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strace_is_understood() {
+        let said = "% time     seconds  usecs/call     calls    errors syscall\n\
+                    ------ ----------- ----------- --------- --------- ----------------\n \
+                    93.40    0.012345          12      1028           writev\n  \
+                    0.10    0.000001           0        17         3 epoll_wait\n\
+                    ------ ----------- ----------- --------- --------- ----------------\n\
+                    100.00    0.012346           9      1045         3 total\n";
+        let expected = [("epoll_wait".to_owned(), 17), ("writev".to_owned(), 1028)];
+        assert_eq!(said.lines().filter_map(system_call).collect::<BTreeMap<_, _>>(), BTreeMap::from(expected));
+    }
+}
