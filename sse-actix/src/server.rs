@@ -24,8 +24,6 @@ const GRACE: Duration = Duration::from_millis(50);
 /// - A client that closes its connection has gone (`h1_allow_half_closed(false)`): its stream is dropped at once. By
 ///   default actix-web goes on writing to it, and notices at one of the next writes.
 /// - Small events go out at once (`tcp_nodelay(true)`).
-/// - What is not sent yet is bounded by a chunk (`h1_write_buffer_size(1)`), so that a client which does not read meets
-///   the stall timeout of its stream early.
 /// - It does not stop by signals (`disable_signals`), which would cut the streams off; stop it by [`serve`].
 /// - Its connections are counted by `streams`, so that [`serve`] need not wait for the next second to see them gone. It
 ///   does so by `on_connect`: one of your own takes its place, and has to put a [`Streams::connection`] into the

@@ -29,8 +29,8 @@ use crate::preface::{Protocol, Rewound, detect};
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// How often an HTTP/2 connection is pinged, and how long it has to answer.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
-/// What is held of a stream that its client does not take, on HTTP/2.
-const MAX_SEND_BUFFER: usize = 64 << 10;
+/// What is held of a stream that its client does not take, and on HTTP/1.1 of a request's head.
+const MAX_BUFFER: usize = 64 << 10;
 /// How long nothing is accepted when that has failed, for want of file descriptors mostly.
 const PAUSE: Duration = Duration::from_millis(500);
 /// What a connection has at the least to send what it has, when the deadline has come.
@@ -258,7 +258,7 @@ where
         }
     });
     let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+    builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(MAX_BUFFER);
     let connection = pin!(builder.serve_connection(TokioIo::new(io), service).with_upgrades());
     drive(connection, |connection| connection.graceful_shutdown(), order, cut.notified()).await;
 }
@@ -274,7 +274,7 @@ where
     });
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder.timer(TokioTimer::new()).keep_alive_interval(PING_INTERVAL).keep_alive_timeout(PING_INTERVAL);
-    builder.max_send_buf_size(MAX_SEND_BUFFER).enable_connect_protocol();
+    builder.max_send_buf_size(MAX_BUFFER).enable_connect_protocol();
     let connection = pin!(builder.serve_connection(TokioIo::new(io), service));
     drive(connection, |connection| connection.graceful_shutdown(), order, pending()).await;
 }

@@ -1,27 +1,31 @@
-//! All frames that are ready, as one chunk within a bound.
+//! All events that are ready, as one chunk within a bound.
 
 use std::mem;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
+use ssekit_core::{BufferTooSmall, Event, Frame};
 
-/// Gathers frames into chunks of at most `max` bytes; a frame larger than that is a chunk of its own.
+/// Gathers events into chunks of at most `max` bytes; an event larger than that is a chunk of its own.
 ///
 /// A lone frame passes as it is, shared; only where several are ready at once are they copied, into one chunk that costs
 /// one write.
 #[derive(Debug)]
 pub(crate) struct Batch {
     max: usize,
-    /// The only frame so far.
+    /// The only event so far.
     lone: Option<Bytes>,
-    /// All frames so far, when there are several.
-    joined: BytesMut,
-    /// A frame that did not fit: the next chunk's first.
+    /// All events so far, when there are several: the first `filled` bytes.
+    joined: Vec<u8>,
+    filled: usize,
+    /// An event that did not fit: the next chunk's first.
     next: Option<Bytes>,
+    /// How long the last chunk of several was.
+    usual: usize,
 }
 
 impl Batch {
     pub(crate) fn new(max: usize) -> Self {
-        let mut batch = Self { max: 0, lone: None, joined: BytesMut::new(), next: None };
+        let mut batch = Self { max: 0, lone: None, joined: Vec::new(), filled: 0, next: None, usual: 0 };
         batch.set_max(max);
         batch
     }
@@ -32,23 +36,46 @@ impl Batch {
     }
 
     /// Adds a frame. To be called only while not [`is_full`](Self::is_full).
-    pub(crate) fn push(&mut self, frame: Bytes) {
-        let len = self.len();
-        if len == 0 {
-            self.lone = Some(frame);
-        } else if len.saturating_add(frame.len()) > self.max {
-            self.next = Some(frame);
-        } else {
-            if let Some(first) = self.lone.take() {
-                // For as much as is usual, that it need not grow frame by frame.
-                self.joined.reserve((4 * (first.len() + frame.len())).min(self.max));
-                self.joined.extend_from_slice(&first);
+    pub(crate) fn push(&mut self, frame: Frame) {
+        let frame = frame.into_bytes();
+        match self.len() {
+            0 => self.lone = Some(frame),
+            len if frame.len() > self.max.saturating_sub(len) => self.next = Some(frame),
+            _ => {
+                self.join(frame.len());
+                self.append(&frame);
             }
-            self.joined.extend_from_slice(&frame);
         }
     }
 
-    /// Whether the chunk is to go out before another frame is asked for.
+    /// Adds an event, encoded straight into the chunk if it is not the first. To be called only while not
+    /// [`is_full`](Self::is_full).
+    pub(crate) fn encode(&mut self, event: &Event<'_>) {
+        if self.len() == 0 {
+            self.lone = Some(Frame::from(*event).into_bytes());
+            return;
+        }
+        if let Some(first) = &self.lone {
+            self.join(first.len());
+        }
+        loop {
+            match event.encode_to_slice(self.joined.get_mut(self.filled..).unwrap_or_default()) {
+                Ok(len) => {
+                    self.filled += len;
+                    return;
+                }
+                Err(BufferTooSmall { needed, .. }) if needed <= self.max.saturating_sub(self.filled) => {
+                    self.reserve(needed);
+                }
+                Err(_) => {
+                    self.next = Some(Frame::from(*event).into_bytes());
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Whether the chunk is to go out before another event is asked for.
     pub(crate) fn is_full(&self) -> bool {
         self.next.is_some() || self.len() >= self.max
     }
@@ -57,16 +84,66 @@ impl Batch {
     pub(crate) fn take(&mut self) -> Option<Bytes> {
         let chunk = match self.lone.take() {
             Some(lone) => Some(lone),
-            None if self.joined.is_empty() => None,
-            // Its memory goes with it: an idle connection holds none.
-            None => Some(mem::take(&mut self.joined).freeze()),
+            None if self.filled == 0 => None,
+            None => {
+                // Its memory goes with it: an idle connection holds none.
+                let mut joined = mem::take(&mut self.joined);
+                joined.truncate(self.filled);
+                self.usual = mem::take(&mut self.filled);
+                Some(Bytes::from(joined))
+            }
         };
         self.lone = self.next.take();
         chunk
     }
 
+    /// There are several: room for them, and for so many bytes more.
+    fn join(&mut self, len: usize) {
+        let first = self.lone.take();
+        let first_len = first.as_ref().map_or(0, Bytes::len);
+        if self.joined.len().saturating_sub(self.filled) < first_len + len {
+            self.reserve(first_len + len);
+        }
+        if let Some(first) = first {
+            self.append(&first);
+        }
+    }
+
+    /// Room for so many bytes more, and for as much as is usual, that it need not grow event by event.
+    fn reserve(&mut self, len: usize) {
+        let room = (self.filled + len).max(2 * self.joined.len()).max(4 * len).max(self.usual);
+        // No more than the bound, unless one event is.
+        let room = room.min(self.max).max(self.filled + len);
+        self.joined.resize(room, 0);
+    }
+
+    /// Where there is room.
+    fn append(&mut self, bytes: &[u8]) {
+        let end = self.filled + bytes.len();
+        if let Some(room) = self.joined.get_mut(self.filled..end) {
+            room.copy_from_slice(bytes);
+            self.filled = end;
+        }
+    }
+
     fn len(&self) -> usize {
-        self.lone.as_ref().map_or(self.joined.len(), Bytes::len)
+        self.lone.as_ref().map_or(self.filled, Bytes::len)
+    }
+}
+
+/// The chunk that a body is about to hand over, for an [`IntoFrame`](crate::IntoFrame) to add its event to.
+#[derive(Debug)]
+pub struct Chunk<'a>(pub(crate) &'a mut Batch);
+
+impl Chunk<'_> {
+    /// Adds an event that is encoded already. Alone in its chunk, it is shared and not copied.
+    pub fn push(self, frame: Frame) {
+        self.0.push(frame);
+    }
+
+    /// Encodes an event into the chunk.
+    pub fn encode(self, event: &Event<'_>) {
+        self.0.encode(event);
     }
 }
 
@@ -74,14 +151,15 @@ impl Batch {
 mod tests {
     use super::*;
 
-    fn chunks(max: usize, frames: &[&'static str]) -> Vec<String> {
+    /// The chunks of events with these data, added by `add`.
+    fn chunks(max: usize, data: &[&str], add: fn(&mut Batch, &Event<'_>)) -> Vec<String> {
         let mut batch = Batch::new(max);
         let mut chunks = Vec::new();
-        let mut frames = frames.iter();
+        let mut data = data.iter();
         loop {
             while !batch.is_full() {
-                let Some(frame) = frames.next() else { break };
-                batch.push(Bytes::from_static(frame.as_bytes()));
+                let Some(data) = data.next() else { break };
+                add(&mut batch, &Event::data(data));
             }
             match batch.take() {
                 Some(chunk) => chunks.push(String::from_utf8(chunk.to_vec()).unwrap()),
@@ -91,21 +169,54 @@ mod tests {
     }
 
     #[test]
-    fn chunks_hold_all_frames_in_order_within_the_bound() {
-        assert_eq!(chunks(8, &[]), [""; 0]);
-        assert_eq!(chunks(8, &["aaa"]), ["aaa"]);
-        assert_eq!(chunks(8, &["aaa", "bbb"]), ["aaabbb"]);
-        assert_eq!(chunks(8, &["aaaa", "bbbb", "c"]), ["aaaabbbb", "c"]);
-        assert_eq!(chunks(8, &["aaa", "bbb", "ccc", "d"]), ["aaabbb", "cccd"]);
-        assert_eq!(chunks(8, &["a", "0123456789", "b", "c"]), ["a", "0123456789", "bc"]);
-        assert_eq!(chunks(0, &["a", "b"]), ["a", "b"]);
+    fn chunks_hold_all_events_in_order_within_the_bound() {
+        let a = "data: a\n\n";
+        let long = format!("data: {}\n\n", "x".repeat(40));
+        let text = "x".repeat(40);
+        let cases: [(usize, &[&str], &[String]); 8] = [
+            (30, &[], &[]),
+            (30, &["a"], &[a.to_owned()]),
+            (30, &["a", "a", "a"], &[a.repeat(3)]),
+            (30, &["a", "a", "a", "a"], &[a.repeat(3), a.to_owned()]),
+            (27, &["a"; 7], &[a.repeat(3), a.repeat(3), a.to_owned()]),
+            (26, &["a"; 5], &[a.repeat(2), a.repeat(2), a.to_owned()]),
+            (30, &["a", &text, "a", "a"], &[a.to_owned(), long.clone(), a.repeat(2)]),
+            (0, &["a", "a"], &[a.to_owned(), a.to_owned()]),
+        ];
+        for (max, data, expected) in cases {
+            let pushed = chunks(max, data, |batch, event| batch.push(Frame::from(*event)));
+            let encoded = chunks(max, data, |batch, event| batch.encode(event));
+            assert_eq!((pushed.as_slice(), encoded.as_slice()), (expected, expected), "{max} {data:?}");
+        }
+    }
+
+    #[test]
+    fn frames_and_events_mix() {
+        let mut batch = Batch::new(1000);
+        let mut expected = String::new();
+        for n in 0..30 {
+            let data = "x\n".repeat(n);
+            let event = Event::data(&data);
+            match n % 3 {
+                0 => batch.push(Frame::from(event)),
+                _ => batch.encode(&event),
+            }
+            expected += &event.to_string();
+            while batch.is_full() {
+                let chunk = batch.take().unwrap();
+                assert!(chunk.len() <= 1000 && expected.as_bytes().starts_with(&chunk));
+                expected.drain(..chunk.len());
+            }
+        }
+        assert_eq!(batch.take().unwrap(), expected);
+        assert!(batch.take().is_none());
     }
 
     #[test]
     fn a_lone_frame_is_shared() {
-        let frame = Bytes::from(vec![b'x'; 100]);
+        let frame = Frame::from(Event::data(&"x".repeat(100)));
         let mut batch = Batch::new(1000);
         batch.push(frame.clone());
-        assert_eq!(batch.take().unwrap().as_ptr(), frame.as_ptr());
+        assert_eq!(batch.take().unwrap().as_ptr(), frame.as_bytes().as_ptr());
     }
 }

@@ -11,7 +11,7 @@ use ssekit_core::{Event, Frame};
 use tokio::runtime::Handle;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::batch::Batch;
+use crate::batch::{Batch, Chunk};
 use crate::channel::{Receiver, Sender, channel};
 use crate::close::{CloseReason, Finish, Outcome};
 use crate::control::{Control, Ending, Guard, StreamHandle};
@@ -65,7 +65,7 @@ pin_project! {
         // What ended the stream, to be told behind the last chunk.
         error: Option<<S::Item as IntoFrame>::Error>,
         // What goes out behind the last event.
-        tail: Option<Bytes>,
+        tail: Vec<Frame>,
         settings: Option<Box<Settings>>,
         keep_alive: Frame,
         schedule: Schedule,
@@ -113,7 +113,7 @@ where
             state: State::New,
             batch: Batch::new(DEFAULT_MAX_CHUNK),
             error: None,
-            tail: None,
+            tail: Vec::new(),
             settings: None,
             keep_alive: keep_alive.frame(),
             schedule: Schedule::new(keep_alive.interval(), DEFAULT_STALL_TIMEOUT),
@@ -332,13 +332,13 @@ where
             }
             let reason = match ready!(this.poll_timer()) {
                 Due::KeepAlive => {
-                    this.batch.push(this.keep_alive.clone().into_bytes());
+                    this.batch.push(this.keep_alive.clone());
                     continue;
                 }
                 Due::Idle => CloseReason::Idle,
                 Due::MaxLifetime => CloseReason::MaxLifetime,
             };
-            this.end(reason, None);
+            this.end(reason, Vec::new());
         }
     }
 }
@@ -354,11 +354,11 @@ where
         let Settings { reconnection_time, streams, policy } =
             self.settings.take().map(|settings| *settings).unwrap_or_default();
         if let Some(answer) = streams.and_then(|streams| streams.enter(&self.guard.control, policy).err()) {
-            self.end(CloseReason::Draining, Some(answer));
+            self.end(CloseReason::Draining, answer);
             return;
         }
         let preamble = Event { reconnection_time, ..Event::comment("") };
-        self.batch.push(Frame::from(preamble).into_bytes());
+        self.batch.push(Frame::from(preamble));
     }
 
     /// Fills the batch with what is ready, and sees whether the stream has to end. Whether there was an event.
@@ -369,17 +369,14 @@ where
         }
         let mut had_event = false;
         while let Some(stream) = self.stream.as_mut().as_pin_mut().filter(|_| !self.batch.is_full()) {
-            match stream.poll_next(cx).map(|item| item.map(IntoFrame::into_frame)) {
-                Poll::Ready(Some(Ok(frame))) => {
-                    had_event = true;
-                    self.batch.push(frame.into_bytes());
-                }
+            match stream.poll_next(cx).map(|item| item.map(|item| item.write_to(Chunk(self.batch)))) {
+                Poll::Ready(Some(Ok(()))) => had_event = true,
                 Poll::Ready(Some(Err(error))) => {
                     *self.error = Some(error);
-                    self.end(CloseReason::Error, None);
+                    self.end(CloseReason::Error, Vec::new());
                 }
                 Poll::Ready(None) => {
-                    let tail = self.guard.control.finish().frame().map(Frame::into_bytes);
+                    let tail = self.guard.control.finish().frame().into_iter().collect();
                     self.end(CloseReason::StreamEnd, tail);
                 }
                 Poll::Pending => match ending {
@@ -388,14 +385,14 @@ where
                 },
             }
         }
-        if !self.batch.is_full() && self.stream.is_none() {
-            self.tail.take().into_iter().for_each(|tail| self.batch.push(tail));
+        while !self.batch.is_full() && self.stream.is_none() && !self.tail.is_empty() {
+            self.batch.push(self.tail.remove(0));
         }
         had_event
     }
 
     /// No more events, but for those that are gathered, and then this.
-    fn end(&mut self, reason: CloseReason, tail: Option<Bytes>) {
+    fn end(&mut self, reason: CloseReason, tail: Vec<Frame>) {
         self.stream.set(None);
         (*self.state, *self.tail) = (State::Ended(reason), tail);
     }

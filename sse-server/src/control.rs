@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Wake, Waker};
 use std::time::Duration;
 
-use bytes::Bytes;
+use ssekit_core::Frame;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep_until};
 
@@ -20,7 +20,7 @@ type OnClose = Box<dyn FnOnce(CloseReason) + Send>;
 pub(crate) struct Ending {
     pub(crate) reason: CloseReason,
     /// What is sent last.
-    pub(crate) tail: Option<Bytes>,
+    pub(crate) tail: Vec<Frame>,
     /// Whether what the stream has ready goes out before.
     pub(crate) is_graceful: bool,
 }
@@ -113,7 +113,7 @@ impl Control {
         let state = self.state();
         let Some(reason) = state.over else { return state.ending.clone() };
         let forced = state.ending.as_ref().filter(|ending| !ending.is_graceful);
-        Some(Ending { reason, tail: forced.and_then(|ending| ending.tail.clone()), is_graceful: false })
+        Some(Ending { reason, tail: forced.map(|ending| ending.tail.clone()).unwrap_or_default(), is_graceful: false })
     }
 
     /// The body has nothing for now: whom to wake when it has to end. `false` if it has to already.
@@ -243,7 +243,7 @@ pub struct StreamHandle(pub(crate) Arc<Control>);
 impl StreamHandle {
     /// Ends the stream now, with nothing more of its events. With [`Finish::Done`], an EventSource does not come back.
     pub fn kick(&self, finish: Finish) {
-        let tail = finish.frame().map(|frame| frame.into_bytes());
+        let tail = finish.frame().into_iter().collect();
         self.0.end(Ending { reason: CloseReason::Kicked, tail, is_graceful: false });
     }
 

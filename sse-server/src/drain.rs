@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
 use slab::Slab;
 use ssekit_core::{Event, Frame};
 use tokio::sync::Notify;
@@ -153,13 +152,9 @@ impl DrainOptions {
     }
 
     /// What a stream ends with.
-    fn tail(&self) -> Bytes {
-        let retry = Frame::from(Event::new().with_reconnection_time(jitter(self.retry, self.retry)));
-        let Some(farewell) = &self.farewell else { return retry.into_bytes() };
-        let mut tail = BytesMut::with_capacity(farewell.as_bytes().len() + retry.as_bytes().len());
-        tail.extend_from_slice(farewell.as_bytes());
-        tail.extend_from_slice(retry.as_bytes());
-        tail.freeze()
+    fn tail(&self) -> Vec<Frame> {
+        let retry = Event::new().with_reconnection_time(jitter(self.retry, self.retry));
+        self.farewell.clone().into_iter().chain([Frame::from(retry)]).collect()
     }
 }
 
@@ -236,7 +231,7 @@ impl Streams {
             if at > start && timeout_at(at, self.emptied()).await.is_ok() {
                 break;
             }
-            control.end(Ending { reason: CloseReason::Draining, tail: Some(options.tail()), is_graceful: true });
+            control.end(Ending { reason: CloseReason::Draining, tail: options.tail(), is_graceful: true });
         }
         if timeout_at(deadline, self.emptied()).await.is_err() {
             self.force(&options);
@@ -309,7 +304,7 @@ impl Streams {
     }
 
     /// Takes a new stream in, or says what to answer it with instead.
-    pub(crate) fn enter(&self, control: &Arc<Control>, policy: DrainPolicy) -> Result<(), Bytes> {
+    pub(crate) fn enter(&self, control: &Arc<Control>, policy: DrainPolicy) -> Result<(), Vec<Frame>> {
         let mut state = self.state();
         if let Some(draining) = &state.draining {
             let answer = DrainOptions { farewell: None, ..draining.clone() }.tail();
@@ -349,7 +344,7 @@ impl Streams {
     /// The deadline has come. A body that is polled once more ends by it; the others' clients do not read.
     fn force(&self, options: &DrainOptions) {
         for StreamHandle(control) in self.handles() {
-            control.end(Ending { reason: CloseReason::Forced, tail: Some(options.tail()), is_graceful: false });
+            control.end(Ending { reason: CloseReason::Forced, tail: options.tail(), is_graceful: false });
             control.close(CloseReason::Forced);
         }
     }
@@ -384,7 +379,7 @@ impl Drop for ConnectionGuard {
     fn drop(&mut self) {
         let carried = self.carried.get_mut().unwrap_or_else(PoisonError::into_inner);
         for StreamHandle(control) in carried.drain(..) {
-            control.end(Ending { reason: CloseReason::ClientGone, tail: None, is_graceful: false });
+            control.end(Ending { reason: CloseReason::ClientGone, tail: Vec::new(), is_graceful: false });
         }
         self.release();
     }

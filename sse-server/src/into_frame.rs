@@ -2,11 +2,13 @@ use std::convert::Infallible;
 
 use ssekit_core::{Event, Frame, InvalidValue, OwnedEvent};
 
+use crate::batch::Chunk;
+
 /// What a stream of events may have as items: a [`Frame`], an [`Event`], a `Result` of one, or an [`OwnedEvent`], which
 /// is what another event stream was decoded to.
 ///
-/// Implement it for a type of your own to send its values as events, and `From<YourType> for Frame` to send
-/// `Result<YourType, E>`.
+/// Implement it for a type of your own to send its values as events; if its error is [`Infallible`], `Result<YourType, E>`
+/// can be sent too.
 ///
 /// ```
 /// use futures_util::{Stream, StreamExt};
@@ -37,6 +39,19 @@ pub trait IntoFrame {
     ///
     /// The item is an error, or cannot be encoded.
     fn into_frame(self) -> Result<Frame, Self::Error>;
+
+    /// The same, into a chunk of several events. What has an [`Event`] spares an allocation and a copy by encoding it there.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`into_frame`](Self::into_frame).
+    fn write_to(self, chunk: Chunk<'_>) -> Result<(), Self::Error>
+    where
+        Self: Sized,
+    {
+        chunk.push(self.into_frame()?);
+        Ok(())
+    }
 }
 
 impl IntoFrame for Frame {
@@ -53,6 +68,11 @@ impl IntoFrame for Event<'_> {
     fn into_frame(self) -> Result<Frame, Infallible> {
         Ok(Frame::from(self))
     }
+
+    fn write_to(self, chunk: Chunk<'_>) -> Result<(), Infallible> {
+        chunk.encode(&self);
+        Ok(())
+    }
 }
 
 impl IntoFrame for OwnedEvent {
@@ -62,12 +82,21 @@ impl IntoFrame for OwnedEvent {
     fn into_frame(self) -> Result<Frame, InvalidValue> {
         Event::try_from(&self).map(Frame::from)
     }
+
+    fn write_to(self, chunk: Chunk<'_>) -> Result<(), InvalidValue> {
+        chunk.encode(&Event::try_from(&self)?);
+        Ok(())
+    }
 }
 
-impl<T: Into<Frame>, E> IntoFrame for Result<T, E> {
+impl<T: IntoFrame<Error = Infallible>, E> IntoFrame for Result<T, E> {
     type Error = E;
 
     fn into_frame(self) -> Result<Frame, E> {
-        self.map(Into::into)
+        self.map(|item| item.into_frame().unwrap_or_else(|never| match never {}))
+    }
+
+    fn write_to(self, chunk: Chunk<'_>) -> Result<(), E> {
+        self.map(|item| item.write_to(chunk).unwrap_or_else(|never| match never {}))
     }
 }

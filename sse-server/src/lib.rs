@@ -52,6 +52,7 @@ mod schedule;
 pub mod test;
 
 pub use accept::wants_event_stream;
+pub use batch::Chunk;
 pub use body::{DEFAULT_MAX_CHUNK, DEFAULT_STALL_TIMEOUT, EventBody};
 pub use channel::{Receiver, SendError, Sender, TrySendError};
 pub use close::{CloseReason, Finish, Outcome};

@@ -6,6 +6,8 @@ use std::net::TcpListener;
 use actix_web::web::{self, Path};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, rt};
 
+use ssekit_server::Streams;
+
 use super::Setup;
 use super::feed::Feed;
 use crate::Kind;
@@ -15,6 +17,8 @@ pub(super) trait Responder: 'static {
     const NAME: &'static str;
     const KIND: Kind = Kind::Rival;
     const COMMENT: &'static str = "";
+    /// Whether the server is set up as ssekit would have it.
+    const IS_CONFIGURED: bool = false;
 
     fn respond(feed: Feed, request: &HttpRequest) -> HttpResponse;
 }
@@ -30,6 +34,10 @@ pub(super) fn serve<R: Responder>(listener: TcpListener, setup: Setup) -> io::Re
             .route("/ticks", web::get().to(ticks));
         (0..setup.more_routes).fold(app, |app, n| app.route(&format!("/more/{n}"), web::get().to(async || "more")))
     };
-    let server = HttpServer::new(app).workers(1).tcp_nodelay(true).disable_signals().listen(listener)?;
-    rt::System::new().block_on(server.run())
+    let server = HttpServer::new(app).workers(1);
+    let server = match R::IS_CONFIGURED {
+        true => ssekit_actix::configure(server, &Streams::new()),
+        false => server.tcp_nodelay(true).disable_signals(),
+    };
+    rt::System::new().block_on(server.listen(listener)?.run())
 }

@@ -26,11 +26,14 @@ const KEEP_ALIVE: std::time::Duration = std::time::Duration::from_secs(15);
 const CHANNEL: usize = 64;
 
 /// Everyone, in the order of the tables: by what they stand on, and of that our own last but for the floors.
-pub const CONTESTANTS: [Contestant; 9] = [
+pub const CONTESTANTS: [Contestant; 15] = [
     Contestant::on_axum::<axum_sse::Stream>(),
     Contestant::on_axum::<axum_sse::WithoutKeepAlive>(),
     Contestant::on_axum::<axum_sse::Channel>(),
     Contestant::on_axum::<ssekit::Axum>(),
+    Contestant::on_axum::<ssekit::AxumItems>(),
+    Contestant::on_axum::<ssekit::AxumChannel>(),
+    Contestant { name: "ssekit-axum-serve", serve: ssekit::serve_axum, ..Contestant::on_axum::<ssekit::Axum>() },
     Contestant::on_axum::<floors::Axum>(),
     Contestant {
         name: "hyper-body",
@@ -40,6 +43,9 @@ pub const CONTESTANTS: [Contestant; 9] = [
     },
     Contestant::on_actix::<actix_web_lab::Stream>(),
     Contestant::on_actix::<actix_web_lab::Channel>(),
+    Contestant::on_actix::<ssekit::Actix>(),
+    Contestant::on_actix::<ssekit::ActixItems>(),
+    Contestant::on_actix::<ssekit::ActixChannel>(),
     Contestant::on_actix::<floors::Actix>(),
 ];
 

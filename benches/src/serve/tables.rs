@@ -11,8 +11,9 @@ use crate::report::table::{Table, number};
 const RIVALS: [(&str, &str); 2] = [("axum-sse", "times `axum-sse`"), ("actix-web-lab", "times `actix-web-lab`")];
 
 /// How many times the events in the same CPU time: who, whose, and how many are aimed at.
-const TARGETS: [(&str, &str, f64); 3] = [
+const TARGETS: [(&str, &str, f64); 4] = [
     ("ssekit-axum", "axum-sse", 5.0),
+    ("ssekit-axum-serve", "axum-sse", 5.0),
     ("ssekit-actix", "actix-web-lab", 1.3),
     ("ssekit-actix-channel", "actix-web-lab-channel", 2.5),
 ];
