@@ -44,6 +44,11 @@ pub fn system_id(connections: usize, contestant: &str) -> String {
     format!("system/{connections}/{contestant}")
 }
 
+/// Page faults for each event.
+pub fn faults_id(connections: usize, contestant: &str) -> String {
+    format!("faults/{connections}/{contestant}")
+}
+
 /// System calls that write, or all, for each event.
 pub fn calls_id(are_writes: bool, contestant: &str) -> String {
     format!("{}/{contestant}", if are_writes { "writes" } else { "calls" })
@@ -156,6 +161,7 @@ fn firehose(host: &Host, contestant: &Contestant, figures: &mut Figures) -> io::
         let events = (connections as u64 * each) as f64;
         figures.insert(firehose_id(connections, contestant.name), after.since(before) / events);
         figures.insert(system_id(connections, contestant.name), after.system_since(before));
+        figures.insert(faults_id(connections, contestant.name), after.faults_since(before) / events);
     }
     server.stop().map(drop)
 }

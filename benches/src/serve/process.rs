@@ -26,13 +26,14 @@ pub struct Server {
     traced: Option<PathBuf>,
 }
 
-/// What a process has had of a CPU.
+/// What a process has had of a CPU, and of memory for the first time.
 #[derive(Clone, Copy, Debug)]
 pub struct Cpu {
     /// In nanoseconds.
     pub time: u64,
     /// How much of it the kernel had for this process, in ticks, and both together.
     ticks: [u64; 2],
+    faults: u64,
 }
 
 /// Where servers run.
@@ -120,11 +121,11 @@ impl Server {
             time += first_number(&fs::read_to_string(thread?.path().join("schedstat"))?)?;
         }
         let stat = fs::read_to_string(process.join("stat"))?;
-        // Behind the name, which may have anything in it, they are the 12th and 13th.
-        let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11);
-        let ticks: Vec<u64> = fields.take(2).filter_map(|field| field.parse().ok()).collect();
-        let [user, system] = ticks[..] else { return Err(wrong(stat)) };
-        Ok(Cpu { time, ticks: [system, user + system] })
+        // Behind the name, which may have anything in it.
+        let fields: Vec<_> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+        let [faults, user, system] = [7, 11, 12].map(|n| fields.get(n).and_then(|field| field.parse::<u64>().ok()));
+        let (Some(faults), Some(user), Some(system)) = (faults, user, system) else { return Err(wrong(stat)) };
+        Ok(Cpu { time, ticks: [system, user + system], faults })
     }
 
     /// How many bytes it has for itself alone, of no file.
@@ -182,6 +183,11 @@ impl Cpu {
     pub fn system_since(self, before: Self) -> f64 {
         let [system, all] = [0, 1].map(|n| (self.ticks[n] - before.ticks[n]) as f64);
         if all > 0.0 { system / all } else { 0.0 }
+    }
+
+    /// Page faults since then, for which no disk was read.
+    pub fn faults_since(self, before: Self) -> f64 {
+        (self.faults - before.faults) as f64
     }
 }
 

@@ -2,7 +2,9 @@
 
 use std::fmt::Write;
 
-use super::measure::{CONNECTIONS, IDLE, SETUPS, TRACED, calls_id, firehose_id, idle_id, latency_id, system_id};
+use super::measure::{
+    CONNECTIONS, IDLE, SETUPS, TRACED, calls_id, faults_id, firehose_id, idle_id, latency_id, system_id,
+};
 use super::{CONTESTANTS, Contestant};
 use crate::report::Report;
 use crate::report::table::{Table, number};
@@ -38,7 +40,7 @@ pub fn all(report: &Report) -> String {
 }
 
 fn firehose(report: &Report, connections: usize) -> Table {
-    let heads = ["", "ns of CPU each", "the kernel's part"].into_iter();
+    let heads = ["", "ns of CPU each", "the kernel's part", "page faults for 1,000"].into_iter();
     let mut table = Table::new(heads.chain(RIVALS.map(|(_, title)| title)));
     for contestant in &CONTESTANTS {
         let id = |name: &str| firehose_id(connections, name);
@@ -46,7 +48,8 @@ fn firehose(report: &Report, connections: usize) -> Table {
         let system = report.time(&system_id(connections, contestant.name));
         let system = system.map(|part| format!("{:.0}%", part * 100.0));
         let ratios = RIVALS.map(|(rival, _)| report.ratio(&id(contestant.name), &[id(rival)]).map(times));
-        row(&mut table, contestant, [time, system].into_iter().chain(ratios));
+        let faults = report.time(&faults_id(connections, contestant.name)).map(|faults| format!("{:.2}", faults * 1e3));
+        row(&mut table, contestant, [time, system, faults].into_iter().chain(ratios));
     }
     table
 }
