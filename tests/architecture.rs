@@ -45,8 +45,9 @@ const MODULES: [(&str, &[(&str, u32)]); 4] = [
         "sse-server",
         &[
             ("accept", 0),
-            ("batch", 0),
-            ("into_frame", 0),
+            ("pool", 0),
+            ("batch", 1),
+            ("into_frame", 2),
             ("response", 0),
             ("schedule", 0),
             ("test", 0),

@@ -41,11 +41,9 @@ where
     B: MessageBody + 'static,
 {
     let streams = streams.clone();
-    server.h1_allow_half_closed(false).tcp_nodelay(true).h1_write_buffer_size(1).disable_signals().on_connect(
-        move |_, data| {
-            data.insert(streams.connection());
-        },
-    )
+    server.h1_allow_half_closed(false).tcp_nodelay(true).disable_signals().on_connect(move |_, data| {
+        data.insert(streams.connection());
+    })
 }
 
 /// Runs a server until `signal`; then its streams are [drained](Streams::drain), and it stops gracefully.

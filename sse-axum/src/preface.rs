@@ -16,12 +16,17 @@ pub(crate) enum Protocol {
     Http2,
 }
 
-/// Reads no more than it takes to tell.
+/// Takes nothing from the socket if the first bytes tell: what has to be read twice has hyper hold a larger buffer.
 pub(crate) async fn detect(mut socket: TcpStream) -> io::Result<(Protocol, Rewound)> {
     let mut start = [0; PREFACE.len()];
-    let mut len = 0;
-    while len < PREFACE.len() && start[..len] == PREFACE[..len] {
-        match socket.read(&mut start[len..]).await? {
+    let mut len = socket.peek(&mut start).await?;
+    let is_preface = |start: &[u8], len| start.get(..len) == PREFACE.get(..len);
+    if len > 0 && !is_preface(&start, len) {
+        return Ok((Protocol::Http1, Rewound { socket, start, read: 0, len: 0 }));
+    }
+    len = 0;
+    while len < PREFACE.len() && is_preface(&start, len) {
+        match socket.read(start.get_mut(len..).unwrap_or_default()).await? {
             0 => return Err(io::ErrorKind::UnexpectedEof.into()),
             n => len += n,
         }

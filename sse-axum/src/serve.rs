@@ -227,15 +227,14 @@ async fn connection<A>(
         .await
     };
     let Some((protocol, io)) = io else { return };
-    // Each on the heap by itself, so that a connection takes no more than its own kind needs.
+    // A task anew, so that a connection takes no more memory than its own kind needs.
     match protocol {
-        Protocol::Http1 => Box::pin(http1(io, peer, app, order)).await,
-        Protocol::Http2 => Box::pin(http2(io, peer, app, order)).await,
+        Protocol::Http1 => drop(tokio::spawn(http1(io, peer, app, guard, order))),
+        Protocol::Http2 => drop(tokio::spawn(http2(io, peer, app, guard, order))),
     }
-    drop(guard);
 }
 
-async fn http1<A>(io: Rewound, peer: SocketAddr, app: A, order: watch::Receiver<Order>)
+async fn http1<A>(io: Rewound, peer: SocketAddr, app: A, _guard: ConnectionGuard, order: watch::Receiver<Order>)
 where
     A: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
     A::Future: Send,
@@ -263,7 +262,7 @@ where
     drive(connection, |connection| connection.graceful_shutdown(), order, cut.notified()).await;
 }
 
-async fn http2<A>(io: Rewound, peer: SocketAddr, app: A, order: watch::Receiver<Order>)
+async fn http2<A>(io: Rewound, peer: SocketAddr, app: A, _guard: ConnectionGuard, order: watch::Receiver<Order>)
 where
     A: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
     A::Future: Send,

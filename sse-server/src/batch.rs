@@ -5,6 +5,8 @@ use std::mem;
 use bytes::Bytes;
 use ssekit_core::{BufferTooSmall, Event, Frame};
 
+use crate::pool;
+
 /// Gathers events into chunks of at most `max` bytes; an event larger than that is a chunk of its own.
 ///
 /// A lone frame passes as it is, shared; only where several are ready at once are they copied, into one chunk that costs
@@ -19,13 +21,11 @@ pub(crate) struct Batch {
     filled: usize,
     /// An event that did not fit: the next chunk's first.
     next: Option<Bytes>,
-    /// How long the last chunk of several was.
-    usual: usize,
 }
 
 impl Batch {
     pub(crate) fn new(max: usize) -> Self {
-        let mut batch = Self { max: 0, lone: None, joined: Vec::new(), filled: 0, next: None, usual: 0 };
+        let mut batch = Self { max: 0, lone: None, joined: Vec::new(), filled: 0, next: None };
         batch.set_max(max);
         batch
     }
@@ -87,10 +87,13 @@ impl Batch {
             None if self.filled == 0 => None,
             None => {
                 // Its memory goes with it: an idle connection holds none.
-                let mut joined = mem::take(&mut self.joined);
-                joined.truncate(self.filled);
-                self.usual = mem::take(&mut self.filled);
-                Some(Bytes::from(joined))
+                let (mut joined, filled) = (mem::take(&mut self.joined), mem::take(&mut self.filled));
+                Some(if joined.len() == pool::LEN {
+                    pool::freeze(joined, filled)
+                } else {
+                    joined.truncate(filled);
+                    Bytes::from(joined)
+                })
             }
         };
         self.lone = self.next.take();
@@ -109,11 +112,15 @@ impl Batch {
         }
     }
 
-    /// Room for so many bytes more, and for as much as is usual, that it need not grow event by event.
+    /// Room for so many bytes more.
     fn reserve(&mut self, len: usize) {
-        let room = (self.filled + len).max(2 * self.joined.len()).max(4 * len).max(self.usual);
-        // No more than the bound, unless one event is.
-        let room = room.min(self.max).max(self.filled + len);
+        let needed = self.filled + len;
+        if self.joined.is_empty() && needed <= pool::LEN && pool::LEN <= self.max {
+            self.joined = pool::take();
+            return;
+        }
+        // For as much as is usual, that it need not grow event by event; no more than the bound, unless one event is.
+        let room = needed.max(2 * self.joined.len()).max(4 * len).min(self.max).max(needed);
         self.joined.resize(room, 0);
     }
 

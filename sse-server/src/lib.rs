@@ -46,6 +46,7 @@ mod from_fn;
 mod into_frame;
 mod keep_alive;
 mod last_event_id;
+mod pool;
 mod response;
 mod schedule;
 #[cfg(feature = "test")]
