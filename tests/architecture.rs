@@ -50,6 +50,7 @@ const MODULES: [(&str, &[(&str, u32)]); 4] = [
             ("into_frame", 2),
             ("response", 0),
             ("schedule", 0),
+            ("socket", 0),
             ("test", 0),
             ("keep_alive", 1),
             ("last_event_id", 0),

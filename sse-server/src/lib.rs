@@ -9,6 +9,7 @@
 //!   preamble and keeps an idle connection alive.
 //! - [`HEADERS`] are those that a response with it needs.
 //! - [`LastEventId`] is where a client that reconnects has stopped.
+//! - `SocketOptions` (feature `net`) are those of a listener's sockets, so that clients that are gone are noticed.
 //!
 //! # Example
 //!
@@ -31,6 +32,11 @@
 //! A chunk holds at most [`DEFAULT_MAX_CHUNK`] bytes unless [`EventBody::with_max_chunk`] says otherwise, or one event is larger than that.
 //! Nothing is read ahead of what the connection takes, but for one event that did not fit. A last event ID has at most
 //! [`LastEventId::MAX_LEN`] bytes.
+//!
+//! # Crate features
+//!
+//! - **net**: `SocketOptions` and `TcpKeepAlive`, for Unix and Windows. Brings the crate socket2.
+//! - **test**: the module `test`, a client for tests of handlers.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), warn(clippy::expect_used, clippy::panic, clippy::unwrap_used))]
@@ -49,6 +55,8 @@ mod last_event_id;
 mod pool;
 mod response;
 mod schedule;
+#[cfg(feature = "net")]
+mod socket;
 #[cfg(feature = "test")]
 pub mod test;
 
@@ -63,6 +71,8 @@ pub use from_fn::FromFn;
 pub use into_frame::IntoFrame;
 pub use keep_alive::KeepAlive;
 pub use last_event_id::{LastEventId, LastEventIdError};
+#[cfg(feature = "net")]
+pub use socket::{SocketOptions, TcpKeepAlive};
 
 /// What the adapters' response type is made of.
 #[doc(hidden)]

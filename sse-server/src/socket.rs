@@ -1,0 +1,482 @@
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+#[cfg(not(windows))]
+use std::os::fd::AsFd as AsSocket;
+#[cfg(windows)]
+use std::os::windows::io::AsSocket;
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+
+/// How many clients may wait to be accepted. The system may allow fewer (`net.core.somaxconn`).
+const BACKLOG: i32 = 1024;
+/// Linux refuses more, and more than that many seconds.
+const MOST_PROBES: u32 = 127;
+const LONGEST_KEEP_ALIVE: u64 = 32_767;
+/// Linux takes it for a signed number of milliseconds, and refuses more.
+const LONGEST_USER_TIMEOUT: u64 = i32::MAX as u64;
+
+/// Options of a TCP socket on which event streams are served, so that a client that is gone or does not read is noticed,
+/// and holds little memory until then.
+///
+/// To be set on the listener: on Linux every connection that it accepts has them from it, each single one of them, at
+/// no further cost. The tests read them back.
+///
+/// | option | default | on the wire or in the kernel | where |
+/// |---|---|---|---|
+/// | [nodelay](Self::with_nodelay) | on | `TCP_NODELAY` | everywhere |
+/// | [keep-alive](Self::with_keep_alive) | 16 s, 2 s, 2 probes | `SO_KEEPALIVE`, `TCP_KEEPIDLE`, `TCP_KEEPINTVL`, `TCP_KEEPCNT` | see [`TcpKeepAlive`] |
+/// | [user timeout](Self::with_user_timeout) | 20 s | `TCP_USER_TIMEOUT` | Linux, Android, Fuchsia |
+/// | [unsent limit](Self::with_unsent_limit) | 128 KiB | `TCP_NOTSENT_LOWAT` | Linux, Android |
+/// | [send buffer](Self::with_send_buffer) | the system's | `SO_SNDBUF` | everywhere |
+///
+/// An option that the platform lacks is left out and is no error. That connections have them from their listener is
+/// known of Linux only: elsewhere, [`apply`](Self::apply) them to each connection too.
+///
+/// # Example
+///
+/// ```
+/// use ssekit_server::SocketOptions;
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_io().build()?.block_on(async {
+/// let listener = SocketOptions::new().listen(([127, 0, 0, 1], 0).into())?;
+/// // For `axum::serve`, among others.
+/// let listener = tokio::net::TcpListener::from_std(listener)?;
+/// # let _ = listener;
+/// # std::io::Result::Ok(())
+/// # })?;
+/// # std::io::Result::Ok(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct SocketOptions {
+    nodelay: bool,
+    keep_alive: Option<TcpKeepAlive>,
+    user_timeout: Option<Duration>,
+    unsent_limit: Option<u32>,
+    send_buffer: Option<usize>,
+}
+
+impl SocketOptions {
+    /// The defaults, as in the table above.
+    pub fn new() -> Self {
+        Self {
+            nodelay: true,
+            keep_alive: Some(TcpKeepAlive::new()),
+            user_timeout: Some(Duration::from_secs(20)),
+            unsent_limit: Some(128 * 1024),
+            send_buffer: None,
+        }
+    }
+
+    /// The same with `TCP_NODELAY` (tcp(7)) on, or off: whether an event goes out at once also while an earlier one is
+    /// not acknowledged yet. Off, Nagle's algorithm (RFC 9293, section 3.7.4) holds it back for a round trip, or for as
+    /// long as the client delays its acknowledgement.
+    pub fn with_nodelay(mut self, nodelay: bool) -> Self {
+        self.nodelay = nodelay;
+        self
+    }
+
+    /// The same with these probes of an idle connection. With `None` the socket keeps what it has; a new one has none.
+    ///
+    /// They are for when nothing is on its way. While something is, the system sends it again instead of probing, and it
+    /// is the [user timeout](Self::with_user_timeout) that counts.
+    pub fn with_keep_alive(mut self, keep_alive: Option<TcpKeepAlive>) -> Self {
+        self.keep_alive = keep_alive;
+        self
+    }
+
+    /// The same with this `TCP_USER_TIMEOUT` (tcp(7), RFC 5482): how long what was written may remain unacknowledged, or
+    /// unsent since the client's window is shut, before the connection ends with [`io::ErrorKind::TimedOut`]. With `None`
+    /// the socket keeps what it has; a new one tries for a quarter of an hour, and waits for a client that is there but
+    /// does not read for ever.
+    ///
+    /// In whole milliseconds, rounded up, from one to 2³¹ − 1 (24.8 days). What is shorter or longer counts as these.
+    ///
+    /// - It ends a client that reads nothing for that long, once its receive buffer is full. One that reads slowly stays
+    ///   as long as its window opens in that time: over a network 40 KB in 20 seconds are enough, but on the same machine,
+    ///   as behind a proxy there, Linux opens it for 64 KB at a time, and 100 KB in 20 seconds are too little.
+    /// - On Linux it also ends an idle connection, in place of the [number of probes](TcpKeepAlive::with_probes): at the
+    ///   first probe that is due when nothing has come for that long, if another was sent before. So that a lost probe
+    ///   ends no connection, it has to be longer than idle time and interval together, as the defaults are.
+    pub fn with_user_timeout(mut self, timeout: Option<Duration>) -> Self {
+        self.user_timeout = timeout.map(|timeout| {
+            let milliseconds = timeout.as_nanos().div_ceil(1_000_000);
+            Duration::from_millis(u64::try_from(milliseconds).unwrap_or(u64::MAX).clamp(1, LONGEST_USER_TIMEOUT))
+        });
+        self
+    }
+
+    /// The same with this `TCP_NOTSENT_LOWAT` (Linux's ip-sysctl, `tcp_notsent_lowat`): at how many bytes that were
+    /// written but not sent yet the socket takes no more. It is ready to be written to again when there are less than half
+    /// as many. With `None` the socket keeps what it has; a new one has the system's limit, which is none as a rule.
+    ///
+    /// What was sent but not acknowledged is not in it, and so it does not slow down a connection, however long its
+    /// round trips; what it bounds is how far a stream runs ahead of a client that reads slowly or not at all, and so
+    /// how old an event is when it arrives. The last write may be taken beyond it, by up to some tens of kilobytes. 0
+    /// counts as 1.
+    pub fn with_unsent_limit(mut self, bytes: Option<u32>) -> Self {
+        // The system would take 0 for its own limit.
+        self.unsent_limit = bytes.map(|bytes| bytes.max(1));
+        self
+    }
+
+    /// The same with this `SO_SNDBUF` (socket(7)), in bytes: how much may be written and not acknowledged yet. With `None`
+    /// the socket keeps what it has; a new one has a buffer that grows with its connection, which is mostly best.
+    ///
+    /// Linux doubles it, for its own bookkeeping, within `net.core.wmem_max` and no less than a few kilobytes. Elsewhere
+    /// too much of it can be an error. At most 2³¹ − 1; more counts as that.
+    pub fn with_send_buffer(mut self, bytes: Option<usize>) -> Self {
+        self.send_buffer = bytes.map(|bytes| bytes.min(i32::MAX as usize));
+        self
+    }
+
+    /// A listener at `addr` with these options, for a runtime: it is nonblocking, and closed in programs that are
+    /// executed. Port 0 is one that is free.
+    ///
+    /// Up to 1024 clients wait to be accepted, or as many as the system allows. An address in use is refused, but not one
+    /// of which there are only connections left (`SO_REUSEADDR`, but on Windows where that means something else), as
+    /// [`TcpListener::bind`] does.
+    ///
+    /// # Errors
+    ///
+    /// Those of the system: the address is in use, is none of this machine, is a port that needs more rights.
+    pub fn listen(&self, addr: SocketAddr) -> io::Result<TcpListener> {
+        let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+        #[cfg(not(windows))]
+        socket.set_reuse_address(true)?;
+        // Before there can be a connection.
+        self.set(&socket)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&addr.into())?;
+        socket.listen(BACKLOG)?;
+        Ok(socket.into())
+    }
+
+    /// Sets these options on a socket from elsewhere: a listener that systemd has passed, or a connection. Nothing else
+    /// about it is changed.
+    ///
+    /// A listener's connections have them if they were made after that. Those which wait to be accepted by then do not.
+    ///
+    /// # Errors
+    ///
+    /// Those of the system, among them that the socket is not one of TCP. Other options may have been set by then.
+    pub fn apply(&self, socket: &impl AsSocket) -> io::Result<()> {
+        self.set(&SockRef::from(socket))
+    }
+
+    fn set(&self, socket: &Socket) -> io::Result<()> {
+        socket.set_tcp_nodelay(self.nodelay)?;
+        if let Some(keep_alive) = self.keep_alive {
+            socket.set_tcp_keepalive(&keep_alive.for_system())?;
+        }
+        #[cfg(any(target_os = "android", target_os = "fuchsia", target_os = "linux"))]
+        if self.user_timeout.is_some() {
+            socket.set_tcp_user_timeout(self.user_timeout)?;
+        }
+        #[cfg(any(target_os = "android", target_os = "linux"))]
+        if let Some(bytes) = self.unsent_limit {
+            socket.set_tcp_notsent_lowat(bytes)?;
+        }
+        if let Some(bytes) = self.send_buffer {
+            socket.set_send_buffer_size(bytes)?;
+        }
+        Ok(())
+    }
+}
+
+impl Default for SocketOptions {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// How a connection on which nothing comes and goes is probed by the system, so that one whose client is gone ends, with
+/// [`io::ErrorKind::TimedOut`]: after idle time + interval × probes, or see [`SocketOptions::with_user_timeout`].
+///
+/// Unlike a [`KeepAlive`](crate::KeepAlive), which writes to the stream, a client does not see it, and it also holds
+/// between requests. It is `SO_KEEPALIVE` (socket(7), RFC 9293, section 3.8.4). OpenBSD and Haiku have their own times,
+/// and Solaris its own interval and number.
+///
+/// ```
+/// use std::time::Duration;
+/// use ssekit_server::{SocketOptions, TcpKeepAlive};
+///
+/// let keep_alive = TcpKeepAlive::new().with_idle(Duration::from_secs(60));
+/// let options = SocketOptions::new()
+///     .with_keep_alive(Some(keep_alive))
+///     .with_user_timeout(Some(Duration::from_secs(64)));
+/// # let _ = options;
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct TcpKeepAlive {
+    idle: Duration,
+    interval: Duration,
+    probes: u32,
+}
+
+impl TcpKeepAlive {
+    /// A probe after 16 seconds, and another 2 seconds later: gone after 20 seconds, as by the user timeout. A stream
+    /// that has its own keep-alive every 15 seconds is never probed.
+    pub fn new() -> Self {
+        Self { idle: Duration::from_secs(16), interval: Duration::from_secs(2), probes: 2 }
+    }
+
+    /// The same with the first probe when nothing has come for so long (`TCP_KEEPIDLE`). In whole seconds, rounded up,
+    /// from one to 32 767 (9.1 hours). What is shorter or longer counts as these.
+    pub fn with_idle(mut self, time: Duration) -> Self {
+        self.idle = whole_seconds(time);
+        self
+    }
+
+    /// The same with so much time from a probe to the next (`TCP_KEEPINTVL`), rounded and bounded as the idle time is.
+    pub fn with_interval(mut self, time: Duration) -> Self {
+        self.interval = whole_seconds(time);
+        self
+    }
+
+    /// The same with so many probes, none of which is answered, before the connection ends (`TCP_KEEPCNT`). From 1 to 127.
+    /// What is less or more counts as these.
+    pub fn with_probes(mut self, probes: u32) -> Self {
+        self.probes = probes.clamp(1, MOST_PROBES);
+        self
+    }
+
+    fn for_system(self) -> TcpKeepalive {
+        let keep_alive = TcpKeepalive::new().with_time(self.idle);
+        #[cfg(any(
+            target_os = "android",
+            target_os = "dragonfly",
+            target_os = "freebsd",
+            target_os = "fuchsia",
+            target_os = "illumos",
+            target_os = "linux",
+            target_os = "netbsd",
+            target_vendor = "apple",
+            windows,
+        ))]
+        let keep_alive = keep_alive.with_interval(self.interval).with_retries(self.probes);
+        keep_alive
+    }
+}
+
+impl Default for TcpKeepAlive {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Rounded up, since none at all is an error, and within what Linux takes.
+fn whole_seconds(time: Duration) -> Duration {
+    let seconds = time.as_secs().saturating_add(u64::from(time.subsec_nanos() > 0));
+    Duration::from_secs(seconds.clamp(1, LONGEST_KEEP_ALIVE))
+}
+
+// Where an accepted connection has its listener's options, and all of them can be read back.
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::net::{TcpStream, UdpSocket};
+
+    use super::*;
+
+    /// What a socket says of itself.
+    #[derive(Clone, Debug, PartialEq)]
+    struct Options {
+        nodelay: bool,
+        keep_alive: bool,
+        idle: u64,
+        interval: u64,
+        probes: u32,
+        user_timeout: Option<Duration>,
+        unsent_limit: u32,
+        send_buffer: usize,
+    }
+
+    fn read(socket: &impl AsSocket) -> Options {
+        let socket = SockRef::from(socket);
+        Options {
+            nodelay: socket.tcp_nodelay().unwrap(),
+            keep_alive: socket.keepalive().unwrap(),
+            idle: socket.tcp_keepalive_time().unwrap().as_secs(),
+            interval: socket.tcp_keepalive_interval().unwrap().as_secs(),
+            probes: socket.tcp_keepalive_retries().unwrap(),
+            user_timeout: socket.tcp_user_timeout().unwrap(),
+            unsent_limit: socket.tcp_notsent_lowat().unwrap(),
+            send_buffer: socket.send_buffer_size().unwrap(),
+        }
+    }
+
+    fn local() -> SocketAddr {
+        ([127, 0, 0, 1], 0).into()
+    }
+
+    /// The next connection, and its client.
+    fn accept(listener: &TcpListener) -> (TcpStream, TcpStream) {
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        listener.set_nonblocking(false).unwrap();
+        (listener.accept().unwrap().0, client)
+    }
+
+    /// Every option, other than by default and than a new socket's.
+    fn unusual() -> SocketOptions {
+        let keep_alive =
+            TcpKeepAlive::new().with_idle(Duration::from_secs(61)).with_interval(Duration::from_secs(7)).with_probes(5);
+        SocketOptions::new()
+            .with_keep_alive(Some(keep_alive))
+            .with_user_timeout(Some(Duration::from_millis(12_345)))
+            .with_unsent_limit(Some(54_321))
+            .with_send_buffer(Some(20_000))
+    }
+
+    fn assert_unusual(options: &Options) {
+        let expected = Options {
+            nodelay: true,
+            keep_alive: true,
+            idle: 61,
+            interval: 7,
+            probes: 5,
+            user_timeout: Some(Duration::from_millis(12_345)),
+            unsent_limit: 54_321,
+            send_buffer: 40_000,
+        };
+        assert_eq!(*options, expected);
+    }
+
+    #[test]
+    fn an_accepted_connection_has_each_option_of_its_listener() {
+        let system = TcpListener::bind(local()).unwrap();
+        let (plain, _client) = accept(&system);
+        let plain = read(&plain);
+        for (options, expected) in [
+            (unusual(), None),
+            (
+                SocketOptions::new(),
+                Some(Options {
+                    nodelay: true,
+                    keep_alive: true,
+                    idle: 16,
+                    interval: 2,
+                    probes: 2,
+                    user_timeout: Some(Duration::from_secs(20)),
+                    unsent_limit: 131_072,
+                    send_buffer: plain.send_buffer,
+                }),
+            ),
+        ] {
+            let listener = options.listen(local()).unwrap();
+            let (connection, _client) = accept(&listener);
+            let read = read(&connection);
+            match expected {
+                Some(expected) => assert_eq!(read, expected),
+                None => assert_unusual(&read),
+            }
+            // It was not so by itself.
+            assert_ne!(read.nodelay, plain.nodelay);
+            assert_ne!(read.keep_alive, plain.keep_alive);
+            assert_ne!(read.idle, plain.idle);
+            assert_ne!(read.interval, plain.interval);
+            assert_ne!(read.probes, plain.probes);
+            assert_ne!(read.user_timeout, plain.user_timeout);
+            assert_ne!(read.unsent_limit, plain.unsent_limit);
+        }
+    }
+
+    #[test]
+    fn ip_version_6_is_no_different() {
+        let Ok(listener) = unusual().listen("[::1]:0".parse().unwrap()) else {
+            eprintln!("skipped: no IPv6 here");
+            return;
+        };
+        let (connection, _client) = accept(&listener);
+        assert_unusual(&read(&connection));
+    }
+
+    #[test]
+    fn what_is_none_is_left_as_it_was() {
+        let listener = unusual().listen(local()).unwrap();
+        let none = SocketOptions::new()
+            .with_keep_alive(None)
+            .with_user_timeout(None)
+            .with_unsent_limit(None)
+            .with_send_buffer(None);
+        none.apply(&listener).unwrap();
+        assert_unusual(&read(&listener));
+
+        let plain = read(&TcpListener::bind(local()).unwrap());
+        let listener = none.with_nodelay(false).listen(local()).unwrap();
+        assert_eq!(read(&listener), plain);
+    }
+
+    #[test]
+    fn what_the_system_would_refuse_or_misread_is_clamped() {
+        let keep_alive = TcpKeepAlive::new().with_idle(Duration::ZERO).with_interval(Duration::from_nanos(1));
+        let least = SocketOptions::new()
+            .with_keep_alive(Some(keep_alive.with_probes(0)))
+            .with_user_timeout(Some(Duration::ZERO))
+            .with_unsent_limit(Some(0))
+            .with_send_buffer(Some(0));
+        let least = read(&least.listen(local()).unwrap());
+        assert_eq!((least.idle, least.interval, least.probes, least.unsent_limit), (1, 1, 1, 1));
+        assert_eq!(least.user_timeout, Some(Duration::from_millis(1)));
+        assert!(least.send_buffer > 0);
+
+        let keep_alive = TcpKeepAlive::new().with_idle(Duration::MAX).with_interval(Duration::MAX);
+        let most = SocketOptions::new()
+            .with_keep_alive(Some(keep_alive.with_probes(u32::MAX)))
+            .with_user_timeout(Some(Duration::MAX))
+            .with_unsent_limit(Some(u32::MAX))
+            .with_send_buffer(Some(usize::MAX));
+        let most = read(&most.listen(local()).unwrap());
+        assert_eq!((most.idle, most.interval, most.probes, most.unsent_limit), (32_767, 32_767, 127, u32::MAX));
+        assert_eq!(most.user_timeout, Some(Duration::from_millis(i32::MAX as u64)));
+        assert!(most.send_buffer > least.send_buffer);
+    }
+
+    #[test]
+    fn parts_are_rounded_up() {
+        let keep_alive =
+            TcpKeepAlive::new().with_idle(Duration::from_millis(1500)).with_interval(Duration::from_secs(3));
+        let options = SocketOptions::new()
+            .with_keep_alive(Some(keep_alive))
+            .with_user_timeout(Some(Duration::from_micros(2_500_001)));
+        let read = read(&options.listen(local()).unwrap());
+        assert_eq!((read.idle, read.interval, read.user_timeout), (2, 3, Some(Duration::from_millis(2501))));
+    }
+
+    #[test]
+    fn a_listener_from_elsewhere_passes_them_to_later_connections() {
+        let listener = TcpListener::bind(local()).unwrap();
+        let addr = listener.local_addr().unwrap();
+        let _early = TcpStream::connect(addr).unwrap();
+        unusual().apply(&listener).unwrap();
+        let _late = TcpStream::connect(addr).unwrap();
+        assert_eq!(read(&listener.accept().unwrap().0).user_timeout, None);
+        assert_unusual(&read(&listener.accept().unwrap().0));
+    }
+
+    #[test]
+    fn they_can_be_set_on_a_connection() {
+        let listener = TcpListener::bind(local()).unwrap();
+        let (connection, _client) = accept(&listener);
+        unusual().apply(&connection).unwrap();
+        assert_unusual(&read(&connection));
+    }
+
+    #[test]
+    fn a_socket_that_is_not_of_tcp_is_an_error() {
+        assert!(SocketOptions::new().apply(&UdpSocket::bind(local()).unwrap()).is_err());
+    }
+
+    #[test]
+    fn a_listener_does_not_block_and_takes_its_port_again() {
+        let listener = SocketOptions::new().listen(local()).unwrap();
+        assert!(SockRef::from(&listener).nonblocking().unwrap());
+        let addr = listener.local_addr().unwrap();
+        assert_eq!(SocketOptions::new().listen(addr).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        // The side that closes first keeps the port for a while.
+        let (connection, client) = accept(&listener);
+        drop((connection, client, listener));
+        SocketOptions::new().listen(addr).unwrap();
+    }
+}
