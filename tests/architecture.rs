@@ -62,7 +62,7 @@ const MODULES: [(&str, &[(&str, u32)]); 4] = [
             ("body", 5),
         ],
     ),
-    ("sse-axum", &[("preface", 0), ("serve", 1)]),
+    ("sse-axum", &[("links", 0), ("preface", 0), ("serve", 1)]),
     ("sse-actix", &[("server", 0), ("test", 0)]),
 ];
 

@@ -59,7 +59,7 @@ use ssekit_server::{ConnectionGuard, HEADERS};
 pub use server::{configure, serve};
 pub use ssekit_server::{
     CloseReason, DrainOptions, DrainPolicy, DrainReport, EventBody, Finish, IntoFrame, KeepAlive, LastEventIdError,
-    Outcome, SendError, Sender, StreamHandle, Streams, TrySendError,
+    Outcome, SendError, Sender, SocketOptions, StreamHandle, Streams, TcpKeepAlive, TrySendError,
 };
 
 ssekit_server::__response_type! {

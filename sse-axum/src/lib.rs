@@ -28,6 +28,8 @@
 #![cfg_attr(not(test), warn(clippy::expect_used, clippy::panic, clippy::unwrap_used))]
 
 #[cfg(feature = "serve")]
+mod links;
+#[cfg(feature = "serve")]
 mod preface;
 #[cfg(feature = "serve")]
 mod serve;
@@ -50,6 +52,8 @@ pub use ssekit_server::{
     CloseReason, DrainOptions, DrainPolicy, DrainReport, EventBody, Finish, IntoFrame, KeepAlive, LastEventIdError,
     Outcome, SendError, Sender, StreamHandle, Streams, TrySendError,
 };
+#[cfg(feature = "serve")]
+pub use ssekit_server::{SocketOptions, TcpKeepAlive};
 
 ssekit_server::__response_type! {
     /// A response that is an event stream, from any [`Stream`] of [`Frame`](ssekit_core::Frame)s,

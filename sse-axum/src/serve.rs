@@ -7,7 +7,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -17,12 +17,13 @@ use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use ssekit_server::{CloseReason, ConnectionGuard, DrainOptions, DrainReport, StreamHandle, Streams};
+use pin_project_lite::pin_project;
+use ssekit_server::{CloseReason, DrainOptions, DrainReport, StreamHandle, Streams};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
 use tower_service::Service;
 
+use crate::links::{Linked, Links, Order};
 use crate::preface::{Protocol, Rewound, detect};
 
 /// How long a client may take to send the head of a request, and to say which HTTP it speaks.
@@ -33,13 +34,15 @@ const PING_INTERVAL: Duration = Duration::from_secs(20);
 const MAX_BUFFER: usize = 64 << 10;
 /// How long nothing is accepted when that has failed, for want of file descriptors mostly.
 const PAUSE: Duration = Duration::from_millis(500);
+/// How long a client that has been accepted may take to say something when the server ends, if no other goes on.
+const FIRST_WORD: Duration = Duration::from_millis(500);
 /// What a connection has at the least to send what it has, when the deadline has come.
 const GRACE: Duration = Duration::from_millis(100);
 
 /// Serves `app`, a [`Router`](axum::Router) or any other service, on `listener`: HTTP/1.1, and HTTP/2 for clients that
 /// start with it (h2c with prior knowledge).
 ///
-/// It stands in for [`axum::serve`](axum::serve()), and does what event streams want:
+/// It stands in for `axum::serve`, and does what event streams want:
 ///
 /// - It can be shut down with streams open: see [`with_shutdown`](Serve::with_shutdown).
 /// - A connection on which a client takes nothing ends with its stream, when that is over as
@@ -111,6 +114,9 @@ impl<A> Serve<A> {
 
     /// The same server, which accepts no more connections from the signal on, since another process has the same
     /// listening socket.
+    ///
+    /// A client that was accepted before, and has not sent its request yet, has until the deadline to do so: nobody is
+    /// refused.
     pub fn with_hand_over(mut self) -> Self {
         self.is_handed_over = true;
         self
@@ -121,14 +127,6 @@ impl<A> fmt::Debug for Serve<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Serve").field("listener", &self.listener).finish_non_exhaustive()
     }
-}
-
-/// What the connections are told.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Order {
-    Go,
-    Finish,
-    Stop,
 }
 
 impl<A> IntoFuture for Serve<A>
@@ -150,13 +148,13 @@ where
     A::Future: Send,
 {
     async fn run(self) -> DrainReport {
-        let Self { listener, app, signal, streams, options, is_handed_over } = self;
-        let (orders, order) = watch::channel(Order::Go);
+        let Self { listener, app, mut signal, streams, options, is_handed_over } = self;
         let deadline = options.deadline();
+        let first_word = if is_handed_over { deadline } else { FIRST_WORD };
+        let links = StopWhenDropped(Arc::default());
         let report = {
-            let mut accepting = pin!(accept(&listener, app, &streams, order));
-            // Whichever is first, and the signal before a connection that comes with it.
-            let mut signal = signal;
+            let mut accepting = pin!(accept(&listener, app, &streams, &links.0, first_word));
+            // The signal first, before a connection that comes with it.
             poll_fn(|cx| match signal.as_mut().poll(cx) {
                 Poll::Ready(()) => Poll::Ready(()),
                 Poll::Pending => accepting.as_mut().poll(cx).map(|never| match never {}),
@@ -172,18 +170,32 @@ where
             .await
         };
         drop(listener);
-        let deadline = deadline.saturating_sub(report.took).max(GRACE);
-        orders.send_replace(Order::Finish);
-        if timeout(deadline, orders.closed()).await.is_err() {
-            orders.send_replace(Order::Stop);
-            orders.closed().await;
+        links.0.tell(Order::Finish);
+        if timeout(deadline.saturating_sub(report.took).max(GRACE), links.0.emptied()).await.is_err() {
+            links.0.tell(Order::Stop);
+            links.0.emptied().await;
         }
         report
     }
 }
 
+/// The connections of a server, which end with it in any case.
+struct StopWhenDropped(Arc<Links>);
+
+impl Drop for StopWhenDropped {
+    fn drop(&mut self) {
+        self.0.tell(Order::Stop);
+    }
+}
+
 /// Accepts connections, for ever.
-async fn accept<A>(listener: &TcpListener, app: A, streams: &Streams, order: watch::Receiver<Order>) -> Infallible
+async fn accept<A>(
+    listener: &TcpListener,
+    app: A,
+    streams: &Streams,
+    links: &Arc<Links>,
+    first_word: Duration,
+) -> Infallible
 where
     A: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
     A::Future: Send,
@@ -191,8 +203,8 @@ where
     loop {
         match listener.accept().await {
             Ok((socket, peer)) => {
-                let (app, guard, order) = (app.clone(), streams.connection(), order.clone());
-                tokio::spawn(connection(socket, peer, app, guard, order));
+                let linked = links.add(streams.connection());
+                tokio::spawn(begin(socket, peer, app.clone(), linked, first_word));
             }
             // The connection's own error, before it was accepted.
             Err(error) if is_of_connection(&error) => {}
@@ -206,76 +218,78 @@ fn is_of_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionRefused | ConnectionAborted | ConnectionReset)
 }
 
-async fn connection<A>(
-    socket: TcpStream,
-    peer: SocketAddr,
-    app: A,
-    guard: ConnectionGuard,
-    mut order: watch::Receiver<Order>,
-) where
+/// Waits for the first bytes of a connection.
+async fn begin<A>(socket: TcpStream, peer: SocketAddr, app: A, linked: Linked, first_word: Duration)
+where
     A: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
     A::Future: Send,
 {
-    let io = {
+    let detected = {
         let mut detected = pin!(timeout(HEAD_TIMEOUT, detect(socket)));
-        let mut ordered = pin!(order.changed());
-        // One that has said nothing yet has nothing to finish.
-        poll_fn(|cx| match ordered.as_mut().poll(cx) {
-            Poll::Ready(_) => Poll::Ready(None),
-            Poll::Pending => detected.as_mut().poll(cx).map(|io| io.ok()?.ok()),
+        // Its request may be on the way, and would be lost with the connection.
+        let mut given_up = pin!(async {
+            linked.told(Order::Finish).await;
+            let _ = timeout(first_word, linked.told(Order::Stop)).await;
+        });
+        poll_fn(|cx| match detected.as_mut().poll(cx) {
+            Poll::Ready(detected) => Poll::Ready(detected.ok().and_then(Result::ok)),
+            Poll::Pending => given_up.as_mut().poll(cx).map(|()| None),
         })
         .await
     };
-    let Some((protocol, io)) = io else { return };
     // A task anew, so that a connection takes no more memory than its own kind needs.
-    match protocol {
-        Protocol::Http1 => drop(tokio::spawn(http1(io, peer, app, guard, order))),
-        Protocol::Http2 => drop(tokio::spawn(http2(io, peer, app, guard, order))),
+    match detected {
+        None => {}
+        Some((Protocol::Http1, io)) => drop(tokio::spawn(http1(io, peer, app, linked))),
+        Some((Protocol::Http2, io)) => drop(tokio::spawn(http2(io, peer, app, linked))),
     }
 }
 
-async fn http1<A>(io: Rewound, peer: SocketAddr, app: A, _guard: ConnectionGuard, order: watch::Receiver<Order>)
+fn http1<A>(io: Rewound, peer: SocketAddr, app: A, linked: Linked) -> impl Future<Output = ()> + Send
 where
     A: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
     A::Future: Send,
 {
-    // Told of a client that does not read: nothing else would end its connection.
-    let cut = Arc::new(Notify::new());
-    let of_streams = cut.clone();
+    let link = linked.link.clone();
     let service = service_fn(move |request| {
-        let (app, cut) = (app.clone(), of_streams.clone());
-        async move {
-            let response = answer(app, request, peer).await;
+        let (answer, link) = (answer(app.clone(), request, peer), link.clone());
+        boxed(async move {
+            let response = answer.await;
             if let Some(stream) = response.extensions().get::<StreamHandle>() {
+                // Of a client that does not read: nothing else would end its connection.
                 stream.on_close(move |reason| {
                     if reason == CloseReason::SlowConsumer {
-                        cut.notify_one();
+                        link.cut();
                     }
                 });
             }
-            Ok::<_, Infallible>(response)
-        }
+            response
+        })
     });
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(MAX_BUFFER);
-    let connection = pin!(builder.serve_connection(TokioIo::new(io), service).with_upgrades());
-    drive(connection, |connection| connection.graceful_shutdown(), order, cut.notified()).await;
+    let connection = builder.serve_connection(TokioIo::new(io), service).with_upgrades();
+    Driven { connection, finish: |connection| connection.graceful_shutdown(), is_finishing: false, linked }
 }
 
-async fn http2<A>(io: Rewound, peer: SocketAddr, app: A, _guard: ConnectionGuard, order: watch::Receiver<Order>)
+fn http2<A>(io: Rewound, peer: SocketAddr, app: A, linked: Linked) -> impl Future<Output = ()> + Send
 where
     A: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
     A::Future: Send,
 {
-    let service = service_fn(move |request| {
-        let app = app.clone();
-        async move { Ok::<_, Infallible>(answer(app, request, peer).await) }
-    });
+    let service = service_fn(move |request| boxed(answer(app.clone(), request, peer)));
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder.timer(TokioTimer::new()).keep_alive_interval(PING_INTERVAL).keep_alive_timeout(PING_INTERVAL);
     builder.max_send_buf_size(MAX_BUFFER).enable_connect_protocol();
-    let connection = pin!(builder.serve_connection(TokioIo::new(io), service));
-    drive(connection, |connection| connection.graceful_shutdown(), order, pending()).await;
+    let connection = builder.serve_connection(TokioIo::new(io), service);
+    Driven { connection, finish: |connection| connection.graceful_shutdown(), is_finishing: false, linked }
+}
+
+/// hyper keeps room for a service's future as long as the connection lives.
+fn boxed(
+    answer: impl Future<Output = Response> + Send + 'static,
+) -> Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>> {
+    Box::pin(async { Ok(answer.await) })
 }
 
 async fn answer<A>(mut app: A, request: hyper::Request<Incoming>, peer: SocketAddr) -> Response
@@ -291,28 +305,33 @@ where
     }
 }
 
-/// Drives a connection to its end, to that of the server, or until it is cut.
-async fn drive<C: Future>(
-    mut connection: Pin<&mut C>,
-    finish: fn(Pin<&mut C>),
-    mut order: watch::Receiver<Order>,
-    cut: impl Future<Output = ()>,
-) {
-    let mut cut = pin!(cut);
-    loop {
-        let is_over = {
-            let mut told = pin!(order.changed());
-            poll_fn(|cx| match told.as_mut().poll(cx) {
-                // An error: the server was dropped.
-                Poll::Ready(told) => Poll::Ready(told.is_err()),
-                Poll::Pending if cut.as_mut().poll(cx).is_ready() => Poll::Ready(true),
-                Poll::Pending => connection.as_mut().poll(cx).map(|_| true),
-            })
-            .await
-        };
-        if is_over || *order.borrow() == Order::Stop {
-            return;
+pin_project! {
+    /// Drives a connection to its end, to that of the server, or until it is cut.
+    struct Driven<C> {
+        #[pin]
+        connection: C,
+        finish: fn(Pin<&mut C>),
+        is_finishing: bool,
+        linked: Linked,
+    }
+}
+
+impl<C: Future> Future for Driven<C> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let mut this = self.project();
+        loop {
+            let order = this.linked.order(cx);
+            // Before it is to finish, since one that has read nothing yet would do so with its request unread.
+            if order == Order::Stop || this.connection.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(());
+            }
+            if order == Order::Go || *this.is_finishing {
+                return Poll::Pending;
+            }
+            (this.finish)(this.connection.as_mut());
+            *this.is_finishing = true;
         }
-        finish(connection.as_mut());
     }
 }

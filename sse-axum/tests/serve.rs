@@ -1,0 +1,64 @@
+//! The server's end.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::get;
+use ssekit_axum::{DrainOptions, Streams, serve};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+
+/// Only a failure takes this long.
+const SOON: Duration = Duration::from_secs(20);
+
+/// A connection that the server has accepted and that has said nothing, when the server has nothing else to wait for.
+async fn silent(is_handed_over: bool) -> (TcpStream, JoinHandle<()>) {
+    let listener = std::net::TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    let addr = listener.local_addr().unwrap();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let streams = Streams::new();
+    let server = serve(listener, Router::new().route("/", get(async || "hello"))).unwrap();
+    let signal = async { stopped.await.unwrap() };
+    let mut server = server.with_shutdown(signal, &streams, DrainOptions::new().with_deadline(2 * SOON));
+    if is_handed_over {
+        server = server.with_hand_over();
+    }
+    let server = tokio::spawn(async {
+        let _: ssekit_axum::DrainReport = server.await;
+    });
+    let client = TcpStream::connect(addr).await.unwrap();
+    while streams.connections() == 0 {
+        sleep(Duration::from_millis(1)).await;
+    }
+    stop.send(()).unwrap();
+    while streams.is_ready() {
+        sleep(Duration::from_millis(1)).await;
+    }
+    (client, server)
+}
+
+#[tokio::test]
+async fn a_client_that_was_accepted_is_answered_though_the_server_is_to_end() {
+    for is_handed_over in [false, true] {
+        let (mut client, server) = silent(is_handed_over).await;
+        // In two pieces, the second of which comes when the server knows that there is something to finish.
+        client.write_all(b"G").await.unwrap();
+        sleep(Duration::from_millis(10)).await;
+        client.write_all(b"ET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        let mut answer = String::new();
+        timeout(SOON, client.read_to_string(&mut answer)).await.unwrap().unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("\r\n\r\nhello"), "{answer}");
+        timeout(SOON, server).await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_says_nothing_does_not_hold_the_end_up() {
+    let (mut client, server) = silent(false).await;
+    timeout(SOON, server).await.unwrap().unwrap();
+    assert_eq!(timeout(SOON, client.read(&mut [0])).await.unwrap().unwrap(), 0);
+}
