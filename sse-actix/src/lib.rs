@@ -54,6 +54,7 @@ use actix_web::http::{StatusCode, Version};
 use actix_web::{FromRequest, HttpRequest, HttpResponse, Responder, ResponseError};
 use bytes::Bytes;
 use futures_core::Stream;
+use pin_project_lite::pin_project;
 use ssekit_server::{ConnectionGuard, HEADERS};
 
 pub use server::{configure, serve};
@@ -87,7 +88,7 @@ where
             response.insert_header(field);
         }
         response.extensions_mut().insert(self.handle());
-        response.body(Body(Box::pin(self.0)))
+        response.body(Body { inner: self.0 })
     }
 }
 
@@ -109,8 +110,16 @@ where
     }
 }
 
-/// actix-web's body.
-struct Body<S: Stream<Item: IntoFrame>>(Pin<Box<EventBody<S>>>);
+pin_project! {
+    /// actix-web's body.
+    struct Body<S: Stream>
+    where
+        S::Item: IntoFrame,
+    {
+        #[pin]
+        inner: EventBody<S>,
+    }
+}
 
 impl<S> MessageBody for Body<S>
 where
@@ -122,8 +131,8 @@ where
         BodySize::Stream
     }
 
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
-        self.0.as_mut().poll_next(cx)
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
+        self.project().inner.poll_next(cx)
     }
 }
 

@@ -31,7 +31,7 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// How often an HTTP/2 connection is pinged, and how long it has to answer.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 /// What is held of a stream that its client does not take, and on HTTP/1.1 of a request's head.
-const MAX_BUFFER: usize = 64 << 10;
+const MAX_BUFFER: usize = 128 << 10;
 /// How long nothing is accepted when that has failed, for want of file descriptors mostly.
 const PAUSE: Duration = Duration::from_millis(500);
 /// How long a client that has been accepted may take to say something when the server ends, if no other goes on.

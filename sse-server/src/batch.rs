@@ -19,8 +19,8 @@ pub(crate) struct Batch {
     /// All events so far, when there are several: the first `filled` bytes.
     joined: Vec<u8>,
     filled: usize,
-    /// An event that did not fit: the next chunk's first.
-    next: Option<Bytes>,
+    /// An event that did not fit: the next chunk's first. Boxed, since an idle stream has none.
+    next: Option<Box<Bytes>>,
 }
 
 impl Batch {
@@ -40,7 +40,7 @@ impl Batch {
         let frame = frame.into_bytes();
         match self.len() {
             0 => self.lone = Some(frame),
-            len if frame.len() > self.max.saturating_sub(len) => self.next = Some(frame),
+            len if frame.len() > self.max.saturating_sub(len) => self.next = Some(Box::new(frame)),
             _ => {
                 self.join(frame.len());
                 self.append(&frame);
@@ -68,7 +68,7 @@ impl Batch {
                     self.reserve(needed);
                 }
                 Err(_) => {
-                    self.next = Some(Frame::from(*event).into_bytes());
+                    self.next = Some(Box::new(Frame::from(*event).into_bytes()));
                     return;
                 }
             }
@@ -96,7 +96,7 @@ impl Batch {
                 })
             }
         };
-        self.lone = self.next.take();
+        self.lone = self.next.take().map(|next| *next);
         chunk
     }
 

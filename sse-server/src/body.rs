@@ -64,10 +64,8 @@ pin_project! {
         batch: Batch,
         // What ended the stream, to be told behind the last chunk.
         error: Option<<S::Item as IntoFrame>::Error>,
-        // What goes out behind the last event.
-        tail: Vec<Frame>,
-        settings: Option<Box<Settings>>,
-        keep_alive: Frame,
+        // What most streams do without.
+        extras: Option<Box<Extras>>,
         schedule: Schedule,
         // Boxed, so that a body can be moved if its stream can.
         timer: Option<Pin<Box<Sleep>>>,
@@ -78,12 +76,16 @@ pin_project! {
     }
 }
 
-/// What is of no use once the stream is open.
+/// What an idle stream need not hold, mostly.
 #[derive(Default)]
-struct Settings {
+struct Extras {
     reconnection_time: Option<Duration>,
     streams: Option<Streams>,
     policy: DrainPolicy,
+    /// Instead of an empty comment.
+    keep_alive: Option<Frame>,
+    /// What goes out behind the last event.
+    tail: Vec<Frame>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,16 +109,14 @@ where
     }
 
     fn with_control(stream: S, control: Arc<Control>) -> Self {
-        let keep_alive = KeepAlive::default();
+        let keep_alive = KeepAlive::default().interval();
         Self {
             stream: Some(stream),
             state: State::New,
             batch: Batch::new(DEFAULT_MAX_CHUNK),
             error: None,
-            tail: Vec::new(),
-            settings: None,
-            keep_alive: keep_alive.frame(),
-            schedule: Schedule::new(keep_alive.interval(), DEFAULT_STALL_TIMEOUT),
+            extras: None,
+            schedule: Schedule::new(keep_alive, DEFAULT_STALL_TIMEOUT),
             timer: None,
             waker: Waker::from(control.clone()),
             guard: Guard { control },
@@ -126,7 +126,7 @@ where
     /// The same body with this keep-alive.
     pub fn with_keep_alive(mut self, keep_alive: KeepAlive) -> Self {
         self.schedule.keep_alive = Some(keep_alive.interval());
-        self.keep_alive = keep_alive.frame();
+        self.extras().keep_alive = keep_alive.into_frame();
         self
     }
 
@@ -139,7 +139,7 @@ where
     /// The same body, with a `retry` in its preamble: how long a client waits before it reconnects.
     #[doc(alias = "retry")]
     pub fn with_reconnection_time(mut self, time: Duration) -> Self {
-        self.settings().reconnection_time = Some(time);
+        self.extras().reconnection_time = Some(time);
         self
     }
 
@@ -193,13 +193,13 @@ where
     /// The same body as one of `streams`, so that it is counted, and ends when they are drained. If they are being drained
     /// when it is first polled, it ends at once, and its client is told to come back later.
     pub fn with_streams(mut self, streams: &Streams) -> Self {
-        self.settings().streams = Some(streams.clone());
+        self.extras().streams = Some(streams.clone());
         self
     }
 
     /// The same body, and what becomes of it in a drain.
     pub fn with_drain_policy(mut self, policy: DrainPolicy) -> Self {
-        self.settings().policy = policy;
+        self.extras().policy = policy;
         self
     }
 
@@ -216,8 +216,8 @@ where
         StreamHandle(self.guard.control.clone())
     }
 
-    fn settings(&mut self) -> &mut Settings {
-        self.settings.get_or_insert_default()
+    fn extras(&mut self) -> &mut Extras {
+        self.extras.get_or_insert_default()
     }
 }
 
@@ -332,7 +332,8 @@ where
             }
             let reason = match ready!(this.poll_timer()) {
                 Due::KeepAlive => {
-                    this.batch.push(this.keep_alive.clone());
+                    let frame = this.extras.as_ref().and_then(|extras| extras.keep_alive.clone());
+                    this.batch.push(frame.unwrap_or_else(|| Frame::from(Event::comment(""))));
                     continue;
                 }
                 Due::Idle => CloseReason::Idle,
@@ -351,8 +352,11 @@ where
     fn open(&mut self) {
         *self.state = State::Open;
         self.schedule.start(Instant::now());
-        let Settings { reconnection_time, streams, policy } =
-            self.settings.take().map(|settings| *settings).unwrap_or_default();
+        let Extras { reconnection_time, streams, policy, keep_alive, .. } =
+            self.extras.take().map(|extras| *extras).unwrap_or_default();
+        if keep_alive.is_some() {
+            *self.extras = Some(Box::new(Extras { keep_alive, ..Extras::default() }));
+        }
         if let Some(answer) = streams.and_then(|streams| streams.enter(&self.guard.control, policy).err()) {
             self.end(CloseReason::Draining, answer);
             return;
@@ -385,8 +389,10 @@ where
                 },
             }
         }
-        while !self.batch.is_full() && self.stream.is_none() && !self.tail.is_empty() {
-            self.batch.push(self.tail.remove(0));
+        if let Some(extras) = self.extras.as_mut().filter(|_| self.stream.is_none()) {
+            while !self.batch.is_full() && !extras.tail.is_empty() {
+                self.batch.push(extras.tail.remove(0));
+            }
         }
         had_event
     }
@@ -394,7 +400,10 @@ where
     /// No more events, but for those that are gathered, and then this.
     fn end(&mut self, reason: CloseReason, tail: Vec<Frame>) {
         self.stream.set(None);
-        (*self.state, *self.tail) = (State::Ended(reason), tail);
+        *self.state = State::Ended(reason);
+        if !tail.is_empty() {
+            self.extras.get_or_insert_default().tail = tail;
+        }
     }
 
     /// A chunk goes to the server.

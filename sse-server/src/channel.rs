@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 
 use futures_core::Stream;
 use ssekit_core::Frame;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, Semaphore, TryAcquireError};
 
 use crate::close::Finish;
 use crate::control::{Control, StreamHandle};
@@ -109,7 +109,11 @@ impl Sender {
     ///
     /// The stream is over. The error has the event.
     pub async fn send(&self, event: impl Into<Frame>) -> Result<(), SendError> {
-        let frame = event.into();
+        let frame = match self.try_send(event) {
+            Ok(()) => return Ok(()),
+            Err(TrySendError::Closed(frame)) => return Err(SendError(frame)),
+            Err(TrySendError::Full(frame)) => frame,
+        };
         match self.channel.places.acquire().await {
             Ok(place) => {
                 place.forget();
@@ -131,8 +135,8 @@ impl Sender {
                 place.forget();
                 self.channel.push(frame).map_err(TrySendError::Closed)
             }
-            Err(_) if self.is_closed() => Err(TrySendError::Closed(frame)),
-            Err(_) => Err(TrySendError::Full(frame)),
+            Err(TryAcquireError::Closed) => Err(TrySendError::Closed(frame)),
+            Err(TryAcquireError::NoPermits) => Err(TrySendError::Full(frame)),
         }
     }
 

@@ -41,7 +41,7 @@ pub(crate) struct Control {
 struct State {
     /// The connection's.
     waker: Option<Waker>,
-    ending: Option<Ending>,
+    ending: Option<Box<Ending>>,
     over: Option<CloseReason>,
     stall_timeout: Option<Duration>,
     finish: Finish,
@@ -97,7 +97,7 @@ impl Control {
     pub(crate) fn end(&self, ending: Ending) {
         let mut state = self.state();
         if state.over.is_none() && (state.ending.is_none() || !ending.is_graceful) {
-            state.ending = Some(ending);
+            state.ending = Some(Box::new(ending));
             self.is_asked.store(true, Ordering::Release);
             let waker = state.waker.take();
             drop(state);
@@ -111,8 +111,8 @@ impl Control {
             return None;
         }
         let state = self.state();
-        let Some(reason) = state.over else { return state.ending.clone() };
-        let forced = state.ending.as_ref().filter(|ending| !ending.is_graceful);
+        let Some(reason) = state.over else { return state.ending.as_deref().cloned() };
+        let forced = state.ending.as_deref().filter(|ending| !ending.is_graceful);
         Some(Ending { reason, tail: forced.map(|ending| ending.tail.clone()).unwrap_or_default(), is_graceful: false })
     }
 

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use ssekit_core::{Event, Frame};
+use ssekit_core::Frame;
 
 use crate::schedule::LONGEST;
 
@@ -26,24 +26,25 @@ const SHORTEST: Duration = Duration::from_millis(1);
 #[must_use]
 pub struct KeepAlive {
     interval: Duration,
-    frame: Frame,
+    /// An empty comment if there is none.
+    frame: Option<Frame>,
 }
 
 impl KeepAlive {
     /// An empty comment after every `interval` with nothing else written. Less than a millisecond counts as one, and more
     /// than a year as one.
     pub fn every(interval: Duration) -> Self {
-        Self { interval: interval.clamp(SHORTEST, LONGEST), frame: Frame::from(Event::comment("")) }
+        Self { interval: interval.clamp(SHORTEST, LONGEST), frame: None }
     }
 
     /// The same with this comment or event instead.
     pub fn with_frame(mut self, frame: impl Into<Frame>) -> Self {
-        self.frame = frame.into();
+        self.frame = Some(frame.into());
         self
     }
 
-    pub(crate) fn frame(&self) -> Frame {
-        self.frame.clone()
+    pub(crate) fn into_frame(self) -> Option<Frame> {
+        self.frame
     }
 
     pub(crate) fn interval(&self) -> Duration {
