@@ -111,12 +111,15 @@ impl App {
             Kind::Axum => block_on(async {
                 listener.set_nonblocking(true).unwrap();
                 let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-                let (streams, mut report) = (app.streams.clone(), Some(report));
-                let drained = async move {
+                let (streams, drained) = (app.streams.clone(), Arc::new(Mutex::new(None)));
+                let kept = drained.clone();
+                let signal = async move {
                     signal.await;
-                    let _ = report.take().unwrap().send(streams.drain(options).await);
+                    let report = streams.drain(options).await;
+                    *kept.lock().unwrap() = Some(report);
                 };
-                axum::serve(listener, app.on_axum().into_make_service()).with_graceful_shutdown(drained).await.unwrap();
+                axum::serve(listener, app.on_axum().into_make_service()).with_graceful_shutdown(signal).await.unwrap();
+                let _ = report.send(drained.lock().unwrap().take().unwrap());
             }),
             Kind::AxumServe => block_on(async {
                 let streams = app.streams.clone();

@@ -9,7 +9,7 @@ use std::io::{self, Write};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use app::{App, Body, Client, Http, KINDS, Kind, chunks, events, soon, until};
 use futures_util::{StreamExt, stream};
@@ -210,6 +210,7 @@ async fn a_server_drains_a_thousand_idle_streams_and_exits() {
             clients.push(client);
         }
         assert_eq!(app.streams.len(), 1000);
+        let start = Instant::now();
         server.stop();
         let mut retries = Vec::new();
         for mut chunks in open {
@@ -221,6 +222,8 @@ async fn a_server_drains_a_thousand_idle_streams_and_exits() {
         assert!(retries.iter().all(|retry| (3000..=6000).contains(retry)), "{retries:?}");
         // Though the deadline is in an hour.
         let report = server.ended().await;
+        // For who wants to know: `cargo test --release --test servers thousand -- --nocapture`.
+        eprintln!("{kind:?} {http:?}: ended {:.1?} after the signal; {report}", start.elapsed());
         assert_eq!((report.open, report.drained, report.forced), (1000, 1000, 0));
     })
     .await;
