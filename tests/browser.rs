@@ -1,4 +1,4 @@
-//! A real browser at the page of the example `live`: what `EventSource` makes of the stream, and of its end.
+//! A real browser at the page of the examples `live` and `live_actix`: what `EventSource` makes of the stream, and of its end.
 
 #![cfg(unix)]
 #![forbid(unsafe_code)]
@@ -12,7 +12,7 @@ use serde::Deserialize;
 use tokio::fs;
 use tokio::io::AsyncWriteExt;
 
-use support::live::{Live, Record};
+use support::live::{Example, Live, Record};
 use support::proxy::{Fate, Proxy};
 use support::webdriver::Browser;
 use support::{Directory, SOON, until};
@@ -32,6 +32,7 @@ struct Page {
     cpu: String,
     memory: String,
     load: String,
+    byes: usize,
     records: Vec<Record>,
 }
 
@@ -50,6 +51,7 @@ const LOOK: &str = "
         cpu: text('cpu-value'),
         memory: text('memory-value'),
         load: text('load-value'),
+        byes: document.querySelectorAll('#log .bye').length,
         records: [...document.querySelectorAll('#log .record[data-id]')].map(record => (
             { id: record.dataset.id, data: record.querySelector('.data').textContent })),
     };";
@@ -99,15 +101,40 @@ impl Tail {
     }
 }
 
+/// Makes a test of each, for each of the examples.
+macro_rules! on_each {
+    ($($case:ident,)*) => {
+        mod live {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $case() {
+                super::$case(super::Example::Live).await;
+            })*
+        }
+
+        mod live_actix {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $case() {
+                super::$case(super::Example::LiveActix).await;
+            })*
+        }
+    };
+}
+
+on_each! {
+    a_page_goes_on_with_a_restarted_server,
+    a_page_is_told_that_the_server_goes,
+    a_lost_connection_loses_and_doubles_nothing,
+    a_server_that_is_already_ahead_is_known_to_be_another,
+}
+
 fn data(records: &[Record]) -> Vec<&str> {
     records.iter().map(|record| &*record.data).collect()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_page_goes_on_with_a_restarted_server() {
-    let directory = Directory::new("restart");
+async fn a_page_goes_on_with_a_restarted_server(example: Example) {
+    let directory = Directory::new(&format!("{}-restart", example.name()));
     let tail = Tail::new(&directory).await;
-    let server = Live::start(None, &tail.0).await;
+    let server = Live::start(example, None, &tail.0).await;
     let addr = server.addr;
     let window = Window::open(directory.path(), addr).await;
 
@@ -135,7 +162,7 @@ async fn a_page_goes_on_with_a_restarted_server() {
     let (epoch, number) = lost.last_event_id.split_once('-').unwrap();
     assert!(number.parse::<usize>().unwrap() >= lost.stats + lost.lines, "{lost:#?}");
 
-    let server = Live::start(Some(addr), &tail.0).await;
+    let server = Live::start(example, Some(addr), &tail.0).await;
     let back = window.until("two more samples", |page| page.state == "live" && page.stats >= lost.stats + 2).await;
     assert_eq!(back.outcome, "restarted", "{back:#?}");
     assert_eq!(back.hello_last_event_id, lost.last_event_id, "{back:#?}");
@@ -151,16 +178,34 @@ async fn a_page_goes_on_with_a_restarted_server() {
     assert_eq!(after.records[..lost.records.len()], lost.records);
 
     let picture = window.0.screenshot().await;
-    fs::write(Path::new(env!("CARGO_TARGET_TMPDIR")).join("live.png"), &picture).await.unwrap();
+    fs::write(Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{}.png", example.name())), &picture).await.unwrap();
     assert!(picture.starts_with(b"\x89PNG\r\n\x1a\n") && picture.ends_with(b"IEND\xae\x42\x60\x82"));
     assert!(picture.len() > 10_000, "{} bytes", picture.len());
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_lost_connection_loses_and_doubles_nothing() {
-    let directory = Directory::new("resume");
+/// Asked to end, the server ends at once, though the page has a stream open.
+async fn a_page_is_told_that_the_server_goes(example: Example) {
+    let directory = Directory::new(&format!("{}-bye", example.name()));
     let tail = Tail::new(&directory).await;
-    let server = Live::start(None, &tail.0).await;
+    let server = Live::start(example, None, &tail.0).await;
+    let addr = server.addr;
+    let window = Window::open(directory.path(), addr).await;
+    window.until_first_visit().await;
+
+    let report = server.terminate().await;
+    assert!(report.starts_with("1 streams in ") && report.contains(": 1 drained, 0 ended, 0 forced"), "{report}");
+    let lost = window.until("the loss", |page| page.state == "reconnecting").await;
+    assert_eq!((lost.byes, lost.opens), (1, 1), "{lost:#?}");
+
+    let _server = Live::start(example, Some(addr), &tail.0).await;
+    let back = window.until("its return", |page| page.state == "live" && page.hellos == 2).await;
+    assert_eq!((&*back.outcome, &*back.hello_last_event_id), ("restarted", &*lost.last_event_id), "{back:#?}");
+}
+
+async fn a_lost_connection_loses_and_doubles_nothing(example: Example) {
+    let directory = Directory::new(&format!("{}-resume", example.name()));
+    let tail = Tail::new(&directory).await;
+    let server = Live::start(example, None, &tail.0).await;
     let proxy = Proxy::start(server.addr).await;
     let window = Window::open(directory.path(), proxy.addr).await;
     window.until_first_visit().await;
@@ -205,11 +250,10 @@ async fn a_lost_connection_loses_and_doubles_nothing() {
 }
 
 /// By the number in its last event ID, the page would have missed the last few of the new server's events only.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_is_already_ahead_is_known_to_be_another() {
-    let directory = Directory::new("ahead");
+async fn a_server_that_is_already_ahead_is_known_to_be_another(example: Example) {
+    let directory = Directory::new(&format!("{}-ahead", example.name()));
     let tail = Tail::new(&directory).await;
-    let server = Live::start(None, &tail.0).await;
+    let server = Live::start(example, None, &tail.0).await;
     let addr = server.addr;
     let proxy = Proxy::start(addr).await;
     let window = Window::open(directory.path(), proxy.addr).await;
@@ -220,7 +264,7 @@ async fn a_server_that_is_already_ahead_is_known_to_be_another() {
     server.kill().await;
     // A file that is not there yet is read from its start, so that no record comes before the server looks.
     fs::remove_file(&tail.0).await.unwrap();
-    let server = Live::start(Some(addr), &tail.0).await;
+    let server = Live::start(example, Some(addr), &tail.0).await;
     let number: usize = lost.last_event_id.split_once('-').unwrap().1.parse().unwrap();
     let written: Vec<String> = (0..number + 5).map(|n| format!("{n} while the page was away")).collect();
     tail.append(&written).await;

@@ -1,19 +1,15 @@
 //! The examples as programs: what they print, and how they fail.
 
+#[path = "support/example.rs"]
+mod example;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
+use example::program;
 use serde_json::{Value, json};
-
-/// `cargo test` has built the examples and put them beside the directory of this test.
-fn example(name: &str) -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    let program = test.ancestors().nth(2).unwrap().join("examples").join(name);
-    assert!(program.exists(), "{} is missing: cargo build --examples", program.display());
-    program
-}
 
 /// A file of this run's own.
 fn temporary(name: &str) -> PathBuf {
@@ -22,7 +18,7 @@ fn temporary(name: &str) -> PathBuf {
 
 /// Runs an example with this on its standard input.
 fn run(name: &str, arguments: &[&str], input: &[u8]) -> Output {
-    let mut child = Command::new(example(name))
+    let mut child = Command::new(program(name))
         .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -140,7 +136,7 @@ fn encode_names_the_field_that_is_of_the_wrong_type() {
 
 #[test]
 fn encode_stops_when_nobody_reads() {
-    let mut encode = Command::new(example("encode"))
+    let mut encode = Command::new(program("encode"))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -169,15 +165,20 @@ fn decode_and_encode_read_files() {
     fs::remove_file(stream).unwrap();
 }
 
+/// Those that are the same but for the web framework.
+const LIVE: [&str; 2] = ["live", "live_actix"];
+
 #[test]
 fn live_says_when_its_port_is_taken() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = taken.local_addr().unwrap().to_string();
-    let output = run("live", &["--addr", &addr], b"");
-    assert_eq!(output.status.code(), Some(1));
-    let error = String::from_utf8(output.stderr).unwrap();
-    assert!(error.starts_with(&format!("live: cannot listen on {addr}: Address already in use")), "{error}");
-    assert!(error.contains("--addr"), "{error}");
+    for name in LIVE {
+        let output = run(name, &["--addr", &addr], b"");
+        assert_eq!(output.status.code(), Some(1));
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(error.starts_with(&format!("{name}: cannot listen on {addr}: Address already in use")), "{error}");
+        assert!(error.contains("--addr"), "{error}");
+    }
 }
 
 /// A child that does not outlive its test.
@@ -201,14 +202,14 @@ impl Drop for Running {
 }
 
 /// What the README promises: `curl -sN http://.../events | decode`.
-fn live_by_curl_into_decode(version: &str) {
-    let tail = temporary(&format!("tail{version}.log"));
+fn live_by_curl_into_decode(name: &str, version: &str) {
+    let tail = temporary(&format!("{name}{version}.log"));
     fs::write(&tail, "old\n").unwrap();
-    let mut live = Running::start(Command::new(example("live")).args(["--addr", "127.0.0.1:0", "--tail"]).arg(&tail));
+    let mut live = Running::start(Command::new(program(name)).args(["--addr", "127.0.0.1:0", "--tail"]).arg(&tail));
     let says = live.lines().next().unwrap();
-    let url = says.strip_prefix("ssekit live is listening on ").unwrap().to_owned() + "events";
+    let url = says.strip_prefix(&format!("ssekit {name} is listening on ")).unwrap().to_owned() + "events";
     let mut curl = Running::start(Command::new("curl").args(["-sN", "--max-time", "30", version, &url]));
-    let mut decode = Running::start(Command::new(example("decode")).stdin(curl.0.stdout.take().unwrap()));
+    let mut decode = Running::start(Command::new(program("decode")).stdin(curl.0.stdout.take().unwrap()));
 
     let mut stats = Vec::new();
     let mut records = Vec::new();
@@ -247,10 +248,14 @@ fn live_by_curl_into_decode(version: &str) {
 
 #[test]
 fn live_by_curl_into_decode_over_http_1() {
-    live_by_curl_into_decode("--http1.1");
+    for name in LIVE {
+        live_by_curl_into_decode(name, "--http1.1");
+    }
 }
 
 #[test]
 fn live_by_curl_into_decode_over_http_2() {
-    live_by_curl_into_decode("--http2-prior-knowledge");
+    for name in LIVE {
+        live_by_curl_into_decode(name, "--http2-prior-knowledge");
+    }
 }

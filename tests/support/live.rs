@@ -1,9 +1,7 @@
-//! The example `live`, as its own process.
+//! The examples `live` and `live_actix`, as their own process.
 
-use std::env;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::sync::LazyLock;
+use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,37 +12,26 @@ use ssekit::EventStream;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::process::{Process, command};
-use super::{SOON, request};
+use super::{SOON, example, request};
 
-/// Where cargo puts it: beside the directory of this test.
-static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
-    let test = env::current_exe().unwrap();
-    let profile = test.ancestors().nth(2).unwrap();
-    let program = profile.join("examples").join("live");
-    // `cargo test` has just built it, but `cargo test --test browser` has not.
-    if is_older_than_its_source(&program) {
-        let name = match profile.file_name().and_then(|name| name.to_str()).unwrap() {
-            "debug" => "dev",
-            name => name,
-        };
-        let status = std::process::Command::new(env!("CARGO"))
-            .args(["build", "--quiet", "--example", "live", "--profile", name, "--target-dir"])
-            .arg(profile.parent().unwrap())
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
-            .status();
-        assert!(status.unwrap().success(), "cargo cannot build the example live");
+/// Each on a web framework of its own, and else the same.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Example {
+    Live,
+    LiveActix,
+}
+
+impl Example {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::LiveActix => "live_actix",
+        }
     }
-    program
-});
-
-fn is_older_than_its_source(program: &Path) -> bool {
-    let modified = |path: &Path| path.metadata().and_then(|metadata| metadata.modified());
-    let Ok(built) = modified(program) else { return true };
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join("live");
-    source.read_dir().unwrap().any(|entry| modified(&entry.unwrap().path()).unwrap() > built)
 }
 
 pub(crate) struct Live {
+    name: &'static str,
     process: Process,
     pub(crate) addr: SocketAddr,
 }
@@ -58,17 +45,18 @@ pub(crate) struct Record {
 
 impl Live {
     /// Starts it on a free port, or again on the one it had.
-    pub(crate) async fn start(addr: Option<SocketAddr>, tail: &Path) -> Self {
+    pub(crate) async fn start(example: Example, addr: Option<SocketAddr>, tail: &Path) -> Self {
+        let name = example.name();
         let deadline = Instant::now() + SOON;
         let wanted = addr.map_or_else(|| "127.0.0.1:0".to_owned(), |addr| addr.to_string());
         loop {
-            let mut command = command(&PROGRAM);
-            let mut process = Process::start("live", command.args(["--addr", &wanted, "--tail"]).arg(tail)).unwrap();
-            match process.says("ssekit live is listening on http://", SOON).await {
-                Ok(addr) => return Self { addr: addr.strip_suffix('/').unwrap().parse().unwrap(), process },
+            let mut command = command(&example::program(name));
+            let mut process = Process::start(name, command.args(["--addr", &wanted, "--tail"]).arg(tail)).unwrap();
+            match process.says(&format!("ssekit {name} is listening on http://"), SOON).await {
+                Ok(addr) => return Self { name, addr: addr.strip_suffix('/').unwrap().parse().unwrap(), process },
                 // The port may not be free again at once.
                 Err(_) if addr.is_some() && Instant::now() < deadline => sleep(Duration::from_millis(50)).await,
-                Err(status) => panic!("live has ended: {status}"),
+                Err(status) => panic!("{name} has ended: {status}"),
             }
         }
     }
@@ -76,6 +64,14 @@ impl Live {
     /// Gives it no chance to say goodbye.
     pub(crate) async fn kill(mut self) {
         self.process.kill().await;
+    }
+
+    /// Asks it to end, and waits until it has; what it says of its streams then.
+    pub(crate) async fn terminate(mut self) -> String {
+        self.process.signal("TERM");
+        let report = self.process.says(&format!("{} ends: ", self.name), SOON).await;
+        assert!(self.process.ended(SOON).await.success());
+        report.unwrap()
     }
 
     /// The first `count` records that this process has sent, once it has, by a client that is not a browser.

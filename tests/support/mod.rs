@@ -1,5 +1,6 @@
 //! What the end-to-end tests are made with.
 
+pub(crate) mod example;
 pub(crate) mod live;
 pub(crate) mod process;
 pub(crate) mod proxy;

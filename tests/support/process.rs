@@ -8,6 +8,7 @@ use std::{io, thread};
 
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
+use tokio::time::timeout;
 
 use super::until;
 
@@ -48,6 +49,18 @@ impl Process {
             said.map(Ok).or(ended.map(Err))
         })
         .await
+    }
+
+    /// Sends it a signal, `TERM` say.
+    pub(crate) fn signal(&self, signal: &str) {
+        let pid = self.child.id().expect("it has not ended");
+        let status = std::process::Command::new("sh").args(["-c", &format!("kill -s {signal} {pid}")]).status();
+        assert!(status.unwrap().success());
+    }
+
+    /// Waits for its end.
+    pub(crate) async fn ended(&mut self, limit: Duration) -> ExitStatus {
+        timeout(limit, self.child.wait()).await.unwrap_or_else(|_| panic!("{} goes on", self.name)).unwrap()
     }
 
     pub(crate) async fn kill(&mut self) {

@@ -11,7 +11,7 @@ use tokio::fs::{self, File};
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 use tokio::time::sleep;
 
-use crate::feed::Feed;
+use super::feed::Feed;
 
 /// How often the file is looked at; also how long a record waits for a line that may belong to it.
 const INTERVAL: Duration = Duration::from_millis(100);

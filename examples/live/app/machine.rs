@@ -8,7 +8,7 @@ use ssekit::{Frame, event_type};
 use sysinfo::System;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::feed::Feed;
+use super::feed::Feed;
 
 #[derive(Serialize)]
 struct Stats {
