@@ -7,7 +7,7 @@ use std::time::Duration;
 use std::{io, thread};
 
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStdin, Command};
 use tokio::time::timeout;
 
 use super::until;
@@ -15,6 +15,8 @@ use super::until;
 pub(crate) struct Process {
     name: &'static str,
     child: Child,
+    /// Its end is that of the group, also when the program itself has ended.
+    _stdin: Option<ChildStdin>,
     /// Its whole lines yet, on standard output and standard error.
     lines: Arc<Mutex<Vec<String>>>,
 }
@@ -37,7 +39,7 @@ impl Process {
         let lines = Arc::default();
         keep(child.stdout.take(), &lines);
         keep(child.stderr.take(), &lines);
-        Ok(Self { name, child, lines })
+        Ok(Self { name, _stdin: child.stdin.take(), child, lines })
     }
 
     /// What follows `before` in the line that it stands in, or how the program has ended without such a line.
@@ -45,17 +47,18 @@ impl Process {
         until(&format!("{} says {before:?}", self.name), limit, async || {
             // Before its lines, for those of a program that has ended to be complete, or almost.
             let ended = self.child.try_wait().unwrap();
-            let said = self.lines.lock().unwrap().iter().find_map(|line| Some(line.split_once(before)?.1.to_owned()));
-            said.map(Ok).or(ended.map(Err))
+            self.said(before).map(Ok).or(ended.map(Err))
         })
         .await
     }
 
-    /// Sends it a signal, `TERM` say.
+    /// What follows `before`, if it has said so yet: the program, or one that it has started.
+    pub(crate) fn said(&self, before: &str) -> Option<String> {
+        self.lines.lock().unwrap().iter().find_map(|line| Some(line.split_once(before)?.1.to_owned()))
+    }
+
     pub(crate) fn signal(&self, signal: &str) {
-        let pid = self.child.id().expect("it has not ended");
-        let status = std::process::Command::new("sh").args(["-c", &format!("kill -s {signal} {pid}")]).status();
-        assert!(status.unwrap().success());
+        self::signal(self.child.id().expect("it has not ended"), signal);
     }
 
     /// Waits for its end.
@@ -66,6 +69,12 @@ impl Process {
     pub(crate) async fn kill(&mut self) {
         self.child.kill().await.unwrap();
     }
+}
+
+/// Sends a signal, `TERM` say.
+pub(crate) fn signal(process: u32, signal: &str) {
+    let status = std::process::Command::new("sh").args(["-c", &format!("kill -s {signal} {process}")]).status();
+    assert!(status.unwrap().success());
 }
 
 fn keep(output: Option<impl AsyncRead + Send + Unpin + 'static>, lines: &Arc<Mutex<Vec<String>>>) {
