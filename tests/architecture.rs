@@ -39,6 +39,7 @@ const MODULES: [(&str, &[(&str, u32)]); 4] = [
             ("owned", 4),
             ("frame", 5),
             ("stream", 5),
+            ("relay", 6),
         ],
     ),
     (

@@ -88,6 +88,12 @@ impl Frame {
         Ok(Self(bytes.freeze()))
     }
 
+    /// What a decoder has taken for an event, and perhaps blocks of comments before it: it ends with a blank line.
+    #[cfg(feature = "stream")]
+    pub(crate) fn from_wire(bytes: Bytes) -> Self {
+        Self(bytes)
+    }
+
     /// The event as it stands on the wire.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0

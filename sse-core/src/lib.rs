@@ -76,7 +76,7 @@
 //! - **std** (default): [`Event::encode_to_writer`], and faster search for line ends by the CPU's own features.
 //! - **alloc**: buffers that grow, and so [`Decoder`]. Part of `std`. Without it nothing allocates.
 //! - **bytes**: [`Frame`], [`OwnedEvent`], and [`Event::encode`] into a `BufMut`. Needs an allocator.
-//! - **stream**: [`EventStream`], by `futures-core`. Brings `bytes`.
+//! - **stream**: [`EventStream`] and [`RelayStream`], by `futures-core`. Brings `bytes`.
 //! - **json**: [`Frame::json`], by `serde_json`. Brings `bytes`.
 
 #![no_std]
@@ -100,6 +100,8 @@ mod limits;
 mod message_event;
 #[cfg(feature = "bytes")]
 mod owned;
+#[cfg(feature = "stream")]
+mod relay;
 mod sink;
 #[cfg(feature = "stream")]
 mod stream;
@@ -123,6 +125,8 @@ pub use limits::{DecodeError, Limits};
 pub use message_event::MessageEvent;
 #[cfg(feature = "bytes")]
 pub use owned::{OwnedEvent, SharedStr};
+#[cfg(feature = "stream")]
+pub use relay::{RelayEvent, RelayStream};
 pub use sink::SliceWriter;
 #[cfg(feature = "stream")]
 pub use stream::{EventStream, StreamError};

@@ -130,7 +130,7 @@ where
 
 /// The event, sharing the chunk, and a long ID with the event before it.
 #[inline(always)]
-fn own(event: MessageEvent<'_>, chunk: &Bytes, last_event_id: &mut SharedStr) -> OwnedEvent {
+pub(crate) fn own(event: MessageEvent<'_>, chunk: &Bytes, last_event_id: &mut SharedStr) -> OwnedEvent {
     OwnedEvent {
         event_type: SharedStr::share(event.event_type, chunk),
         data: SharedStr::share(event.data, chunk),
