@@ -165,6 +165,20 @@ fn decode_and_encode_read_files() {
     fs::remove_file(stream).unwrap();
 }
 
+#[test]
+fn each_explains_itself() {
+    for name in ["auth", "decode", "encode", "gateway", "live", "live_actix", "restart"] {
+        let output = run(name, &["--help"], b"");
+        assert!(output.status.success());
+        let help = String::from_utf8(output.stdout).unwrap();
+        assert!(help.contains(&format!("\nUsage: {name} ")), "{help}");
+        let output = run(name, &["--nonsense"], b"");
+        assert_eq!(output.status.code(), Some(1));
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(error.trim_end(), format!("{name}: invalid option '--nonsense'\n\n{}", help.trim_end()));
+    }
+}
+
 /// Those that are the same but for the web framework.
 const LIVE: [&str; 2] = ["live", "live_actix"];
 
