@@ -10,7 +10,7 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use axum::{BoxError, Router};
 use serde::Serialize;
-use ssekit::axum::{DrainOptions, LastEventId, Sender, Sse, Streams, serve};
+use ssekit::axum::{DrainOptions, LastEventId, Sender, Shutdown, Sse, Streams, serve};
 use ssekit::{Event, EventId, Frame, event_type};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval};
@@ -81,13 +81,13 @@ async fn run(Arguments { addr, retry, patience }: Arguments) -> Result<(), Strin
     if let Err(error) = successor::notify() {
         say(&format!("systemd is not told: {error}"));
     }
-    let report = server.with_shutdown(signal, &streams, options).with_hand_over().await;
+    let report = server.with_shutdown(signal, &streams, options).await;
     say(&format!("ends: {report}"));
     Ok(())
 }
 
 /// Comes when there is a successor that serves, or when there is to be none.
-fn end(listener: TcpListener, patience: Duration) -> Result<impl Future<Output = ()> + Send + 'static, String> {
+fn end(listener: TcpListener, patience: Duration) -> Result<impl Future<Output = Shutdown> + Send + 'static, String> {
     let shutdown = shutdown()?;
     let mut hangup = signal(SignalKind::hangup()).map_err(|error| format!("cannot catch signals: {error}"))?;
     let hand_over = async move {
@@ -104,8 +104,8 @@ fn end(listener: TcpListener, patience: Duration) -> Result<impl Future<Output =
     };
     Ok(async move {
         tokio::select! {
-            () = shutdown => {}
-            () = hand_over => {}
+            () = shutdown => Shutdown::Stop,
+            () = hand_over => Shutdown::HandOver,
         }
     })
 }

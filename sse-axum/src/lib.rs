@@ -1,6 +1,12 @@
-//! Server-sent events for [axum]: a stream of events as a response, and `Last-Event-ID` as an extractor.
+//! Server-sent events for [axum]: a stream of events as a response, `Last-Event-ID` as an extractor, and a server.
 //!
 //! All that is not axum's own is in [`ssekit_server`].
+//!
+//! # The server
+//!
+//! `serve` (feature `serve`, on by default) stands in for `axum::serve`, which waits for open streams for ever when it is to
+//! shut down. With `axum::serve`, drain the [`Streams`] in its shutdown signal, and give it `into_make_service()`: by
+//! itself it copies the routes into each connection.
 //!
 //! # Example
 //!
@@ -47,7 +53,7 @@ use futures_core::Stream;
 use ssekit_server::HEADERS;
 
 #[cfg(feature = "serve")]
-pub use serve::{Serve, serve};
+pub use serve::{Serve, Shutdown, serve};
 pub use ssekit_server::{
     CloseReason, DrainOptions, DrainPolicy, DrainReport, EventBody, Finish, IntoFrame, KeepAlive, LastEventIdError,
     Outcome, SendError, Sender, StreamHandle, Streams, TrySendError,

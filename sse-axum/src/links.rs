@@ -1,9 +1,10 @@
 //! What a server's connections are told: to finish, to stop.
 
 use std::future::poll_fn;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use slab::Slab;
 use ssekit_server::ConnectionGuard;
@@ -21,6 +22,8 @@ pub(crate) enum Order {
 #[derive(Default)]
 pub(crate) struct Links {
     order: AtomicU8,
+    /// In milliseconds.
+    first_word: AtomicU64,
     open: Mutex<Slab<Arc<Link>>>,
     /// Told when the last connection goes.
     emptied: Notify,
@@ -52,6 +55,11 @@ impl Links {
         self.order.store(order as u8, Ordering::Release);
         let links: Vec<_> = self.open().iter().map(|(_, link)| link.clone()).collect();
         links.iter().for_each(|link| link.wake());
+    }
+
+    /// When they are to finish, one that has said nothing yet has so long to begin.
+    pub(crate) fn wait_for_first_word(&self, time: Duration) {
+        self.first_word.store(u64::try_from(time.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
     /// Waits until no connection is open.
@@ -99,6 +107,10 @@ impl Linked {
             none => *none = Some(cx.waker().clone()),
         }
         if self.link.is_cut.load(Ordering::Acquire) { Order::Stop } else { self.links.order() }
+    }
+
+    pub(crate) fn first_word(&self) -> Duration {
+        Duration::from_millis(self.links.first_word.load(Ordering::Relaxed))
     }
 
     /// Waits for this order, or a stricter one.

@@ -79,8 +79,25 @@ pub fn serve<A>(listener: std::net::TcpListener, app: A) -> io::Result<Serve<A>>
         signal: Box::pin(pending()),
         streams: Streams::new(),
         options: DrainOptions::new(),
-        is_handed_over: false,
     })
+}
+
+/// How a server ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Shutdown {
+    /// For good: until its streams are drained, it answers those who come.
+    #[default]
+    Stop,
+    /// Another process has the same listening socket. So it accepts no more connections, and a client that was accepted
+    /// before, and has not sent its request yet, has until the deadline to do so: nobody is refused.
+    HandOver,
+}
+
+impl From<()> for Shutdown {
+    fn from((): ()) -> Self {
+        Self::Stop
+    }
 }
 
 /// A server to be awaited; made by [`serve()`]. Dropped, it ends all its connections.
@@ -88,10 +105,9 @@ pub fn serve<A>(listener: std::net::TcpListener, app: A) -> io::Result<Serve<A>>
 pub struct Serve<A> {
     listener: TcpListener,
     app: A,
-    signal: Pin<Box<dyn Future<Output = ()> + Send>>,
+    signal: Pin<Box<dyn Future<Output = Shutdown> + Send>>,
     streams: Streams,
     options: DrainOptions,
-    is_handed_over: bool,
 }
 
 impl<A> Serve<A> {
@@ -100,25 +116,15 @@ impl<A> Serve<A> {
     /// While they are [drained](Streams::drain), it accepts connections and answers requests, new streams by when to come back. Then it
     /// accepts no more, and lets requests that are under way end. At the deadline, which is at least a tenth of a second after the
     /// drain, it ends in any case, and with it the connections of clients that do not read.
-    pub fn with_shutdown(
-        mut self,
-        signal: impl Future<Output = ()> + Send + 'static,
-        streams: &Streams,
-        options: DrainOptions,
-    ) -> Self {
-        self.signal = Box::pin(signal);
+    ///
+    /// The signal's output can say that this is a [`Shutdown::HandOver`].
+    pub fn with_shutdown<F>(mut self, signal: F, streams: &Streams, options: DrainOptions) -> Self
+    where
+        F: Future<Output: Into<Shutdown>> + Send + 'static,
+    {
+        self.signal = Box::pin(async { signal.await.into() });
         self.streams = streams.clone();
         self.options = options;
-        self
-    }
-
-    /// The same server, which accepts no more connections from the signal on, since another process has the same
-    /// listening socket.
-    ///
-    /// A client that was accepted before, and has not sent its request yet, has until the deadline to do so: nobody is
-    /// refused.
-    pub fn with_hand_over(mut self) -> Self {
-        self.is_handed_over = true;
         self
     }
 }
@@ -148,21 +154,24 @@ where
     A::Future: Send,
 {
     async fn run(self) -> DrainReport {
-        let Self { listener, app, mut signal, streams, options, is_handed_over } = self;
+        let Self { listener, app, mut signal, streams, options } = self;
         let deadline = options.deadline();
-        let first_word = if is_handed_over { deadline } else { FIRST_WORD };
         let links = StopWhenDropped(Arc::default());
         let report = {
-            let mut accepting = pin!(accept(&listener, app, &streams, &links.0, first_word));
+            let mut accepting = pin!(accept(&listener, app, &streams, &links.0));
             // The signal first, before a connection that comes with it.
-            poll_fn(|cx| match signal.as_mut().poll(cx) {
-                Poll::Ready(()) => Poll::Ready(()),
+            let shutdown = poll_fn(|cx| match signal.as_mut().poll(cx) {
+                Poll::Ready(shutdown) => Poll::Ready(shutdown),
                 Poll::Pending => accepting.as_mut().poll(cx).map(|never| match never {}),
             })
             .await;
+            links.0.wait_for_first_word(match shutdown {
+                Shutdown::Stop => FIRST_WORD,
+                Shutdown::HandOver => deadline,
+            });
             let mut drain = pin!(streams.drain(options));
             poll_fn(|cx| {
-                if !is_handed_over {
+                if shutdown == Shutdown::Stop {
                     let _ = accepting.as_mut().poll(cx);
                 }
                 drain.as_mut().poll(cx)
@@ -189,13 +198,7 @@ impl Drop for StopWhenDropped {
 }
 
 /// Accepts connections, for ever.
-async fn accept<A>(
-    listener: &TcpListener,
-    app: A,
-    streams: &Streams,
-    links: &Arc<Links>,
-    first_word: Duration,
-) -> Infallible
+async fn accept<A>(listener: &TcpListener, app: A, streams: &Streams, links: &Arc<Links>) -> Infallible
 where
     A: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
     A::Future: Send,
@@ -204,7 +207,7 @@ where
         match listener.accept().await {
             Ok((socket, peer)) => {
                 let linked = links.add(streams.connection());
-                tokio::spawn(begin(socket, peer, app.clone(), linked, first_word));
+                tokio::spawn(begin(socket, peer, app.clone(), linked));
             }
             // The connection's own error, before it was accepted.
             Err(error) if is_of_connection(&error) => {}
@@ -219,7 +222,7 @@ fn is_of_connection(error: &io::Error) -> bool {
 }
 
 /// Waits for the first bytes of a connection.
-async fn begin<A>(socket: TcpStream, peer: SocketAddr, app: A, linked: Linked, first_word: Duration)
+async fn begin<A>(socket: TcpStream, peer: SocketAddr, app: A, linked: Linked)
 where
     A: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
     A::Future: Send,
@@ -229,7 +232,7 @@ where
         // Its request may be on the way, and would be lost with the connection.
         let mut given_up = pin!(async {
             linked.told(Order::Finish).await;
-            let _ = timeout(first_word, linked.told(Order::Stop)).await;
+            let _ = timeout(linked.first_word(), linked.told(Order::Stop)).await;
         });
         poll_fn(|cx| match detected.as_mut().poll(cx) {
             Poll::Ready(detected) => Poll::Ready(detected.ok().and_then(Result::ok)),

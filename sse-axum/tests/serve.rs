@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get;
-use ssekit_axum::{DrainOptions, Streams, serve};
+use ssekit_axum::{DrainOptions, Shutdown, Streams, serve};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
@@ -22,11 +22,11 @@ async fn silent(is_handed_over: bool) -> (TcpStream, JoinHandle<()>) {
     let (stop, stopped) = oneshot::channel::<()>();
     let streams = Streams::new();
     let server = serve(listener, Router::new().route("/", get(async || "hello"))).unwrap();
-    let signal = async { stopped.await.unwrap() };
-    let mut server = server.with_shutdown(signal, &streams, DrainOptions::new().with_deadline(2 * SOON));
-    if is_handed_over {
-        server = server.with_hand_over();
-    }
+    let signal = async move {
+        stopped.await.unwrap();
+        if is_handed_over { Shutdown::HandOver } else { Shutdown::Stop }
+    };
+    let server = server.with_shutdown(signal, &streams, DrainOptions::new().with_deadline(2 * SOON));
     let server = tokio::spawn(async {
         let _: ssekit_axum::DrainReport = server.await;
     });

@@ -122,6 +122,15 @@ impl Outcome for Finish {
     }
 }
 
+/// Of a callback that never returns.
+impl Outcome for Infallible {
+    type Error = Infallible;
+
+    fn into_finish(self) -> Result<Finish, Infallible> {
+        Err(self)
+    }
+}
+
 impl<T: Outcome<Error = Infallible>, E> Outcome for Result<T, E> {
     type Error = E;
 

@@ -220,7 +220,7 @@ impl Drop for Guard {
 
 /// An open stream, to be ended from elsewhere in the server: by an administrator, by a newer stream of the same user.
 ///
-/// It keeps nothing alive.
+/// It keeps nothing alive. Two are equal if they are of the same stream.
 ///
 /// ```
 /// use futures_util::{FutureExt, StreamExt, stream};
@@ -257,6 +257,14 @@ impl StreamHandle {
         self.0.on_close(Box::new(callback));
     }
 }
+
+impl PartialEq for StreamHandle {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for StreamHandle {}
 
 impl fmt::Debug for StreamHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

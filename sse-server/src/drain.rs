@@ -201,7 +201,7 @@ impl Streams {
     /// Ends all streams, and returns when they are over.
     ///
     /// From now on the set is no longer [ready](Self::is_ready), and a new stream is told to come back later: it is answered with 200, a
-    /// `retry` and its end, since a 503 would make an EventSource give up for good. Keep on answering requests until the
+    /// `retry` and its end, with no farewell, since a 503 would make an EventSource give up for good. Keep on answering requests until the
     /// drain is over, unless another server takes them.
     ///
     /// Each stream ends at a random moment within the spread, behind what it has ready, with the farewell and a `retry`;

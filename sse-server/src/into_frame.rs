@@ -1,11 +1,11 @@
 use std::convert::Infallible;
 
-use ssekit_core::{Event, Frame, InvalidValue, OwnedEvent};
+use ssekit_core::{Event, Frame, InvalidValue, OwnedEvent, RelayEvent};
 
 use crate::batch::Chunk;
 
-/// What a stream of events may have as items: a [`Frame`], an [`Event`], a `Result` of one, or an [`OwnedEvent`], which
-/// is what another event stream was decoded to.
+/// What a stream of events may have as items: a [`Frame`], an [`Event`], a `Result` of one, or an [`OwnedEvent`] or
+/// [`RelayEvent`], which are what another event stream was decoded to.
 ///
 /// Implement it for a type of your own to send its values as events; if its error is [`Infallible`], `Result<YourType, E>`
 /// can be sent too.
@@ -86,6 +86,15 @@ impl IntoFrame for OwnedEvent {
     fn write_to(self, chunk: Chunk<'_>) -> Result<(), InvalidValue> {
         chunk.encode(&Event::try_from(&self)?);
         Ok(())
+    }
+}
+
+/// As the bytes that it came as.
+impl IntoFrame for RelayEvent {
+    type Error = Infallible;
+
+    fn into_frame(self) -> Result<Frame, Infallible> {
+        Ok(Frame::from(self))
     }
 }
 

@@ -1,14 +1,20 @@
 //! Server-sent events for any HTTP server: what stands between a stream of events and a connection.
 //!
-//! It knows no framework. [`EventBody`] is an [`http_body::Body`] and a `Stream` of `Bytes`; the adapters (`ssekit-axum`)
-//! make it their framework's response, and do little else.
+//! It knows no framework. [`EventBody`] is an [`http_body::Body`] and a `Stream` of `Bytes`; the adapters (`ssekit-axum`,
+//! `ssekit-actix`) make it their framework's response, and do little else.
 //!
 //! # Overview
 //!
 //! - [`EventBody`] takes any `Stream` of events and hands over, at once, all that is ready as one chunk. It starts with a
 //!   preamble and keeps an idle connection alive.
+//! - [`EventBody::channel`] and [`EventBody::from_fn`] are the other two ways to write one: by a [`Sender`] from anywhere,
+//!   and by a callback.
+//! - A stream ends for a [`CloseReason`], which [`EventBody::on_close`] tells: by itself, for good if it says
+//!   [`Finish::Done`]; by a timeout; by a [`StreamHandle`]; because the client has gone or does not read.
+//! - [`Streams`] are all open streams of a server. [`Streams::drain`] ends them when it shuts down.
 //! - [`HEADERS`] are those that a response with it needs.
-//! - [`LastEventId`] is where a client that reconnects has stopped.
+//! - [`LastEventId`] is where a client that reconnects has stopped; [`wants_event_stream`] is whether a request asks for
+//!   an event stream.
 //! - `SocketOptions` (feature `net`) are those of a listener's sockets, so that clients that are gone are noticed.
 //!
 //! # Example
@@ -29,9 +35,10 @@
 //!
 //! # Limits
 //!
-//! A chunk holds at most [`DEFAULT_MAX_CHUNK`] bytes unless [`EventBody::with_max_chunk`] says otherwise, or one event is larger than that.
-//! Nothing is read ahead of what the connection takes, but for one event that did not fit. A last event ID has at most
-//! [`LastEventId::MAX_LEN`] bytes.
+//! A chunk holds at most [`DEFAULT_MAX_CHUNK`] bytes unless [`EventBody::with_max_chunk`] says otherwise, or one event is
+//! larger than that. Nothing is read ahead of what the connection takes, but for one event that did not fit. A channel
+//! holds its capacity, a callback's 64 events. A thread keeps at most 16 buffers of 16 KiB for chunks. Times are at most
+//! a year. A last event ID has at most [`LastEventId::MAX_LEN`] bytes.
 //!
 //! # Crate features
 //!
