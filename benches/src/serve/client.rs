@@ -31,7 +31,8 @@ impl Response {
         let mut stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(TIMEOUT))?;
-        write!(stream, "GET {} HTTP/1.1\r\nHost: {address}\r\n\r\n", feed.path())?;
+        // In one piece, as clients do: of one that comes in pieces a server makes more of its read buffer.
+        stream.write_all(format!("GET {} HTTP/1.1\r\nHost: {address}\r\n\r\n", feed.path()).as_bytes())?;
         let mut head = Vec::new();
         let mut buffer = [0; 1024];
         loop {

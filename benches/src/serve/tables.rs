@@ -17,7 +17,7 @@ const TARGETS: [(&str, &str, f64); 4] = [
     ("ssekit-axum", "axum-sse", 5.0),
     ("ssekit-axum-serve", "axum-sse", 5.0),
     ("ssekit-actix", "actix-web-lab", 1.3),
-    ("ssekit-actix-channel", "actix-web-lab-channel", 2.5),
+    ("ssekit-actix", "actix-web-lab-channel", 2.5),
 ];
 
 /// All of them. Who has no figures is in none.
