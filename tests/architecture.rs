@@ -59,11 +59,14 @@ const MODULES: [(&str, &[(&str, u32)]); 4] = [
             ("control", 2),
             ("channel", 3),
             ("drain", 3),
+            ("preface", 0),
             ("from_fn", 4),
+            ("links", 4),
+            ("serve", 5),
             ("body", 5),
         ],
     ),
-    ("sse-axum", &[("links", 0), ("preface", 0), ("serve", 1)]),
+    ("sse-axum", &[("serve", 0)]),
     ("sse-actix", &[("server", 0), ("test", 0)]),
 ];
 

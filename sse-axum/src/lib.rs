@@ -34,10 +34,6 @@
 #![cfg_attr(not(test), warn(clippy::expect_used, clippy::panic, clippy::unwrap_used))]
 
 #[cfg(feature = "serve")]
-mod links;
-#[cfg(feature = "serve")]
-mod preface;
-#[cfg(feature = "serve")]
 mod serve;
 
 use std::convert::Infallible;
@@ -53,13 +49,13 @@ use futures_core::Stream;
 use ssekit_server::HEADERS;
 
 #[cfg(feature = "serve")]
-pub use serve::{Serve, Shutdown, serve};
+pub use serve::{AppService, serve};
 pub use ssekit_server::{
     CloseReason, DrainOptions, DrainPolicy, DrainReport, EventBody, Finish, IntoFrame, KeepAlive, LastEventIdError,
     Outcome, SendError, Sender, StreamHandle, Streams, TrySendError,
 };
 #[cfg(feature = "serve")]
-pub use ssekit_server::{SocketOptions, TcpKeepAlive};
+pub use ssekit_server::{Serve, Shutdown, SocketOptions, TcpKeepAlive};
 
 ssekit_server::__response_type! {
     /// A response that is an event stream, from any [`Stream`] of [`Frame`](ssekit_core::Frame)s,

@@ -43,6 +43,8 @@
 //! # Crate features
 //!
 //! - **net**: `SocketOptions` and `TcpKeepAlive`, for Unix and Windows. Brings the crate socket2.
+//! - **serve**: `serve`, a server by hyper that ends with streams open and takes little memory for a connection. Brings
+//!   `net`.
 //! - **test**: the module `test`, a client for tests of handlers.
 
 #![forbid(unsafe_code)]
@@ -59,9 +61,15 @@ mod from_fn;
 mod into_frame;
 mod keep_alive;
 mod last_event_id;
+#[cfg(feature = "serve")]
+mod links;
 mod pool;
+#[cfg(feature = "serve")]
+mod preface;
 mod response;
 mod schedule;
+#[cfg(feature = "serve")]
+mod serve;
 #[cfg(feature = "net")]
 mod socket;
 #[cfg(feature = "test")]
@@ -78,6 +86,8 @@ pub use from_fn::FromFn;
 pub use into_frame::IntoFrame;
 pub use keep_alive::KeepAlive;
 pub use last_event_id::{LastEventId, LastEventIdError};
+#[cfg(feature = "serve")]
+pub use serve::{Serve, Shutdown, serve};
 #[cfg(feature = "net")]
 pub use socket::{SocketOptions, TcpKeepAlive};
 
