@@ -21,7 +21,7 @@ use tower_service::Service;
 /// - It can be shut down with streams open: see [`with_shutdown`](Serve::with_shutdown).
 /// - A connection on which a client takes nothing ends with its stream, when that is over as
 ///   [`CloseReason::SlowConsumer`](crate::CloseReason::SlowConsumer) (HTTP/1.1; on HTTP/2 there may be other streams).
-/// - An idle connection takes half the memory.
+/// - An idle connection takes 11 KiB of memory, where it takes 16 to 18 with `axum::serve`.
 ///
 /// Socket options are the listener's: take one of [`SocketOptions`](ssekit_server::SocketOptions). Handlers can extract
 /// [`ConnectInfo<SocketAddr>`]. It never ends by itself: when no connection can be accepted, it tries again after
