@@ -56,7 +56,8 @@ impl Batch {
             return;
         }
         if let Some(first) = &self.lone {
-            self.join(first.len());
+            // As much again, for what is to come; no more than there may be.
+            self.join(first.len().min(self.max.saturating_sub(first.len())));
         }
         loop {
             match event.encode_to_slice(self.joined.get_mut(self.filled..).unwrap_or_default()) {
@@ -217,6 +218,20 @@ mod tests {
         }
         assert_eq!(batch.take().unwrap(), expected);
         assert!(batch.take().is_none());
+    }
+
+    /// Of all sizes, so that each meets each: the first may be more than half of the bound.
+    #[test]
+    fn no_chunk_of_several_is_over_the_bound() {
+        let texts: Vec<_> = [80, 60, 50, 40, 20, 90, 1, 1, 70, 30].map(|len| "x".repeat(len)).into();
+        let data: Vec<_> = texts.iter().map(String::as_str).collect();
+        let expected: String = data.iter().map(|data| Event::data(data).to_string()).collect();
+        for max in 1..300 {
+            let pushed = chunks(max, &data, |batch, event| batch.push(Frame::from(*event)));
+            let encoded = chunks(max, &data, |batch, event| batch.encode(event));
+            assert_eq!((pushed.concat(), &pushed), (expected.clone(), &encoded), "{max}");
+            assert!(encoded.iter().all(|chunk| chunk.len() <= max || chunk.matches("data").count() == 1), "{max}");
+        }
     }
 
     #[test]
