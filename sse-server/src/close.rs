@@ -94,31 +94,34 @@ impl Finish {
 }
 
 /// How a callback ends, and the stream with it: `()` or [`Finish`], or a `Result` of one, whose error is the body's.
+///
+/// With `()` the client is to do what [`Sender::end`](crate::Sender::end) or
+/// [`with_finish`](crate::EventBody::with_finish) has said.
 pub trait Outcome {
     /// The body's error.
     type Error;
 
-    /// What the client is to do, or why the stream breaks off.
+    /// What the client is to do, if the callback has a say in it, or why the stream breaks off.
     ///
     /// # Errors
     ///
     /// The callback's own.
-    fn into_finish(self) -> Result<Finish, Self::Error>;
+    fn into_finish(self) -> Result<Option<Finish>, Self::Error>;
 }
 
 impl Outcome for () {
     type Error = Infallible;
 
-    fn into_finish(self) -> Result<Finish, Infallible> {
-        Ok(Finish::Reconnect)
+    fn into_finish(self) -> Result<Option<Finish>, Infallible> {
+        Ok(None)
     }
 }
 
 impl Outcome for Finish {
     type Error = Infallible;
 
-    fn into_finish(self) -> Result<Finish, Infallible> {
-        Ok(self)
+    fn into_finish(self) -> Result<Option<Finish>, Infallible> {
+        Ok(Some(self))
     }
 }
 
@@ -134,7 +137,7 @@ impl Outcome for Infallible {
 impl<T: Outcome<Error = Infallible>, E> Outcome for Result<T, E> {
     type Error = E;
 
-    fn into_finish(self) -> Result<Finish, E> {
+    fn into_finish(self) -> Result<Option<Finish>, E> {
         self.map(|outcome| match outcome.into_finish() {
             Ok(finish) => finish,
             Err(never) => match never {},

@@ -54,7 +54,7 @@ where
         if let Some(Poll::Ready(outcome)) = this.callback.as_mut().as_pin_mut().map(|callback| callback.poll(cx)) {
             this.callback.set(None);
             match outcome.into_finish() {
-                Ok(finish) => this.control.set_finish(finish),
+                Ok(finish) => finish.into_iter().for_each(|finish| this.control.set_finish(finish)),
                 Err(error) => *this.error = Some(error),
             }
             this.receiver.close();

@@ -375,6 +375,19 @@ async fn a_callback_ends_as_it_returns() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_callback_that_returns_nothing_leaves_the_finish_as_it_was() {
+    let done = format!(": \n\ndata: one\n\nid: {}\n\n", LastEventId::DONE);
+    let ended = EventBody::from_fn(async |sender| {
+        sender.send(Event::data("one")).await.unwrap();
+        sender.end(Finish::Done);
+    });
+    assert_eq!(text(&mut client(ended)).await, done);
+
+    let returned = EventBody::from_fn(async |sender| sender.send(Event::data("one")).await);
+    assert_eq!(text(&mut client(returned.with_finish(Finish::Done))).await, done);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_callback_goes_with_its_client() {
     let alive = Arc::new(());
     let inside = alive.clone();
