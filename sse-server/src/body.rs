@@ -414,6 +414,10 @@ where
             self.schedule.had_event(now);
         }
         self.guard.control.handed_over(now);
+        // A stream that always has something ready never gets to the timer.
+        if *self.state == State::Open && self.schedule.due(now) == Some(Due::MaxLifetime) {
+            self.end(CloseReason::MaxLifetime, Vec::new());
+        }
         // Whether the server asks for more is seen when a timer runs out, so there has to be one, by then.
         let stalls_at = self.schedule.stalls_at(now);
         let at = match &*self.timer {

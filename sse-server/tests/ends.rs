@@ -108,6 +108,24 @@ async fn a_stream_lives_no_longer_than_it_may() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_stream_that_always_has_an_event_lives_no_longer_either() {
+    let closed = Closed::default();
+    let body = EventBody::new(stream::repeat(Event::data("x"))).with_max_lifetime(10 * SECOND, Duration::ZERO);
+    let mut client = client(closed.watch(body));
+    for _ in 0..10 {
+        assert!(client.next_chunk().await.is_some());
+        client.stall(SECOND).await;
+    }
+    // The chunk of then, and the event that did not fit in.
+    let mut rest = 0;
+    while client.next_chunk().await.is_some() {
+        rest += 1;
+        assert!(rest <= 2);
+    }
+    assert_eq!(closed.reason(), Some(CloseReason::MaxLifetime));
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_idle_timeout_counts_events_and_no_keep_alives() {
     let (closed, start) = (Closed::default(), Instant::now());
     let events = stream::iter([7, 20, 1000]).then(async |seconds| {
