@@ -438,8 +438,8 @@ where
         if let Some(timer) = self.timer.as_mut() {
             ready!(timer.as_mut().poll(&mut cx));
         }
-        let now = Instant::now();
         loop {
+            let now = Instant::now();
             if let Some(due) = self.schedule.due(now) {
                 return Poll::Ready(due);
             }
@@ -447,9 +447,8 @@ where
                 *self.timer = None;
                 return Poll::Pending;
             };
-            if self.timer.is_some() {
-                // There were writes since it was set, so there may be a burst that is to be watched.
-                at = at.min(self.schedule.stalls_at(now).unwrap_or(at));
+            if let Some(timer) = &*self.timer {
+                at = self.schedule.next_stall(timer.deadline(), now).map_or(at, |stall| at.min(stall));
             }
             ready!(self.set_timer(at));
         }

@@ -58,6 +58,13 @@ impl Schedule {
         self.stall.map(|timeout| now + timeout.min(LONGEST))
     }
 
+    /// The same, if there were events since a timer was set that was to run out at `deadline`: there may be a burst, which
+    /// is to be watched.
+    pub(crate) fn next_stall(&self, deadline: Instant, now: Instant) -> Option<Instant> {
+        let was_set = deadline.checked_sub(self.stall?.min(LONGEST));
+        self.last_event.filter(|last| was_set.is_none_or(|at| at < *last)).and_then(|_| self.stalls_at(now))
+    }
+
     /// What there is to do.
     pub(crate) fn due(&self, now: Instant) -> Option<Due> {
         self.times().filter(|(at, _)| *at <= now).map(|(_, due)| due).next()

@@ -204,16 +204,15 @@ impl Wake for CountingWaker {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn an_idle_stream_is_woken_for_its_keep_alive_and_for_nothing_else() {
+/// How many chunks it has in so many seconds, and how often it is woken, polled only when it has asked for it.
+async fn chunks_and_wakes(body: EventBody<impl Stream<Item: IntoFrame>>, seconds: usize) -> (usize, usize) {
     let wakes = Arc::new(CountingWaker::default());
     let waker = Waker::from(wakes.clone());
     let mut cx = Context::from_waker(&waker);
-    let mut body = pin!(EventBody::new(stream::pending::<Frame>()));
+    let mut body = pin!(body);
     let mut written = 0;
-    // Polled only when it has asked for it.
     let mut seen = usize::MAX;
-    for _ in 0..600 {
+    for _ in 0..seconds {
         if wakes.0.load(Ordering::Relaxed) != seen {
             seen = wakes.0.load(Ordering::Relaxed);
             while let Poll::Ready(chunk) = body.as_mut().poll_next(&mut cx) {
@@ -223,9 +222,26 @@ async fn an_idle_stream_is_woken_for_its_keep_alive_and_for_nothing_else() {
         }
         tokio::time::advance(Duration::from_secs(1)).await;
     }
+    (written, wakes.0.load(Ordering::Relaxed))
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_stream_is_woken_for_its_keep_alive_and_for_nothing_else() {
+    let (written, wakes) = chunks_and_wakes(EventBody::new(stream::pending::<Frame>()), 600).await;
     // The preamble, and 600 s / 15 s of them; the clock's last step may yet be due.
     assert!((40..=41).contains(&written), "{written} chunks");
-    assert!((39..=40).contains(&wakes.0.load(Ordering::Relaxed)), "{} wake-ups", wakes.0.load(Ordering::Relaxed));
+    assert!((39..=40).contains(&wakes), "{wakes} wake-ups");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_was_busy_is_woken_no_more_often_for_that() {
+    let one = || EventBody::new(stream::iter([data("one")]).chain(stream::pending()));
+    // Once, to see whether the event has stalled.
+    let keep_alive = KeepAlive::every(Duration::from_secs(100));
+    assert_eq!(chunks_and_wakes(one().with_keep_alive(keep_alive), 99).await, (1, 1));
+    let hour = Duration::from_secs(3600);
+    let body = one().without_keep_alive().with_max_lifetime(hour, Duration::ZERO).with_idle_timeout(hour);
+    assert_eq!(chunks_and_wakes(body, 3599).await, (1, 1));
 }
 
 #[tokio::test(start_paused = true)]
