@@ -119,11 +119,14 @@ impl Control {
     /// The body has nothing for now: whom to wake when it has to end. `false` if it has to already.
     pub(crate) fn wait(&self, waker: &Waker) -> bool {
         let mut state = self.state();
+        if self.is_asked.load(Ordering::Relaxed) {
+            return false;
+        }
         match &mut state.waker {
             Some(known) => known.clone_from(waker),
             none => *none = Some(waker.clone()),
         }
-        !self.is_asked.load(Ordering::Relaxed)
+        true
     }
 
     /// The server was handed a chunk.
@@ -138,14 +141,15 @@ impl Control {
 
     /// The stream is over. Only the first reason counts; returns whether this was it.
     pub(crate) fn close(&self, reason: CloseReason) -> bool {
-        let (on_close, leave) = {
+        // The waker goes too: it would keep the memory of the connection's task, for as long as there is a handle.
+        let (on_close, leave, _waker) = {
             let mut state = self.state();
             if state.over.is_some() {
                 return false;
             }
             state.over = Some(reason);
             self.is_asked.store(true, Ordering::Release);
-            (mem::take(&mut state.on_close), state.leave.take())
+            (mem::take(&mut state.on_close), state.leave.take(), state.waker.take())
         };
         on_close.into_iter().chain(leave).for_each(|callback| callback(reason));
         true

@@ -4,9 +4,10 @@ use std::convert::Infallible;
 use std::future::pending;
 use std::io;
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
-use futures_util::{Stream, StreamExt, stream};
+use futures_util::{FutureExt, Stream, StreamExt, stream};
 use http::Response;
 use ssekit_core::{Event, Frame};
 use ssekit_server::test::{TestClient, TestError};
@@ -161,6 +162,29 @@ async fn a_handle_ends_a_stream_that_waits() {
     let told = late.0.clone();
     handle.on_close(move |reason| told.lock().unwrap().push((reason, Instant::now())));
     assert_eq!(late.reason(), Some(CloseReason::Kicked));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handle_keeps_nothing_of_the_connection() {
+    struct Task;
+    impl Wake for Task {
+        fn wake(self: Arc<Self>) {}
+    }
+    for end in [drop, |mut body: EventBody<_>| {
+        body.handle().kick(Finish::Reconnect);
+        assert!(body.next().now_or_never().unwrap().is_none());
+    }] {
+        let task = Arc::new(Task);
+        let waker = Waker::from(task.clone());
+        let mut body = EventBody::new(stream::pending::<Frame>());
+        let handle = body.handle();
+        let mut cx = Context::from_waker(&waker);
+        assert!(body.poll_next_unpin(&mut cx).is_ready() && body.poll_next_unpin(&mut cx).is_pending());
+        end(body);
+        drop(waker);
+        assert!(handle.closed().is_some());
+        assert_eq!(Arc::strong_count(&task), 1);
+    }
 }
 
 #[tokio::test(start_paused = true)]
