@@ -139,20 +139,29 @@ impl Control {
         self.starved_since.store(0, Ordering::Relaxed);
     }
 
-    /// The stream is over. Only the first reason counts; returns whether this was it.
-    pub(crate) fn close(&self, reason: CloseReason) -> bool {
-        // The waker goes too: it would keep the memory of the connection's task, for as long as there is a handle.
-        let (on_close, leave, _waker) = {
+    /// The stream is over, as its body says. Only the first reason counts.
+    pub(crate) fn close(&self, reason: CloseReason) {
+        // The waker goes: it would keep the memory of the connection's task, for as long as there is a handle.
+        drop(self.close_and_take_waker(reason));
+    }
+
+    /// The stream is over, as another says. A body that waits is woken to see it.
+    pub(crate) fn close_from_outside(&self, reason: CloseReason) {
+        self.close_and_take_waker(reason).into_iter().for_each(Waker::wake);
+    }
+
+    fn close_and_take_waker(&self, reason: CloseReason) -> Option<Waker> {
+        let (on_close, leave, waker) = {
             let mut state = self.state();
             if state.over.is_some() {
-                return false;
+                return None;
             }
             state.over = Some(reason);
             self.is_asked.store(true, Ordering::Release);
             (mem::take(&mut state.on_close), state.leave.take(), state.waker.take())
         };
         on_close.into_iter().chain(leave).for_each(|callback| callback(reason));
-        true
+        waker
     }
 
     pub(crate) fn over(&self) -> Option<CloseReason> {
@@ -187,7 +196,7 @@ impl Control {
             runtime.spawn(async move {
                 sleep_until(at).await;
                 if control.starved_since.load(Ordering::Relaxed) == since {
-                    control.close(CloseReason::SlowConsumer);
+                    control.close_from_outside(CloseReason::SlowConsumer);
                 }
             });
         }
@@ -273,5 +282,32 @@ impl Eq for StreamHandle {}
 impl fmt::Debug for StreamHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StreamHandle").field("closed", &self.closed()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// It was asked for more just when it was found to have stalled.
+    #[test]
+    fn a_body_that_waits_is_woken_when_it_is_over() {
+        let (control, count) = (Control::new(Duration::from_secs(1)), Arc::<Count>::default());
+        assert!(control.wait(&Waker::from(count.clone())));
+        control.close_from_outside(CloseReason::SlowConsumer);
+        assert_eq!(count.0.load(Ordering::Relaxed), 1);
+        assert!(!control.wait(&Waker::from(count.clone())));
+        assert_eq!(Arc::strong_count(&count), 1);
     }
 }

@@ -345,7 +345,7 @@ impl Streams {
     fn force(&self, options: &DrainOptions) {
         for StreamHandle(control) in self.handles() {
             control.end(Ending { reason: CloseReason::Forced, tail: options.tail(), is_graceful: false });
-            control.close(CloseReason::Forced);
+            control.close_from_outside(CloseReason::Forced);
         }
     }
 
