@@ -90,7 +90,15 @@ impl Control {
 
     /// The same, after all others; there is only one such.
     pub(crate) fn on_leave(&self, callback: OnClose) {
-        self.state().leave = Some(callback);
+        let mut state = self.state();
+        match state.over {
+            None => state.leave = Some(callback),
+            // By a drain with no time to spare, just when it came in.
+            Some(reason) => {
+                drop(state);
+                callback(reason);
+            }
+        }
     }
 
     /// Asks the body to end the stream. Of several such, the first is heard, unless one asks to be quick.
@@ -298,6 +306,16 @@ mod tests {
         fn wake(self: Arc<Self>) {
             self.0.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// A drain at its deadline comes between the two steps by which a stream is taken in.
+    #[test]
+    fn a_stream_that_is_over_before_it_is_taken_in_leaves_at_once() {
+        let (control, count) = (Control::new(Duration::from_secs(1)), Arc::<Count>::default());
+        control.close_from_outside(CloseReason::Forced);
+        let of_callback = count.clone();
+        control.on_leave(Box::new(move |_| of_callback.wake()));
+        assert_eq!(count.0.load(Ordering::Relaxed), 1);
     }
 
     /// It was asked for more just when it was found to have stalled.
