@@ -205,7 +205,8 @@ where
 
     /// The same body, with `callback` to be called once, when the stream is over, for whatever reason. There may be several.
     ///
-    /// It is called by whatever ends the stream, mostly the task of the connection: it must not block.
+    /// It is called by whatever ends the stream, mostly the task of the connection: it must not block. If
+    /// it panics, nothing else comes of it.
     pub fn on_close(self, callback: impl FnOnce(CloseReason) + Send + 'static) -> Self {
         self.guard.control.on_close(Box::new(callback));
         self

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Wake, Waker};
@@ -168,7 +169,11 @@ impl Control {
             self.is_asked.store(true, Ordering::Release);
             (mem::take(&mut state.on_close), state.leave.take(), state.waker.take())
         };
-        on_close.into_iter().chain(leave).for_each(|callback| callback(reason));
+        for callback in on_close.into_iter().chain(leave) {
+            // One that panics is the application's, and has been reported by its hook. It must neither keep the others
+            // from being called, nor end a drain, nor, in a drop amid another panic, the process.
+            let _ = catch_unwind(AssertUnwindSafe(|| callback(reason)));
+        }
         waker
     }
 

@@ -1,5 +1,7 @@
 //! The end of all streams when a server shuts down. The clock is paused and moves by itself.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt, future, stream};
@@ -200,4 +202,28 @@ async fn streams_are_counted_from_their_start_to_their_end() {
     .await;
     waiting.unwrap();
     assert_eq!(streams.connections(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_callback_that_panics_harms_no_other() {
+    let (streams, told) = (Streams::new(), Arc::new(AtomicUsize::new(0)));
+    let body = || {
+        let told = told.clone();
+        let body = EventBody::new(pending()).with_streams(&streams).on_close(|_| panic!("the application's"));
+        body.on_close(move |_| {
+            told.fetch_add(1, Ordering::Relaxed);
+        })
+    };
+    let mut gone = body();
+    gone.next().await;
+    let _ = tokio::spawn(async move { drop(gone) }).await;
+    assert_eq!((streams.len(), told.load(Ordering::Relaxed)), (0, 1));
+
+    let mut stuck = [body(), body()];
+    for body in &mut stuck {
+        body.next().await;
+    }
+    let of_drain = streams.clone();
+    let report = tokio::spawn(async move { of_drain.drain(DrainOptions::new()).await }).await.unwrap();
+    assert_eq!((report.forced, streams.len(), told.load(Ordering::Relaxed)), (2, 0, 3));
 }
