@@ -47,10 +47,10 @@ use std::future::{Ready, ready};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use actix_web::body::{BodySize, BoxBody, MessageBody};
+use actix_web::body::{self, BodySize, BoxBody, MessageBody};
 use actix_web::dev::Payload;
 use actix_web::http::header::{ACCEPT, HeaderValue};
-use actix_web::http::{StatusCode, Version};
+use actix_web::http::{Method, StatusCode, Version};
 use actix_web::{FromRequest, HttpRequest, HttpResponse, Responder, ResponseError};
 use bytes::Bytes;
 use futures_core::Stream;
@@ -106,7 +106,13 @@ where
             connection.carry(self.handle());
             connection.release();
         }
-        self.into_response()
+        let response = self.into_response();
+        // actix-web sends no body for this, but polls it to its end, and answers no other request meanwhile.
+        if request.method() == Method::HEAD {
+            response.set_body(body::None::new()).map_into_boxed_body()
+        } else {
+            response
+        }
     }
 }
 

@@ -1,0 +1,21 @@
+//! A request for the head only.
+
+use actix_web::body::{BodySize, MessageBody};
+use actix_web::http::{Method, header};
+use actix_web::{App, test, web};
+use futures_util::stream;
+use ssekit_actix::{CloseReason, Sse, StreamHandle};
+use ssekit_core::Frame;
+
+/// actix-web sends no body for it, but polls it to its end, which may never come, and answers no other request meanwhile.
+#[actix_web::test]
+async fn it_opens_no_stream() {
+    let events = || async { Sse::new(stream::pending::<Frame>()) };
+    let app = test::init_service(App::new().route("/", web::route().to(events))).await;
+    let request = test::TestRequest::default().method(Method::HEAD).to_request();
+    let response = test::call_service(&app, request).await;
+    assert_eq!(response.headers().get(header::CONTENT_TYPE).unwrap(), "text/event-stream");
+    let handle = response.response().extensions().get::<StreamHandle>().unwrap().clone();
+    assert_eq!(response.into_body().size(), BodySize::None);
+    assert_eq!(handle.closed(), Some(CloseReason::ClientGone));
+}
