@@ -129,7 +129,7 @@ impl Outcome for Finish {
 impl Outcome for Infallible {
     type Error = Infallible;
 
-    fn into_finish(self) -> Result<Finish, Infallible> {
+    fn into_finish(self) -> Result<Option<Finish>, Infallible> {
         Err(self)
     }
 }
