@@ -48,8 +48,9 @@ where
 
 /// Runs a server until `signal`; then its streams are [drained](Streams::drain), and it stops gracefully.
 ///
-/// During the drain it goes on answering requests, new streams by when to come back. At the deadline it ends in any case,
-/// and with it the connections of clients that do not read. It does not wait for HTTP/2 connections that had a stream,
+/// During the drain it goes on answering requests, new streams by when to come back. At the deadline it returns in any
+/// case; what connections are open then, of clients that do not read or have said nothing yet, end with the process, or
+/// by actix-web's own timeouts. It does not wait for HTTP/2 connections that had a stream,
 /// since actix-web does not close them: a twentieth of a second after the drain, other requests on them are cut off.
 ///
 /// # Errors

@@ -62,3 +62,39 @@ async fn a_client_that_says_nothing_does_not_hold_the_end_up() {
     timeout(SOON, server).await.unwrap().unwrap();
     assert_eq!(timeout(SOON, client.read(&mut [0])).await.unwrap().unwrap(), 0);
 }
+
+/// The two halves of what a client of HTTP/2 says first.
+#[tokio::test]
+async fn a_preface_may_come_in_pieces() {
+    let (addr, _server) = start();
+    let mut client = TcpStream::connect(addr).await.unwrap();
+    client.set_nodelay(true).unwrap();
+    client.write_all(b"PRI * HTTP/2").await.unwrap();
+    sleep(Duration::from_millis(20)).await;
+    client.write_all(b".0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
+    let mut frame = [0; 9];
+    timeout(SOON, client.read_exact(&mut frame)).await.unwrap().unwrap();
+    assert_eq!(frame[3], 4, "SETTINGS is what a server says first: {frame:?}");
+}
+
+#[tokio::test]
+async fn dropped_it_ends_its_connections() {
+    let (addr, server) = start();
+    let mut client = TcpStream::connect(addr).await.unwrap();
+    client.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+    let mut text = [0; 8];
+    timeout(SOON, client.read_exact(&mut text)).await.unwrap().unwrap();
+    server.abort();
+    let mut rest = Vec::new();
+    timeout(SOON, client.read_to_end(&mut rest)).await.unwrap().unwrap();
+}
+
+fn start() -> (SocketAddr, JoinHandle<()>) {
+    let listener = std::net::TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    let addr = listener.local_addr().unwrap();
+    let server = serve(listener, Router::new().route("/", get(async || "hello"))).unwrap();
+    let server = tokio::spawn(async {
+        let _: ssekit_axum::DrainReport = server.await;
+    });
+    (addr, server)
+}

@@ -7,6 +7,9 @@ use ssekit_core::{BufferTooSmall, Event, Frame};
 
 use crate::pool;
 
+/// A stream that always has an event ready would fill any chunk.
+const LARGEST: usize = 16 << 20;
+
 /// Gathers events into chunks of at most `max` bytes; an event larger than that is a chunk of its own.
 ///
 /// A lone frame passes as it is, shared; only where several are ready at once are they copied, into one chunk that costs
@@ -32,7 +35,7 @@ impl Batch {
 
     /// At least one byte, so that an empty batch is not full.
     pub(crate) fn set_max(&mut self, max: usize) {
-        self.max = max.max(1);
+        self.max = max.clamp(1, LARGEST);
     }
 
     /// Adds a frame. To be called only while not [`is_full`](Self::is_full).

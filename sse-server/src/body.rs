@@ -144,7 +144,7 @@ where
     }
 
     /// The same body with chunks of at most so many bytes, instead of [`DEFAULT_MAX_CHUNK`]. An event with more is a chunk
-    /// of its own; with 0 every event is one.
+    /// of its own; with 0 every event is one. More than 16 MiB count as that.
     pub fn with_max_chunk(mut self, bytes: usize) -> Self {
         self.batch.set_max(bytes);
         self
@@ -168,8 +168,9 @@ where
     /// [`DEFAULT_STALL_TIMEOUT`]. The stream is then over as [`CloseReason::SlowConsumer`]: the callbacks are called, and
     /// the senders of a channel are told.
     ///
-    /// It counts from when the server has taken a chunk and asks for no other, since what it and the kernel hold for the
-    /// connection is full. The connection itself is the server's, and the application's stream goes with it: the socket
+    /// It counts from when the server has taken a chunk with an event and asks for no other, since what it and the kernel
+    /// hold for the connection is full. (One that is stuck with a preamble or a keep-alive is noticed at the next
+    /// keep-alive.) The connection itself is the server's, and the application's stream goes with it: the socket
     /// option `TCP_USER_TIMEOUT` bounds it in time.
     pub fn with_stall_timeout(mut self, timeout: Duration) -> Self {
         self.schedule.stall = Some(timeout);
@@ -424,7 +425,7 @@ where
         let at = match &*self.timer {
             Some(timer) if !timer.is_elapsed() => stalls_at.filter(|at| had_event && *at < timer.deadline()),
             _ if had_event => self.schedule.next().into_iter().chain(stalls_at).min(),
-            _ => self.schedule.next(),
+            _ => self.schedule.next().or(stalls_at),
         };
         if let Some(at) = at.filter(|_| Handle::try_current().is_ok()) {
             let _ = self.set_timer(at);

@@ -273,7 +273,7 @@ impl StreamHandle {
         self.0.end(Ending { reason: CloseReason::Kicked, tail, is_graceful: false });
     }
 
-    /// Why it is over, if it is.
+    /// Why it is over, if it is. Its callbacks may be being called.
     pub fn closed(&self) -> Option<CloseReason> {
         self.0.over()
     }

@@ -129,6 +129,8 @@ impl<M> Serve<M> {
     /// accepts no more, and lets requests that are under way end. At the deadline, which is at least a tenth of a second after the
     /// drain, it ends in any case, and with it the connections of clients that do not read.
     ///
+    /// A connection that was upgraded, to a WebSocket say, is no longer the server's: it ends with the runtime.
+    ///
     /// The signal's output can say that this is a [`Shutdown::HandOver`].
     pub fn with_shutdown<F>(mut self, signal: F, streams: &Streams, options: DrainOptions) -> Self
     where

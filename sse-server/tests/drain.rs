@@ -227,3 +227,38 @@ async fn a_callback_that_panics_harms_no_other() {
     let report = tokio::spawn(async move { of_drain.drain(DrainOptions::new()).await }).await.unwrap();
     assert_eq!((report.forced, streams.len(), told.load(Ordering::Relaxed)), (2, 0, 3));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_second_drain_reports_on_itself_alone() {
+    let streams = Streams::new();
+    let mut open = client(EventBody::new(pending()).with_streams(&streams));
+    open.next_chunk().await.unwrap().unwrap();
+    let (first, _) = future::join(streams.drain(DrainOptions::new()), rest(open)).await;
+    let second = streams.drain(DrainOptions::new()).await;
+    assert_eq!((first.open, first.drained), (1, 1));
+    assert_eq!((second.open, second.drained, second.ended, second.forced), (0, 0, 0, 0));
+}
+
+/// A connection of HTTP/2 may have many, one after the other.
+#[tokio::test(start_paused = true)]
+async fn a_connection_ends_its_streams_and_keeps_none_that_are_over() {
+    let streams = Streams::new();
+    let connection = streams.connection();
+    let handles: Vec<_> = (0..1000)
+        .map(|_| {
+            let body = EventBody::new(pending());
+            connection.carry(body.handle());
+            body.handle()
+        })
+        .collect();
+    assert!(handles.iter().all(|handle| handle.closed() == Some(CloseReason::ClientGone)));
+    assert!(format!("{connection:?}").matches("StreamHandle").count() < 10, "those that are over are forgotten");
+    let body = EventBody::new(pending());
+    let handle = body.handle();
+    let mut client = client(body);
+    client.next_chunk().await.unwrap().unwrap();
+    connection.carry(handle.clone());
+    drop(connection);
+    assert!(client.next_chunk().await.is_none());
+    assert_eq!(handle.closed(), Some(CloseReason::ClientGone));
+}

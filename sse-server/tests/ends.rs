@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::future::pending;
 use std::io;
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
@@ -11,7 +12,10 @@ use futures_util::{FutureExt, Stream, StreamExt, stream};
 use http::Response;
 use ssekit_core::{Event, Frame};
 use ssekit_server::test::{TestClient, TestError};
-use ssekit_server::{CloseReason, EventBody, Finish, IntoFrame, KeepAlive, LastEventId, Outcome, SendError, Sender};
+use ssekit_server::{
+    CloseReason, DrainOptions, EventBody, Finish, IntoFrame, KeepAlive, LastEventId, Outcome, SendError, Sender,
+    StreamHandle, Streams,
+};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 use tokio_stream::wrappers::UnboundedReceiverStream;
@@ -451,4 +455,93 @@ async fn a_body_with_no_clock_needs_none() {
     let body = EventBody::new(stream::iter([Event::data("x")])).without_keep_alive().without_stall_timeout();
     let chunks: Vec<Result<_, Infallible>> = body.collect().await;
     assert_eq!(chunks.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_takes_not_even_the_preamble_is_noticed() {
+    let (closed, start) = (Closed::default(), Instant::now());
+    let mut client = client(closed.watch(EventBody::new(one_then_pending()).with_max_chunk(0).without_keep_alive()));
+    assert_eq!(client.next_chunk().await.unwrap().unwrap(), ": \n\n");
+    client.stall(100 * SECOND).await;
+    assert_eq!((closed.reason(), closed.after(start).as_secs()), (Some(CloseReason::SlowConsumer), 10));
+}
+
+/// A timer is set for the keep-alive, in an hour, when the burst comes.
+#[tokio::test(start_paused = true)]
+async fn a_burst_in_an_idle_stream_is_watched() {
+    let (sender, events) = mpsc::unbounded_channel::<Frame>();
+    let body = EventBody::new(UnboundedReceiverStream::new(events)).with_max_chunk(0);
+    let closed = Closed::default();
+    let mut client = client(closed.watch(body.with_keep_alive(KeepAlive::every(3600 * SECOND))));
+    client.next_chunk().await.unwrap().unwrap();
+    let late = tokio::spawn(async move {
+        sleep(60 * SECOND).await;
+        for _ in 0..3 {
+            sender.send(Frame::from(Event::data("x"))).unwrap();
+        }
+        sender
+    });
+    client.next_chunk().await.unwrap().unwrap();
+    let start = Instant::now();
+    client.stall(100 * SECOND).await;
+    assert_eq!((closed.reason(), closed.after(start).as_secs()), (Some(CloseReason::SlowConsumer), 10));
+    drop(late.await.unwrap());
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_several_ends_the_first_is_heard() {
+    let streams = Streams::new();
+    let body = EventBody::new(one_then_pending()).with_streams(&streams);
+    let handle = body.handle();
+    let mut client = client(body);
+    client.events(1).await.unwrap();
+    handle.kick(Finish::Done);
+    let drained = tokio::spawn({
+        let streams = streams.clone();
+        async move { streams.drain(DrainOptions::new()).await }
+    });
+    tokio::task::yield_now().await;
+    assert_eq!(text(&mut client).await, format!("id: {}\n\n", LastEventId::DONE));
+    let report = drained.await.unwrap();
+    assert_eq!((report.open, report.ended, report.drained), (1, 1, 0));
+    assert_eq!(handle.closed(), Some(CloseReason::Kicked));
+}
+
+/// By its own stream, while the body polls it.
+#[tokio::test(start_paused = true)]
+async fn a_stream_can_end_itself_by_its_handle() {
+    let handle = Arc::new(Mutex::new(None::<StreamHandle>));
+    let own = handle.clone();
+    let body = EventBody::new(stream::poll_fn(move |_| {
+        own.lock().unwrap().take().inspect(|handle| handle.kick(Finish::Reconnect));
+        Poll::<Option<Frame>>::Pending
+    }));
+    *handle.lock().unwrap() = Some(body.handle());
+    let mut client = client(body);
+    let start = Instant::now();
+    assert_eq!(text(&mut client).await, ": \n\n");
+    assert_eq!(start.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn senders_that_outlive_the_stream_hold_none_of_its_events() {
+    let (sender, body) = EventBody::channel(4);
+    let frame = Frame::from(Event::data("kept"));
+    sender.send(frame.clone()).await.unwrap();
+    let bytes = frame.into_bytes();
+    assert!(!bytes.is_unique());
+    drop(body);
+    assert!(bytes.is_unique() && sender.is_closed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_callback_that_returns_ends_the_stream_though_there_are_senders() {
+    let kept = Arc::new(Mutex::new(None));
+    let inside = kept.clone();
+    let mut client = client(EventBody::from_fn(|sender| async move {
+        *inside.lock().unwrap() = Some(sender.clone());
+        sender.send(Event::data("last")).await
+    }));
+    assert_eq!(text(&mut client).await, ": \n\ndata: last\n\n");
+    assert!(kept.lock().unwrap().as_ref().unwrap().is_closed());
 }
