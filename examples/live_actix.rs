@@ -4,7 +4,7 @@
 
 #[path = "live/app/mod.rs"]
 mod app;
-mod shared;
+mod common;
 
 use std::process::ExitCode;
 

@@ -6,8 +6,8 @@
 //! What an open stream does not notice is that its token has been revoked meanwhile: it is ended by its handle, and in
 //! any case after a while, so that its client comes back with the token.
 
-#[path = "../shared/mod.rs"]
-mod shared;
+#[path = "../common/mod.rs"]
+mod common;
 mod users;
 
 use std::io::{self, Write};
@@ -26,7 +26,7 @@ use serde::Serialize;
 use ssekit::axum::{DrainOptions, Finish, LastEventId, Sse, Streams, TrySendError, serve};
 use ssekit::{Event, Frame, event_type};
 
-use shared::{listen, shutdown};
+use common::{listen, shutdown};
 use users::{ADMIN, COOKIE_NAME, Unauthorized, User, Users};
 
 const HELP: &str = "\
@@ -80,7 +80,7 @@ fn user(text: &str) -> Result<(String, String), &'static str> {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    shared::main("auth", HELP, arguments(), run).await
+    common::main("auth", HELP, arguments(), run).await
 }
 
 #[derive(Clone)]

@@ -21,9 +21,9 @@
 //! By default a body joins what is ready at once into one HTTP chunk, by a copy. Here it does not (`with_max_chunk(0)`),
 //! and each event is a chunk of its own.
 
+#[path = "../common/mod.rs"]
+mod common;
 mod edit;
-#[path = "../shared/mod.rs"]
-mod shared;
 mod upstream;
 
 use std::io::{self, Write};
@@ -52,8 +52,8 @@ use ssekit::axum::{CloseReason, DrainOptions, DrainPolicy, SendError, Sender, Ss
 use ssekit::{Event, Frame, RelayStream};
 use tokio::net::TcpStream;
 
+use common::{listen, shutdown};
 use edit::{Look, Rename};
-use shared::{listen, shutdown};
 
 const HELP: &str = "\
 Serves POST /v1/chat/completions by asking an upstream that speaks OpenAI's streaming format.
@@ -102,7 +102,7 @@ fn authority(url: &str) -> Result<Authority, BoxError> {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    shared::main("gateway", HELP, arguments(), run).await
+    common::main("gateway", HELP, arguments(), run).await
 }
 
 #[derive(Clone)]

@@ -3,8 +3,8 @@
 //! `cargo run --release --example live -- [--addr HOST:PORT] [--tail FILE]`
 
 mod app;
-#[path = "../shared/mod.rs"]
-mod shared;
+#[path = "../common/mod.rs"]
+mod common;
 
 use std::process::ExitCode;
 

@@ -29,11 +29,11 @@
 //! `systemctl reload restart` is then what is described above. `systemctl restart restart` refuses nobody either, but
 //! who connects waits until the old server has drained and the new one has started.
 
+#[path = "../common/mod.rs"]
+#[cfg(unix)]
+mod common;
 #[cfg(unix)]
 mod server;
-#[path = "../shared/mod.rs"]
-#[cfg(unix)]
-mod shared;
 #[cfg(unix)]
 mod successor;
 

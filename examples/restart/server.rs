@@ -15,7 +15,7 @@ use ssekit::{Event, EventId, Frame, event_type};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::shared::{self, listen, shutdown};
+use crate::common::{self, listen, shutdown};
 use crate::successor::{self, generation};
 
 const HELP: &str = "\
@@ -58,7 +58,7 @@ fn arguments() -> Result<Option<Arguments>, lexopt::Error> {
 }
 
 pub(crate) async fn main() -> ExitCode {
-    shared::main("restart", HELP, arguments(), run).await
+    common::main("restart", HELP, arguments(), run).await
 }
 
 async fn run(Arguments { addr, retry, patience }: Arguments) -> Result<(), String> {

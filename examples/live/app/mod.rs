@@ -16,7 +16,7 @@ use futures_util::{Stream, StreamExt, stream};
 use ssekit::server::{DrainOptions, DrainReport, EventBody, Streams};
 use ssekit::{Event, Frame, event_type};
 
-use crate::shared::{self, listen, shutdown};
+use crate::common::{self, listen, shutdown};
 use feed::{Feed, FellBehind};
 use tail::Tail;
 
@@ -68,7 +68,7 @@ where
         let _ = writeln!(io::stdout(), "{name} ends: {report}");
         Ok(())
     };
-    shared::main(name, &help(name), arguments(), run).await
+    common::main(name, &help(name), arguments(), run).await
 }
 
 /// Comes when the program is to end.
