@@ -13,8 +13,9 @@ use crate::sink::Plain;
 
 /// An [`Event`] encoded once, into bytes that are shared: a clone counts a reference.
 ///
-/// It is what streams and broadcasts carry. It always is one whole event, so frames can be put one behind the other.
-/// From an [`Event`] its memory is of the exact size; from JSON or from pieces it may have some to spare.
+/// It is what streams and broadcasts carry. It always is one whole event (one from a relay perhaps with comments before
+/// it), so frames can be put one behind the other. From an [`Event`] its memory is of the exact size; from JSON or from
+/// pieces it may have some to spare.
 ///
 /// ```
 /// use ssekit_core::{Event, Frame};

@@ -13,11 +13,14 @@ use crate::report::table::{Table, number};
 const RIVALS: [(&str, &str); 2] = [("axum-sse", "times `axum-sse`"), ("actix-web-lab", "times `actix-web-lab`")];
 
 /// How many times the events in the same CPU time: who, whose, and how many are aimed at.
-const TARGETS: [(&str, &str, f64); 4] = [
+const TARGETS: [(&str, &str, f64); 7] = [
     ("ssekit-axum", "axum-sse", 5.0),
     ("ssekit-axum-serve", "axum-sse", 5.0),
+    ("ssekit-axum-items", "axum-sse", 5.0),
     ("ssekit-actix", "actix-web-lab", 1.3),
+    ("ssekit-actix-items", "actix-web-lab", 1.3),
     ("ssekit-actix", "actix-web-lab-channel", 2.5),
+    ("ssekit-actix-items", "actix-web-lab-channel", 2.5),
 ];
 
 /// All of them. Who has no figures is in none.
