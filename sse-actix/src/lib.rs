@@ -42,7 +42,6 @@ pub mod test;
 
 use std::convert::Infallible;
 use std::error::Error;
-use std::fmt;
 use std::future::{Ready, ready};
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -142,14 +141,7 @@ where
     }
 }
 
-/// Where a client that reconnects has stopped, if it says so: an extractor.
-///
-/// What it holds is the framework-free [`ssekit_server::LastEventId`]. It looks for the header field `Last-Event-ID`,
-/// then for the query parameters `last_event_id` and `lastEventId`. One that is malformed (see [`LastEventIdError`]) is
-/// answered by 400, and a client that has all there is (see [`Finish::Done`]) by 204, unless the handler takes a
-/// `Result<LastEventId, LastEventIdRejection>` and decides itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LastEventId(pub Option<ssekit_server::LastEventId>);
+ssekit_server::__extractor_types!();
 
 impl FromRequest for LastEventId {
     type Error = LastEventIdRejection;
@@ -157,34 +149,9 @@ impl FromRequest for LastEventId {
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let header = request.headers().get("last-event-id").map(HeaderValue::as_bytes);
-        ready(match ssekit_server::LastEventId::from_request(header, request.uri().query()) {
-            Ok(Some(id)) if id.is_done() => Err(LastEventIdRejection::Done),
-            Ok(id) => Ok(Self(id)),
-            Err(error) => Err(LastEventIdRejection::Malformed(error)),
-        })
+        ready(Self::from_fields(header, request.uri().query()))
     }
 }
-
-/// Why a request does not get to its handler by [`LastEventId`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum LastEventIdRejection {
-    /// It is malformed: 400, with the reason as text.
-    Malformed(LastEventIdError),
-    /// The client has all there is: 204, after which an EventSource does not reconnect.
-    Done,
-}
-
-impl fmt::Display for LastEventIdRejection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Malformed(error) => error.fmt(f),
-            Self::Done => f.write_str("the client has all there is"),
-        }
-    }
-}
-
-impl Error for LastEventIdRejection {}
 
 impl ResponseError for LastEventIdRejection {
     fn status_code(&self) -> StatusCode {
@@ -202,11 +169,6 @@ impl ResponseError for LastEventIdRejection {
         }
     }
 }
-
-/// Whether the request asks for an event stream in `Accept`: an extractor, for a handler that can answer otherwise too.
-/// See [`wants_event_stream`](ssekit_server::wants_event_stream).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct WantsEventStream(pub bool);
 
 impl FromRequest for WantsEventStream {
     type Error = Infallible;

@@ -37,7 +37,6 @@
 mod serve;
 
 use std::convert::Infallible;
-use std::fmt;
 
 use axum::body::Body;
 use axum::extract::FromRequestParts;
@@ -85,48 +84,16 @@ where
     }
 }
 
-/// Where a client that reconnects has stopped, if it says so: an extractor.
-///
-/// What it holds is the framework-free [`ssekit_server::LastEventId`]. It looks for the header field `Last-Event-ID`,
-/// then for the query parameters `last_event_id` and `lastEventId`. One that is malformed (see [`LastEventIdError`]) is
-/// answered by 400, and a client that has all there is (see [`Finish::Done`]) by 204, unless the handler takes a
-/// `Result<LastEventId, LastEventIdRejection>` and decides itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LastEventId(pub Option<ssekit_server::LastEventId>);
+ssekit_server::__extractor_types!();
 
 impl<T: Sync> FromRequestParts<T> for LastEventId {
     type Rejection = LastEventIdRejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &T) -> Result<Self, LastEventIdRejection> {
         let header = parts.headers.get("last-event-id").map(HeaderValue::as_bytes);
-        match ssekit_server::LastEventId::from_request(header, parts.uri.query()) {
-            Ok(Some(id)) if id.is_done() => Err(LastEventIdRejection::Done),
-            Ok(id) => Ok(Self(id)),
-            Err(error) => Err(LastEventIdRejection::Malformed(error)),
-        }
+        Self::from_fields(header, parts.uri.query())
     }
 }
-
-/// Why a request does not get to its handler by [`LastEventId`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum LastEventIdRejection {
-    /// It is malformed: 400, with the reason as text.
-    Malformed(LastEventIdError),
-    /// The client has all there is: 204, after which an EventSource does not reconnect.
-    Done,
-}
-
-impl fmt::Display for LastEventIdRejection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Malformed(error) => error.fmt(f),
-            Self::Done => f.write_str("the client has all there is"),
-        }
-    }
-}
-
-impl std::error::Error for LastEventIdRejection {}
 
 impl IntoResponse for LastEventIdRejection {
     fn into_response(self) -> Response {
@@ -136,11 +103,6 @@ impl IntoResponse for LastEventIdRejection {
         }
     }
 }
-
-/// Whether the request asks for an event stream in `Accept`: an extractor, for a handler that can answer otherwise too.
-/// See [`wants_event_stream`](ssekit_server::wants_event_stream).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct WantsEventStream(pub bool);
 
 impl<T: Sync> FromRequestParts<T> for WantsEventStream {
     type Rejection = Infallible;

@@ -1,4 +1,4 @@
-//! The adapters' response type, stamped out once for all of them, so that they cannot drift apart.
+//! The adapters' own types, stamped out once for all of them, so that they cannot drift apart.
 
 /// Makes a newtype of [`EventBody`](crate::EventBody) with all of its methods, for an adapter to implement its
 /// framework's response for. Not for use elsewhere.
@@ -94,7 +94,7 @@ macro_rules! __response_type {
         }
 
         impl $name<$crate::Receiver> {
-            /// A response, and a [`Sender`]($crate::Sender) for its events; see [`EventBody::channel`].
+            /// A response, and a [`Sender`](ssekit_server::Sender) for its events; see [`EventBody::channel`].
             pub fn channel(capacity: usize) -> ($crate::Sender, Self) {
                 let (sender, body) = $crate::EventBody::channel(capacity);
                 (sender, Self(body))
@@ -128,5 +128,57 @@ macro_rules! __response_type {
                 f.debug_tuple(stringify!($name)).field(&self.0).finish()
             }
         }
+    };
+}
+
+/// Makes the types of an adapter's extractors, for it to implement its framework's traits for. Not for use elsewhere.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __extractor_types {
+    () => {
+        /// Where a client that reconnects has stopped, if it says so: an extractor.
+        ///
+        /// What it holds is the framework-free [`ssekit_server::LastEventId`]. It looks for the header
+        /// field `Last-Event-ID`, then for the query parameters `last_event_id` and `lastEventId`. One that is malformed
+        /// (see [`LastEventIdError`]) is answered by 400, and a client that has all there is (see [`Finish::Done`]) by
+        /// 204, unless the handler takes a `Result<LastEventId, LastEventIdRejection>` and decides itself.
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub struct LastEventId(pub Option<$crate::LastEventId>);
+
+        impl LastEventId {
+            fn from_fields(header: Option<&[u8]>, query: Option<&str>) -> Result<Self, LastEventIdRejection> {
+                match $crate::LastEventId::from_request(header, query) {
+                    Ok(Some(id)) if id.is_done() => Err(LastEventIdRejection::Done),
+                    Ok(id) => Ok(Self(id)),
+                    Err(error) => Err(LastEventIdRejection::Malformed(error)),
+                }
+            }
+        }
+
+        /// Why a request does not get to its handler by [`LastEventId`].
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub enum LastEventIdRejection {
+            /// It is malformed: 400, with the reason as text.
+            Malformed($crate::LastEventIdError),
+            /// The client has all there is: 204, after which an EventSource does not reconnect.
+            Done,
+        }
+
+        impl ::std::fmt::Display for LastEventIdRejection {
+            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+                match self {
+                    Self::Malformed(error) => error.fmt(f),
+                    Self::Done => f.write_str("the client has all there is"),
+                }
+            }
+        }
+
+        impl ::std::error::Error for LastEventIdRejection {}
+
+        /// Whether the request asks for an event stream in `Accept`: an extractor, for a handler that can answer
+        /// otherwise too. See [`wants_event_stream`](ssekit_server::wants_event_stream).
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub struct WantsEventStream(pub bool);
     };
 }
