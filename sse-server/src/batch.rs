@@ -123,7 +123,7 @@ impl Batch {
             self.joined = pool::take();
             return;
         }
-        // For as much as is usual, that it need not grow event by event; no more than the bound, unless one event is.
+        // For more, that it need not grow event by event; no more than the bound, unless one event is.
         let room = needed.max(2 * self.joined.len()).max(4 * len).min(self.max).max(needed);
         self.joined.resize(room, 0);
     }

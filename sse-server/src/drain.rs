@@ -176,7 +176,7 @@ pub struct DrainReport {
     pub drained: usize,
     /// Those that the deadline has ended. The connections of clients that do not read are open still.
     pub forced: usize,
-    /// The streams that were asked for since, whose clients were told to come back later.
+    /// The streams that were asked for since the first drain began, whose clients were told to come back later.
     pub rejected: usize,
     /// How long it took.
     pub took: Duration,
@@ -185,10 +185,9 @@ pub struct DrainReport {
 impl fmt::Display for DrainReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { open, ended, drained, forced, rejected, took } = self;
-        write!(
-            f,
-            "{open} streams in {took:.1?}: {drained} drained, {ended} ended, {forced} forced; {rejected} rejected"
-        )
+        let s = if *open == 1 { "" } else { "s" };
+        write!(f, "{open} stream{s} in {took:.1?}: ")?;
+        write!(f, "{drained} drained, {ended} ended, {forced} forced; {rejected} rejected")
     }
 }
 
@@ -200,9 +199,9 @@ impl Streams {
 
     /// Ends all streams, and returns when they are over.
     ///
-    /// From now on the set is no longer [ready](Self::is_ready), and a new stream is told to come back later: it is answered with 200, a
-    /// `retry` and its end, with no farewell, since a 503 would make an EventSource give up for good. Keep on answering requests until the
-    /// drain is over, unless another server takes them.
+    /// From now on the set is no longer [ready](Self::is_ready), and a new stream is told to come back later: it is
+    /// answered with 200, a `retry` and its end, with no farewell, since a 503 would make an EventSource give up for good.
+    /// Keep on answering requests until the drain is over, unless another server takes them.
     ///
     /// Each stream ends at a random moment within the spread, behind what it has ready, with the farewell and a `retry`;
     /// what it waits for does not hold it up. One with [`DrainPolicy::FinishThenClose`] may end by itself before. At the

@@ -236,6 +236,7 @@ async fn a_second_drain_reports_on_itself_alone() {
     let (first, _) = future::join(streams.drain(DrainOptions::new()), rest(open)).await;
     let second = streams.drain(DrainOptions::new()).await;
     assert_eq!((first.open, first.drained), (1, 1));
+    assert_eq!(first.to_string(), "1 stream in 0.0ns: 1 drained, 0 ended, 0 forced; 0 rejected");
     assert_eq!((second.open, second.drained, second.ended, second.forced), (0, 0, 0, 0));
 }
 

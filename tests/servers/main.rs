@@ -312,6 +312,26 @@ async fn a_client_that_reads_nothing_is_cut_off_and_harms_nobody() {
     .await;
 }
 
+/// With nothing but its deadline to end it, it would hold the server up: `axum::serve` for ever, actix-web for 30 seconds.
+#[tokio::test]
+async fn a_client_that_reads_nothing_does_not_hold_the_end_up() {
+    for kind in [Kind::AxumServe, Kind::Actix] {
+        eprintln!("{kind:?}");
+        let app = App::new(|_| {
+            let firehose = stream::repeat_with(|| Ok(data(&"x".repeat(1000))));
+            EventBody::new(firehose.boxed()).without_stall_timeout()
+        });
+        let mut server = app.start(kind, DrainOptions::new().with_deadline(Duration::from_millis(300))).await;
+        let stuck = Client::connect(server.addr, Http::One).await.get("/events", &[]).await;
+        until("it is open", || app.streams.len() == 1).await;
+        server.stop();
+        let report = server.ended().await;
+        assert_eq!((report.open, report.forced), (1, 1));
+        assert_eq!(app.closed(), [CloseReason::Forced]);
+        drop(stuck);
+    }
+}
+
 /// Event by event, as they come, though the layers compress.
 #[tokio::test]
 async fn compression_holds_no_event_back() {
