@@ -193,7 +193,7 @@ async fn a_page_is_told_that_the_server_goes(example: Example) {
     window.until_first_visit().await;
 
     let report = server.terminate().await;
-    assert!(report.starts_with("1 streams in ") && report.contains(": 1 drained, 0 ended, 0 forced"), "{report}");
+    assert!(report.starts_with("1 stream in ") && report.contains(": 1 drained, 0 ended, 0 forced"), "{report}");
     let lost = window.until("the loss", |page| page.state == "reconnecting").await;
     assert_eq!((lost.byes, lost.opens), (1, 1), "{lost:#?}");
 
