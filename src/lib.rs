@@ -10,6 +10,7 @@
 //!   those of `ssekit-core`.
 //! - **server**: the module `server`, a response body for any HTTP server.
 //! - **axum**: the module `axum`, responses, extractors and a server. Brings `server`.
+//! - **hub**: the module `hub`, one log of events for many clients. Brings `server`; **metrics** and **tracing** bring `hub`.
 //! - **test**: the module `server::test`, a client for tests of handlers.
 //! - **actix**: the same for actix-web, in the module `actix`. Needs its Rust version, 1.89.
 
@@ -29,6 +30,9 @@ pub use ssekit_axum as axum;
 #[cfg(feature = "server")]
 #[doc(inline)]
 pub use ssekit_server as server;
+#[cfg(feature = "hub")]
+#[doc(inline)]
+pub use ssekit_server::hub;
 
 /// The README's examples, compiled and run.
 #[cfg(doctest)]

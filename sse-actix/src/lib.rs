@@ -48,6 +48,8 @@ use std::task::{Context, Poll};
 
 use actix_web::body::{self, BodySize, BoxBody, MessageBody};
 use actix_web::dev::Payload;
+#[cfg(feature = "hub")]
+use actix_web::http::header::RETRY_AFTER;
 use actix_web::http::header::{ACCEPT, HeaderValue};
 use actix_web::http::{Method, StatusCode, Version};
 use actix_web::{FromRequest, HttpRequest, HttpResponse, Responder, ResponseError};
@@ -57,6 +59,9 @@ use pin_project_lite::pin_project;
 use ssekit_server::{ConnectionGuard, HEADERS};
 
 pub use server::{configure, serve};
+#[cfg(feature = "hub")]
+#[doc(inline)]
+pub use ssekit_server::hub;
 pub use ssekit_server::{
     CloseReason, DrainOptions, DrainPolicy, DrainReport, EventBody, Finish, IntoFrame, KeepAlive, LastEventIdError,
     Outcome, SendError, Sender, SocketOptions, StreamHandle, Streams, TcpKeepAlive, TrySendError,
@@ -177,5 +182,27 @@ impl FromRequest for WantsEventStream {
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let accept = request.headers().get_all(ACCEPT).map(HeaderValue::as_bytes);
         ready(Ok(Self(ssekit_server::wants_event_stream(accept))))
+    }
+}
+
+#[cfg(feature = "hub")]
+ssekit_server::__hub_types!(Sse);
+
+#[cfg(feature = "hub")]
+impl ResponseError for SseRejection {
+    fn status_code(&self) -> StatusCode {
+        let status = if self.is_soft() { 200 } else { self.rejection.status() };
+        StatusCode::from_u16(status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE)
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        if self.is_soft() {
+            return Sse::from(self.rejection.into_body()).into_response();
+        }
+        let mut response = HttpResponse::build(self.status_code());
+        if let Some(seconds) = self.retry_after() {
+            response.insert_header((RETRY_AFTER, seconds));
+        }
+        response.body(self.to_string())
     }
 }

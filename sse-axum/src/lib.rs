@@ -40,6 +40,8 @@ use std::convert::Infallible;
 
 use axum::body::Body;
 use axum::extract::FromRequestParts;
+#[cfg(feature = "hub")]
+use axum::http::header::RETRY_AFTER;
 use axum::http::header::{ACCEPT, HeaderName, HeaderValue};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
@@ -49,6 +51,9 @@ use ssekit_server::HEADERS;
 
 #[cfg(feature = "serve")]
 pub use serve::{AppService, serve};
+#[cfg(feature = "hub")]
+#[doc(inline)]
+pub use ssekit_server::hub;
 pub use ssekit_server::{
     CloseReason, DrainOptions, DrainPolicy, DrainReport, EventBody, Finish, IntoFrame, KeepAlive, LastEventIdError,
     Outcome, SendError, Sender, StreamHandle, Streams, TrySendError,
@@ -110,5 +115,23 @@ impl<T: Sync> FromRequestParts<T> for WantsEventStream {
     async fn from_request_parts(parts: &mut Parts, _: &T) -> Result<Self, Infallible> {
         let accept = parts.headers.get_all(ACCEPT).iter().map(HeaderValue::as_bytes);
         Ok(Self(ssekit_server::wants_event_stream(accept)))
+    }
+}
+
+#[cfg(feature = "hub")]
+ssekit_server::__hub_types!(Sse);
+
+#[cfg(feature = "hub")]
+impl IntoResponse for SseRejection {
+    fn into_response(self) -> Response {
+        if self.is_soft() {
+            return Sse::from(self.rejection.into_body()).into_response();
+        }
+        let status = StatusCode::from_u16(self.rejection.status()).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
+        let mut response = (status, self.to_string()).into_response();
+        if let Some(seconds) = self.retry_after() {
+            response.headers_mut().insert(RETRY_AFTER, seconds.into());
+        }
+        response
     }
 }

@@ -108,7 +108,8 @@ where
         Self::with_control(stream, Control::new(DEFAULT_STALL_TIMEOUT))
     }
 
-    fn with_control(stream: S, control: Arc<Control>) -> Self {
+    /// The body of a stream that shares its control.
+    pub(crate) fn with_control(stream: S, control: Arc<Control>) -> Self {
         let keep_alive = KeepAlive::default().interval();
         Self {
             stream: Some(stream),

@@ -31,9 +31,14 @@ pub(crate) struct Ending {
 pub(crate) struct Control {
     /// Whether there is something in `state` that the body has to look at.
     is_asked: AtomicBool,
+    /// Whether there may be something new for the stream of a hub.
+    has_news: AtomicBool,
     /// When the server was handed a chunk and has not asked for another, in milliseconds since `made`, plus one. 0 when it
     /// has asked.
     starved_since: AtomicU64,
+    /// When it was last handed one, likewise.
+    #[cfg(feature = "hub")]
+    last_write: AtomicU64,
     made: Instant,
     state: Mutex<State>,
 }
@@ -55,7 +60,10 @@ impl Control {
     pub(crate) fn new(stall_timeout: Duration) -> Arc<Self> {
         Arc::new(Self {
             is_asked: AtomicBool::new(false),
+            has_news: AtomicBool::new(false),
             starved_since: AtomicU64::new(0),
+            #[cfg(feature = "hub")]
+            last_write: AtomicU64::new(0),
             made: Instant::now(),
             state: Mutex::new(State { stall_timeout: Some(stall_timeout), ..State::default() }),
         })
@@ -125,10 +133,11 @@ impl Control {
         Some(Ending { reason, tail: forced.map(|ending| ending.tail.clone()).unwrap_or_default(), is_graceful: false })
     }
 
-    /// The body has nothing for now: whom to wake when it has to end. `false` if it has to already.
+    /// The body has nothing for now: whom to wake when it has to end, or has news. `false` if it has to already, or has
+    /// some.
     pub(crate) fn wait(&self, waker: &Waker) -> bool {
         let mut state = self.state();
-        if self.is_asked.load(Ordering::Relaxed) {
+        if self.is_asked.load(Ordering::Relaxed) || self.has_news.load(Ordering::Relaxed) {
             return false;
         }
         match &mut state.waker {
@@ -138,9 +147,36 @@ impl Control {
         true
     }
 
+    /// There is something new for the stream, which is woken if it waits.
+    ///
+    /// No wake-up is lost: this sets the flag and then takes the waker under the lock; [`wait`](Self::wait) looks at the
+    /// flag and leaves the waker under the same lock. So either this finds the waker, or that finds the flag.
+    #[cfg(feature = "hub")]
+    pub(crate) fn bring_news(&self) {
+        self.has_news.store(true, Ordering::Release);
+        let waker = self.state().waker.take();
+        waker.into_iter().for_each(Waker::wake);
+    }
+
+    /// Whether there was something new since this was last asked.
+    #[cfg(feature = "hub")]
+    pub(crate) fn take_news(&self) -> bool {
+        self.has_news.load(Ordering::Relaxed) && self.has_news.swap(false, Ordering::Acquire)
+    }
+
     /// The server was handed a chunk.
     pub(crate) fn handed_over(&self, now: Instant) {
-        self.starved_since.store(self.stamp(now), Ordering::Relaxed);
+        let stamp = self.stamp(now);
+        self.starved_since.store(stamp, Ordering::Relaxed);
+        #[cfg(feature = "hub")]
+        self.last_write.store(stamp, Ordering::Relaxed);
+    }
+
+    /// When the server was last handed a chunk.
+    #[cfg(feature = "hub")]
+    pub(crate) fn last_write(&self) -> Option<Instant> {
+        let since = self.last_write.load(Ordering::Relaxed).checked_sub(1)?;
+        self.made.checked_add(Duration::from_millis(since))
     }
 
     /// The server asks for more.

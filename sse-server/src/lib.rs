@@ -12,6 +12,7 @@
 //! - A stream ends for a [`CloseReason`], which [`EventBody::on_close`] tells: by itself, for good if it says
 //!   [`Finish::Done`]; by a timeout; by a [`StreamHandle`]; because the client has gone or does not read.
 //! - [`Streams`] are all open streams of a server. [`Streams::drain`] ends them when it shuts down.
+//! - A `hub` (feature `hub`) is one log of events for many clients, who come back to where they were.
 //! - [`HEADERS`] are those that a response with it needs.
 //! - [`LastEventId`] is where a client that reconnects has stopped; [`wants_event_stream`] is whether a request asks for
 //!   an event stream.
@@ -42,6 +43,9 @@
 //!
 //! # Crate features
 //!
+//! - **hub**: the module `hub`. Brings the crate memchr.
+//! - **metrics**: `HubStats::record`, for the crate metrics. Brings `hub`.
+//! - **tracing**: a span of the crate tracing for each client of a hub. Brings `hub`.
 //! - **net**: `SocketOptions` and `TcpKeepAlive`, for Unix and Windows. Brings the crate socket2.
 //! - **serve**: `serve`, a server by hyper that ends with streams open and takes little memory for a connection. Brings
 //!   `net`.
@@ -58,6 +62,8 @@ mod close;
 mod control;
 mod drain;
 mod from_fn;
+#[cfg(feature = "hub")]
+pub mod hub;
 mod into_frame;
 mod keep_alive;
 mod last_event_id;

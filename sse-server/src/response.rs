@@ -182,3 +182,58 @@ macro_rules! __extractor_types {
         pub struct WantsEventStream(pub bool);
     };
 }
+
+/// Makes what an adapter has for a hub, for it to implement its framework's traits for. Not for use elsewhere.
+#[cfg(feature = "hub")]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __hub_types {
+    ($name:ident) => {
+        impl From<$crate::hub::Subscription> for $name<$crate::hub::Subscription> {
+            fn from(subscription: $crate::hub::Subscription) -> Self {
+                Self(subscription.into_body())
+            }
+        }
+
+        /// The response to a subscriber that a [`Hub`](ssekit_server::hub::Hub) has not taken.
+        ///
+        /// A client that asks for an event stream, and may come back, gets one with 200, which says when to, and ends: an
+        /// EventSource would give up for good at another status. Others get that
+        /// [status](ssekit_server::hub::Rejection::status), with `Retry-After`, and the reason as text.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub struct SseRejection {
+            rejection: $crate::hub::Rejection,
+            wants_event_stream: bool,
+        }
+
+        impl SseRejection {
+            /// For a request that wants that.
+            pub fn new(rejection: $crate::hub::Rejection, wants: WantsEventStream) -> Self {
+                Self { rejection, wants_event_stream: wants.0 }
+            }
+
+            /// What is told.
+            pub fn rejection(&self) -> $crate::hub::Rejection {
+                self.rejection
+            }
+
+            fn is_soft(&self) -> bool {
+                self.wants_event_stream && self.rejection.is_temporary()
+            }
+
+            /// In whole seconds, for `Retry-After`.
+            fn retry_after(&self) -> Option<u64> {
+                let retry = self.rejection.retry();
+                self.rejection.is_temporary().then(|| retry.as_secs() + u64::from(retry.subsec_nanos() > 0))
+            }
+        }
+
+        impl ::std::fmt::Display for SseRejection {
+            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+                self.rejection.fmt(f)
+            }
+        }
+
+        impl ::std::error::Error for SseRejection {}
+    };
+}

@@ -1,0 +1,182 @@
+//! How a subscriber comes in, where it then stands, and how it goes.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use ssekit_core::Frame;
+use tokio::time::Instant;
+
+use super::position::Position;
+use super::registry::{Client, ClientInfo, Seat, Slot};
+use super::rejection::RejectReason;
+use super::resume::{Gap, GapReason, Resume, position_frame, resume_frame};
+use super::state::State;
+use super::subscribe::{SessionPolicy, SlowConsumerPolicy, Start, Subscribe};
+use crate::control::Control;
+
+/// A subscriber that was taken.
+pub(super) struct Admitted {
+    pub(super) slot: Slot,
+    pub(super) resume: Resume,
+    /// What it gets before all events.
+    pub(super) head: Bytes,
+    /// Those whose session it has taken over.
+    pub(super) taken_over: Vec<Arc<Control>>,
+}
+
+impl State {
+    /// Takes a subscriber, or says why not.
+    pub(super) fn subscribe(&mut self, request: Subscribe, control: &Arc<Control>) -> Result<Admitted, RejectReason> {
+        let admission = request.check().and_then(|()| self.admit(&request));
+        let taken_over = admission.inspect_err(|_| self.counts.rejected += 1)?;
+        self.evict(self.now());
+
+        let (topics, prefixes) = request.disjoint();
+        let topics: Vec<u32> = topics.into_iter().map(|name| self.lanes.topic(name)).collect();
+        let prefixes = prefixes.into_iter().map(|name| self.lanes.prefix(name));
+        let seats: Box<[Seat]> = topics.into_iter().chain(prefixes).map(|lane| Seat { lane, place: None }).collect();
+        for seat in &seats {
+            if let Some(lane) = self.lanes.get_mut(seat.lane) {
+                lane.subscribers += 1;
+            }
+        }
+
+        let (resume, cursor, gap) = self.resume(&request, &seats);
+        self.counts.resumes[resume.kind()] += 1;
+        self.counts.gaps += u64::from(gap.is_some());
+        let at = self.at(cursor - 1);
+        let told = gap.map(|gap| gap.into_frame(at)).into_iter();
+        let told = told.chain(request.tells_resume.then(|| resume_frame(resume, at)));
+        // At least where it is: a client that goes before its first event comes back by that.
+        let head = request.first.iter().cloned().chain(told).chain([position_frame(at)]);
+        let mut bytes = BytesMut::new();
+        head.for_each(|frame: Frame| bytes.extend_from_slice(frame.as_bytes()));
+
+        let (all, left) = Client::counts(&seats, &self.lanes, cursor);
+        self.registry.last_id += 1;
+        let slot = self.registry.insert(Client {
+            id: self.registry.last_id,
+            control: control.clone(),
+            seats,
+            keys: request.keys.into_iter().collect(),
+            since: Instant::now(),
+            resume,
+            policy: request.policy,
+            filter: request.filter,
+            cursor,
+            told_to: gap.map_or(0, |gap| gap.to.offset),
+            passed: all - left,
+            events: 0,
+            bytes: 0,
+            gaps: u64::from(gap.is_some()),
+        });
+        Ok(Admitted { slot, resume, head: bytes.freeze(), taken_over })
+    }
+
+    /// Whether there is room; whose sessions end for it.
+    fn admit(&self, request: &Subscribe) -> Result<Vec<Arc<Control>>, RejectReason> {
+        let registry = &self.registry;
+        let of_session = request.session.as_ref().and_then(|(session, _)| registry.keys.get(session));
+        let leaving = match request.session {
+            Some((_, SessionPolicy::RejectNew)) if of_session.is_some() => return Err(RejectReason::SessionTaken),
+            Some((_, SessionPolicy::TakeOver)) => of_session,
+            _ => None,
+        };
+        let max = self.options.max_clients;
+        if registry.clients.len() - leaving.map_or(0, BTreeSet::len) >= max {
+            return Err(RejectReason::Full { max });
+        }
+        let max = self.options.max_per_key;
+        let count = |key| match (registry.keys.get(key), leaving) {
+            (Some(of_key), Some(leaving)) => of_key.difference(leaving).count(),
+            (of_key, _) => of_key.map_or(0, BTreeSet::len),
+        };
+        if request.keys.iter().any(|key| count(key) >= max) {
+            return Err(RejectReason::KeyFull { max });
+        }
+        let max = self.options.max_per_topic;
+        let (topics, prefixes) = request.disjoint();
+        let lanes = topics.into_iter().map(|name| self.lanes.find_topic(name));
+        let lanes = lanes.chain(prefixes.into_iter().map(|name| self.lanes.find_prefix(name)));
+        if lanes.flatten().map(|lane| lane.subscribers).chain([0]).any(|subscribers| subscribers >= max) {
+            return Err(RejectReason::TopicFull { max });
+        }
+        let leaving = leaving.into_iter().flatten().filter_map(|index| registry.clients.get(*index));
+        Ok(leaving.map(|client| client.control.clone()).collect())
+    }
+
+    /// Where a subscriber stands, the first offset that it needs, and what it is told to be missing.
+    fn resume(&self, request: &Subscribe, seats: &[Seat]) -> (Resume, u64, Option<Gap>) {
+        let policy = request.policy;
+        let coalesces = policy == SlowConsumerPolicy::Coalesce;
+        let (next, first) = (self.store.next(), self.store.first());
+        let oldest = if coalesces { 1 } else { first };
+        let live = |start| if start == Start::Live { next } else { oldest };
+        let kept = if policy == SlowConsumerPolicy::SkipToLatest { next } else { oldest };
+        let gap = |reason, from: Option<u64>, to, missed| {
+            let from = from.map(|from| self.at(from));
+            Some(Gap { reason, from, to: self.at(to), missed })
+        };
+        let Some(id) = &request.last_event_id else { return (Resume::Fresh, live(request.start), None) };
+        let Ok(position) = id.as_str().parse::<Position>() else {
+            let cursor = live(request.start);
+            return (Resume::Malformed, cursor, gap(GapReason::Malformed, None, cursor - 1, None));
+        };
+        if position.epoch != self.epoch || position.offset >= next {
+            let to = if coalesces { first - 1 } else { kept - 1 };
+            return (Resume::EpochChanged, kept, gap(GapReason::EpochChanged, None, to, None));
+        }
+        let cursor = position.offset + 1;
+        let lost_to = Client::lost_to(seats, &self.lanes, policy);
+        if lost_to >= cursor {
+            let indexes = seats.iter().filter_map(|seat| self.lanes.get(seat.lane)?.index.front());
+            let oldest = self.at(indexes.min().copied().unwrap_or(next));
+            let to = if policy == SlowConsumerPolicy::SkipToLatest { next - 1 } else { lost_to };
+            let gap = gap(GapReason::Retention, Some(cursor), to, Some(to - cursor + 1));
+            let cursor = if coalesces { cursor } else { to + 1 };
+            return (Resume::Gap { oldest }, cursor, gap);
+        }
+        let compacted = self.compacted.range(cursor..).filter(|(_, event)| {
+            // Only who coalesces gets them; for others they are lost, and it does not get here.
+            Client::has_lane(seats, &self.lanes, event.lane)
+        });
+        let missed = Client::counts(seats, &self.lanes, cursor).1 + compacted.count() as u64;
+        (if missed == 0 { Resume::UpToDate } else { Resume::Resumed { missed } }, cursor, None)
+    }
+
+    /// A subscriber goes. What it has held is for the caller to drop, outside of the lock.
+    pub(super) fn leave(&mut self, slot: Slot) -> Option<Client> {
+        let client = self.registry.remove(slot)?;
+        for seat in &client.seats {
+            if let Some(lane) = self.lanes.get_mut(seat.lane) {
+                lane.waiters.leave(seat.place);
+                lane.subscribers -= 1;
+            }
+            self.lanes.settle(seat.lane);
+        }
+        Some(client)
+    }
+
+    /// How many events wait for a subscriber.
+    pub(super) fn lag(&self, client: &Client) -> u64 {
+        Client::counts(&client.seats, &self.lanes, client.cursor).1
+    }
+
+    pub(super) fn info(&self, client: &Client) -> ClientInfo {
+        let lanes = || client.seats.iter().filter_map(|seat| self.lanes.get(seat.lane));
+        ClientInfo {
+            id: client.id,
+            keys: client.keys.to_vec(),
+            topics: lanes().filter(|lane| !lane.is_prefix()).map(|lane| lane.name.clone()).collect(),
+            prefixes: lanes().filter(|lane| lane.is_prefix()).map(|lane| lane.name.clone()).collect(),
+            resume: client.resume,
+            age: client.since.elapsed(),
+            last_write: client.control.last_write().map(|at| at.elapsed()),
+            lag: self.lag(client),
+            events: client.events,
+            bytes: client.bytes,
+            gaps: client.gaps,
+        }
+    }
+}

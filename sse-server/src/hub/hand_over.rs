@@ -1,0 +1,207 @@
+//! A log as bytes, for the process that comes next.
+
+use std::collections::HashMap;
+use std::{fmt, str};
+
+use super::options::{HubOptions, MAX_NAME_LEN};
+use super::publication::block;
+use super::state::{Counts, State};
+use super::waiters::Called;
+
+/// What such bytes begin with. Another version has another number.
+const MAGIC: &[u8] = b"ssekit hub log 1\n";
+/// Instead of a key's length.
+const NO_KEY: u16 = u16::MAX;
+
+/// Bytes are no log that was exported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ImportError {
+    /// They do not begin like one of this version.
+    NotALog,
+    /// They end amid it.
+    Truncated {
+        /// Where something is missing.
+        position: usize,
+    },
+    /// Something in it cannot be.
+    Malformed {
+        /// Where it is.
+        position: usize,
+        /// What ought to be there.
+        expected: &'static str,
+    },
+}
+
+impl fmt::Display for ImportError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotALog => f.write_str("bytes are no log of a hub, or one of another version"),
+            Self::Truncated { position } => write!(f, "log ends at byte {position}, amid an entry"),
+            Self::Malformed { position, expected } => write!(f, "log has no {expected} at byte {position}"),
+        }
+    }
+}
+
+impl std::error::Error for ImportError {}
+
+/// All numbers are little-endian. The topics come first, then older events that are the newest of their key, then all
+/// others.
+impl State {
+    /// The log as bytes.
+    pub(super) fn export(&self) -> Vec<u8> {
+        let now = self.now();
+        let mut out = Vec::with_capacity(MAGIC.len() + self.store.bytes() + 64 * self.store.len());
+        out.extend_from_slice(MAGIC);
+        for number in [self.epoch, self.store.next(), self.lanes.forgotten_to()] {
+            out.extend_from_slice(&number.to_le_bytes());
+        }
+        let topics = self.lanes.topics().filter_map(|(name, id)| Some((name, id, self.lanes.get(id)?)));
+        let topics: Vec<_> = topics.collect();
+        out.extend_from_slice(&(topics.len() as u64).to_le_bytes());
+        for (name, id, lane) in topics {
+            out.extend_from_slice(&id.to_le_bytes());
+            text(&mut out, Some(name));
+            out.extend_from_slice(&lane.evicted_to.to_le_bytes());
+            out.extend_from_slice(&lane.lost_to.to_le_bytes());
+        }
+        let mut event = |offset: u64, lane: u32, key: Option<&str>, at: u64, bytes: &[u8]| {
+            out.extend_from_slice(&offset.to_le_bytes());
+            out.extend_from_slice(&lane.to_le_bytes());
+            text(&mut out, key);
+            out.extend_from_slice(&now.saturating_sub(at).to_le_bytes());
+            // Without the line of its ID.
+            let end = bytes.iter().position(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+            let block = bytes.get(end..).unwrap_or_default();
+            out.extend_from_slice(&(block.len() as u32).to_le_bytes());
+            out.extend_from_slice(block);
+        };
+        for (offset, old) in &self.compacted {
+            event(*offset, old.lane, Some(&old.key), old.at, &old.bytes);
+        }
+        for (offset, entry, bytes) in self.store.events() {
+            event(offset, entry.lane, entry.key.as_deref(), entry.at, bytes);
+        }
+        out
+    }
+
+    /// The log that was these bytes.
+    pub(super) fn import(bytes: &[u8], options: HubOptions) -> Result<Self, ImportError> {
+        let mut reader = Reader { bytes, position: 0 };
+        if !bytes.starts_with(MAGIC) {
+            return Err(ImportError::NotALog);
+        }
+        reader.position = MAGIC.len();
+        let [epoch, next, forgotten_to] = [reader.u64()?, reader.u64()?, reader.u64()?];
+        reader.check(next > 0 && forgotten_to < next, "offset of the next event")?;
+        let mut state = Self::new(epoch, 1, options);
+        state.lanes.set_forgotten_to(forgotten_to);
+
+        let mut topics = HashMap::new();
+        for _ in 0..reader.u64()? {
+            let id = reader.u32()?;
+            let name = reader.text()?;
+            let name = reader.some(name, "name of a topic")?;
+            let (evicted_to, lost_to) = (reader.u64()?, reader.u64()?);
+            reader.check(lost_to <= evicted_to && evicted_to < next, "offset of a lost event")?;
+            reader.check(topics.insert(id, name).is_none(), "topic of its own")?;
+            let lane = state.lanes.topic(name);
+            if let Some(lane) = state.lanes.get_mut(lane) {
+                (lane.evicted_to, lane.lost_to) = (evicted_to, lost_to);
+            }
+        }
+        let now = state.now();
+        let mut last = 0;
+        while reader.position < bytes.len() {
+            let offset = reader.u64()?;
+            reader.check(last < offset && offset < next, "later offset")?;
+            last = offset;
+            let id = reader.u32()?;
+            let topic = reader.some(topics.get(&id).copied(), "topic that is known")?;
+            let key = reader.text()?;
+            let at = now.saturating_sub(reader.u64()?);
+            let len = reader.u32()? as usize;
+            let event = reader.take(len)?;
+            let is_event = str::from_utf8(event).is_ok() && block(event) == Ok(event) && is_terminated(event);
+            reader.check(is_event, "event")?;
+            let lane = state.lanes.topic(topic);
+            let evicted_to = state.lanes.get(lane).map_or(0, |lane| lane.evicted_to);
+            match key.filter(|_| offset <= evicted_to) {
+                Some(key) => state.push_compacted(topic, key, event, at, offset),
+                None => {
+                    reader.check(evicted_to < offset, "event that is kept")?;
+                    state.store.skip_to(offset);
+                    state.push(topic, key, event, at, &mut Called::default());
+                }
+            }
+        }
+        state.store.skip_to(next);
+        for name in topics.into_values() {
+            let lane = state.lanes.topic(name);
+            state.lanes.maybe_idle(lane);
+        }
+        state.counts = Counts::default();
+        state.evict(now);
+        Ok(state)
+    }
+}
+
+/// Whether a block ends with a blank line.
+fn is_terminated(block: &[u8]) -> bool {
+    let ends = [b"\n\n".as_slice(), b"\r\r", b"\n\r", b"\r\n\r\n"];
+    matches!(block, b"\n" | b"\r" | b"\r\n")
+        || ends.iter().any(|end| block.ends_with(end))
+        || block.ends_with(b"\n\r\n")
+}
+
+fn text(out: &mut Vec<u8>, text: Option<&str>) {
+    // No name is longer.
+    let len = text.map_or(NO_KEY, |text| text.len() as u16);
+    out.extend_from_slice(&len.to_le_bytes());
+    out.extend_from_slice(text.unwrap_or_default().as_bytes());
+}
+
+struct Reader<'a> {
+    bytes: &'a [u8],
+    position: usize,
+}
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, len: usize) -> Result<&'a [u8], ImportError> {
+        let end = self.position.saturating_add(len);
+        let taken = self.bytes.get(self.position..end).ok_or(ImportError::Truncated { position: self.bytes.len() })?;
+        self.position = end;
+        Ok(taken)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], ImportError> {
+        let taken = self.take(N)?;
+        taken.try_into().map_err(|_| ImportError::Truncated { position: self.position })
+    }
+
+    fn u64(&mut self) -> Result<u64, ImportError> {
+        self.array().map(u64::from_le_bytes)
+    }
+
+    fn u32(&mut self) -> Result<u32, ImportError> {
+        self.array().map(u32::from_le_bytes)
+    }
+
+    fn text(&mut self) -> Result<Option<&'a str>, ImportError> {
+        let len = u16::from_le_bytes(self.array()?);
+        if len == NO_KEY {
+            return Ok(None);
+        }
+        self.check(usize::from(len) <= MAX_NAME_LEN, "name of a possible length")?;
+        let text = self.take(len.into())?;
+        self.some(str::from_utf8(text).ok(), "name in utf-8").map(Some)
+    }
+
+    fn some<T>(&self, value: Option<T>, expected: &'static str) -> Result<T, ImportError> {
+        value.ok_or(ImportError::Malformed { position: self.position, expected })
+    }
+
+    fn check(&self, is_right: bool, expected: &'static str) -> Result<(), ImportError> {
+        self.some(is_right.then_some(()), expected)
+    }
+}

@@ -1,0 +1,353 @@
+//! One log of events for many clients: topics, resuming by the last event ID, and a registry of who is connected.
+//!
+//! A [`Hub`] keeps the recent events of all its topics in one log. A subscriber is a cursor in it, somebody to wake and
+//! perhaps a filter; not a queue, and not a task. What a client has missed and what is new come from the same place by the
+//! same way, so that nothing is lost or doubled where one turns into the other.
+//!
+//! ```
+//! use futures_util::{FutureExt, StreamExt};
+//! use ssekit_core::Event;
+//! use ssekit_server::LastEventId;
+//! use ssekit_server::hub::{Hub, HubOptions, Resume, Subscribe};
+//!
+//! # async {
+//! let hub = Hub::new(HubOptions::new());
+//! let first = hub.publish("news", Event::data("one"))?;
+//! hub.publish("news", Event::data("two"))?;
+//! hub.publish("sports", Event::data("2:1"))?;
+//!
+//! let last = LastEventId::try_from(&*first.to_string())?;
+//! let subscription = hub.subscribe(Subscribe::topic("news").with_last_event_id(Some(last)))?;
+//! assert_eq!(subscription.resume(), Resume::Resumed { missed: 1 });
+//!
+//! let mut body = subscription.into_body();
+//! let chunk = body.next().await.unwrap()?;
+//! let epoch = first.epoch;
+//! assert_eq!(chunk, format!(": \n\nid: {epoch}-1\n\nid: {epoch}-2\ndata: two\n\n"));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # }.now_or_never().unwrap().unwrap();
+//! ```
+//!
+//! # What a client sees
+//!
+//! - Each event has its place in the log as its ID: see [`Position`]. Offsets are counted over all topics, so a client of
+//!   some of them sees numbers left out.
+//! - First comes a block with an ID and nothing else, which is no event: so a client that is cut off before its first event
+//!   comes back to where it was.
+//! - Where events are missing, it is told so by an event of type [`GAP_EVENT_TYPE`], and never otherwise left without
+//!   them: see [`SlowConsumerPolicy`] and [`Resume`].
+//!
+//! # Limits
+//!
+//! The log is bounded by [`HubOptions`], in events, bytes and age. A client is sent pages of up to 16 KiB, as fast as it
+//! reads; one that reads nothing holds a page, and the part of the log that it is of, up to 64 KiB. Publishing waits for
+//! nobody. A name has at most [`MAX_NAME_LEN`] bytes, a subscriber at most [`MAX_NAMES`] of them.
+
+mod admission;
+mod hand_over;
+mod lanes;
+mod log;
+mod options;
+mod position;
+mod publication;
+mod read;
+mod registry;
+mod rejection;
+mod resume;
+mod state;
+mod stats;
+mod store;
+mod subscribe;
+mod subscription;
+mod tail;
+mod waiters;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use ssekit_core::{Event, EventType, Frame};
+
+use crate::body::DEFAULT_STALL_TIMEOUT;
+use crate::close::{CloseReason, Finish};
+use crate::control::{Control, Ending};
+use crate::drain::{DrainOptions, DrainReport, Streams, jitter};
+
+use registry::Registry;
+
+pub use hand_over::ImportError;
+pub use log::{Log, Memory};
+pub use options::{HubOptions, MAX_NAME_LEN, MAX_NAMES};
+pub use position::{Position, PositionError};
+pub use publication::{Publication, PublishError};
+pub use registry::ClientInfo;
+pub use rejection::{RejectReason, Rejected, Rejection};
+pub use resume::{GAP_EVENT_TYPE, Gap, GapReason, RESUME_EVENT_TYPE, Resume};
+pub use stats::{HubStats, ResumeCounts, TopicInfo};
+pub use subscribe::{EventInfo, SessionPolicy, SlowConsumerPolicy, Start, Subscribe};
+pub use subscription::Subscription;
+pub use tail::Tail;
+
+/// A log of events by topic, and all who subscribe to it.
+///
+/// Clones are the same hub. See the [module](self).
+pub struct Hub<L = Memory> {
+    tail: Tail,
+    log: Arc<L>,
+}
+
+impl Hub {
+    /// An empty one, in memory.
+    pub fn new(options: HubOptions) -> Self {
+        let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let epoch = u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX);
+        Self::with_log(Memory, Tail::with_epoch(epoch, options))
+    }
+
+    /// Ends publishing, and returns the log as bytes, for another process to go on with: see [`import`](Self::import).
+    ///
+    /// From now on an event is [refused](super::PublishError::Sealed), so that none is lost: who publishes has to do it
+    /// there. Clients still get what there is. When the other serves, drain this one; its clients come back to the other,
+    /// and go on behind their last event.
+    ///
+    /// ```
+    /// use ssekit_core::Event;
+    /// use ssekit_server::hub::{Hub, HubOptions, PublishError};
+    ///
+    /// let old = Hub::default();
+    /// let last = old.publish("news", Event::data("one"))?;
+    /// let bytes = old.seal();
+    /// assert_eq!(old.publish("news", Event::data("two")), Err(PublishError::Sealed));
+    ///
+    /// let new = Hub::import(&bytes, HubOptions::new())?;
+    /// let next = new.publish("news", Event::data("two"))?;
+    /// assert_eq!((next.epoch, next.offset), (last.epoch, last.offset + 1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn seal(&self) -> Vec<u8> {
+        let mut state = self.tail.state();
+        state.set_sealed(true);
+        state.export()
+    }
+
+    /// Publishes again: the other process has failed.
+    pub fn unseal(&self) {
+        self.tail.state().set_sealed(false);
+    }
+
+    /// Whether it is [sealed](Self::seal).
+    pub fn is_sealed(&self) -> bool {
+        self.tail.state().is_sealed()
+    }
+
+    /// The log as bytes, as it is now. Events that are published later are not in it: if this one goes on, the other must
+    /// not, since their IDs would be the same.
+    pub fn export(&self) -> Vec<u8> {
+        self.tail.state().export()
+    }
+
+    /// A hub with the log of another, which gives the same IDs. It keeps of it what `options` say.
+    ///
+    /// The bytes are taken from one's own kind, and yet all that stands in them is checked.
+    ///
+    /// # Errors
+    ///
+    /// [`ImportError`] when they are no such log.
+    pub fn import(bytes: &[u8], options: HubOptions) -> Result<Self, ImportError> {
+        state::State::import(bytes, options).map(|state| Self::with_log(Memory, Tail::new(state)))
+    }
+}
+
+impl Default for Hub {
+    fn default() -> Self {
+        Self::new(HubOptions::new())
+    }
+}
+
+impl<L: Log> Hub<L> {
+    /// One whose events are put into `tail` by `log`.
+    pub fn with_log(log: L, tail: Tail) -> Self {
+        Self { tail, log: Arc::new(log) }
+    }
+
+    /// Publishes an event to a topic, and returns its place in the log, which is its ID.
+    ///
+    /// It is encoded once, whoever gets it, and waits for no client. The subscribers that wait for it are woken.
+    ///
+    /// # Errors
+    ///
+    /// See [`PublishError`].
+    pub fn publish(&self, topic: &str, event: impl Into<Frame>) -> L::Published {
+        self.log.publish(&self.tail, Publication { topic, key: None, frame: event.into() })
+    }
+
+    /// The same, of an event that is the newest state of what `key` names: see [`SlowConsumerPolicy::Coalesce`].
+    ///
+    /// # Errors
+    ///
+    /// See [`PublishError`].
+    pub fn publish_keyed(&self, topic: &str, key: &str, event: impl Into<Frame>) -> L::Published {
+        self.log.publish(&self.tail, Publication { topic, key: Some(key), frame: event.into() })
+    }
+
+    /// The log behind it.
+    pub fn log(&self) -> &L {
+        &self.log
+    }
+}
+
+impl<L> Hub<L> {
+    /// Takes a subscriber, who then is one of the hub's clients until its stream is over.
+    ///
+    /// # Errors
+    ///
+    /// [`Rejection`] when there is no room for it, or it names too much.
+    pub fn subscribe(&self, subscribe: Subscribe) -> Result<Subscription, Rejection> {
+        let control = Control::new(DEFAULT_STALL_TIMEOUT);
+        let filter = subscribe.filter.clone();
+        let mut state = self.tail.state();
+        let (admitted, retry) = (state.subscribe(subscribe, &control), state.options.retry);
+        drop(state);
+        let admitted = admitted.map_err(|reason| Rejection::new(reason, jitter(retry, retry)))?;
+        for old in admitted.taken_over {
+            kick(&old, &Disconnect::new().with_finish(Finish::Done));
+        }
+        Ok(Subscription::new(&self.tail, admitted.slot, control, admitted.resume, filter, admitted.head))
+    }
+
+    /// All clients, as they are now.
+    pub fn clients(&self) -> Vec<ClientInfo> {
+        let state = self.tail.state();
+        state.registry.clients.iter().map(|(_, client)| state.info(client)).collect()
+    }
+
+    /// The clients with this key, as they are now.
+    pub fn clients_of(&self, key: &str) -> Vec<ClientInfo> {
+        let state = self.tail.state();
+        state.registry.of_key(key).map(|client| state.info(client)).collect()
+    }
+
+    /// How many clients there are.
+    pub fn len(&self) -> usize {
+        self.tail.state().registry.clients.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many clients there are with this key.
+    pub fn count_of(&self, key: &str) -> usize {
+        self.tail.state().registry.count_of_key(key)
+    }
+
+    /// The topics that have events or clients.
+    pub fn topics(&self) -> Vec<TopicInfo> {
+        self.tail.state().topics()
+    }
+
+    /// Ends the stream of a client, by its number. Whether there is one.
+    pub fn disconnect(&self, client: u64, how: &Disconnect) -> bool {
+        self.disconnect_those(how, |registry| registry.find(client).into_iter().collect()) > 0
+    }
+
+    /// Ends the streams of all clients with this key. How many there are.
+    pub fn disconnect_key(&self, key: &str, how: &Disconnect) -> usize {
+        self.disconnect_those(how, |registry| registry.of_key(key).map(|client| client.control.clone()).collect())
+    }
+
+    fn disconnect_those(&self, how: &Disconnect, find: impl FnOnce(&Registry) -> Vec<Arc<Control>>) -> usize {
+        let found = find(&self.tail.state().registry);
+        found.iter().for_each(|control| kick(control, how));
+        found.len()
+    }
+
+    /// The streams of all clients.
+    pub fn streams(&self) -> &Streams {
+        &self.tail.0.streams
+    }
+
+    /// Ends all streams: see [`Streams::drain`]. Each gets the events that wait for it before.
+    pub async fn drain(&self, options: DrainOptions) -> DrainReport {
+        self.streams().drain(options).await
+    }
+
+    /// What it has, and what it has done.
+    pub fn stats(&self) -> HubStats {
+        let mut state = self.tail.state();
+        let now = state.now();
+        state.evict(now);
+        state.stats(self.streams())
+    }
+}
+
+impl<L> Clone for Hub<L> {
+    fn clone(&self) -> Self {
+        Self { tail: self.tail.clone(), log: self.log.clone() }
+    }
+}
+
+impl<L> fmt::Debug for Hub<L> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hub").field("tail", &self.tail).field("clients", &self.len()).finish_non_exhaustive()
+    }
+}
+
+/// How the hub ends a client's stream.
+///
+/// ```
+/// use futures_util::{FutureExt, StreamExt};
+/// use ssekit_server::hub::{Disconnect, Hub, Subscribe};
+/// use ssekit_server::{CloseReason, Finish};
+///
+/// # async {
+/// let hub = Hub::default();
+/// let subscription = hub.subscribe(Subscribe::topic("news").with_key("user:42"))?;
+/// let handle = subscription.handle();
+/// let mut body = subscription.into_body();
+/// body.next().await;
+///
+/// let how = Disconnect::new().with_reason("signed out").with_finish(Finish::Done);
+/// assert_eq!(hub.disconnect_key("user:42", &how), 1);
+/// let chunk = body.next().await.unwrap()?;
+/// assert_eq!(chunk, "event: ssekit:disconnect\ndata: signed out\n\nid: ssekit:done\n\n");
+/// assert!(body.next().await.is_none());
+/// assert_eq!((handle.closed(), hub.len()), (Some(CloseReason::Kicked), 0));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }.now_or_never().unwrap().unwrap();
+/// ```
+#[derive(Clone, Debug, Default)]
+#[must_use]
+pub struct Disconnect {
+    reason: Option<Frame>,
+    finish: Finish,
+}
+
+impl Disconnect {
+    /// With nothing more sent. The client reconnects.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The same, but the client is told why, by an event of type [`DISCONNECT_EVENT_TYPE`] with this text as its data.
+    pub fn with_reason(mut self, reason: &str) -> Self {
+        let event_type = EventType::new(DISCONNECT_EVENT_TYPE).ok();
+        self.reason = Some(Frame::from(Event { event_type, ..Event::data(reason) }));
+        self
+    }
+
+    /// The same, and what the client is to do then.
+    pub fn with_finish(mut self, finish: Finish) -> Self {
+        self.finish = finish;
+        self
+    }
+}
+
+/// The type of the event that tells a client why its stream is [ended](Disconnect).
+pub const DISCONNECT_EVENT_TYPE: &str = "ssekit:disconnect";
+
+fn kick(control: &Control, how: &Disconnect) {
+    let tail = how.reason.clone().into_iter().chain(how.finish.frame()).collect();
+    control.end(Ending { reason: CloseReason::Kicked, tail, is_graceful: false });
+}

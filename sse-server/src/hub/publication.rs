@@ -1,0 +1,111 @@
+//! What is published.
+
+use std::fmt;
+
+use memchr::memchr2;
+use ssekit_core::Frame;
+
+use super::options::MAX_NAME_LEN;
+
+/// An event that is to be published: checked, encoded, and without its ID.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Publication<'a> {
+    /// The topic, of at most [`MAX_NAME_LEN`] bytes.
+    pub topic: &'a str,
+    /// What it is the newest state of; likewise.
+    pub key: Option<&'a str>,
+    /// The event, with no ID of its own.
+    pub frame: Frame,
+}
+
+impl Publication<'_> {
+    /// The event's block, as it stands on the wire behind its ID.
+    ///
+    /// # Errors
+    ///
+    /// Those of what cannot be published.
+    pub fn block(&self) -> Result<&[u8], PublishError> {
+        let names = self.key.into_iter().chain([self.topic]);
+        match names.map(str::len).find(|len| *len > MAX_NAME_LEN) {
+            Some(len) => Err(PublishError::NameTooLong { len }),
+            None => block(self.frame.as_bytes()),
+        }
+    }
+}
+
+/// Why an event is not published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum PublishError {
+    /// The topic's name or the key has more than [`MAX_NAME_LEN`] bytes.
+    NameTooLong {
+        /// How many it has.
+        len: usize,
+    },
+    /// The event has an ID of its own. The hub gives it one.
+    HasId,
+    /// The event is larger than all that the hub may keep.
+    TooLarge {
+        /// How many bytes it has.
+        len: usize,
+        /// How many are kept.
+        max: usize,
+    },
+    /// The log was [sealed](super::Hub::seal), to be handed over to another process: publish it there.
+    Sealed,
+}
+
+impl fmt::Display for PublishError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NameTooLong { len } => {
+                write!(f, "name of topic or key has {len} bytes, of {MAX_NAME_LEN} at the most")
+            }
+            Self::HasId => f.write_str("event has an id of its own"),
+            Self::TooLarge { len, max } => write!(f, "event has {len} bytes, of {max} that are kept"),
+            Self::Sealed => f.write_str("log is sealed, to be handed over"),
+        }
+    }
+}
+
+impl std::error::Error for PublishError {}
+
+/// The block of an event that has no ID of its own, without blocks of comments before it, behind which a client would
+/// have the event's ID, and not the event.
+pub(super) fn block(frame: &[u8]) -> Result<&[u8], PublishError> {
+    let mut block = frame;
+    let mut rest = frame;
+    while let Some(end) = memchr2(b'\r', b'\n', rest) {
+        let (line, behind) = rest.split_at(end);
+        rest = behind.strip_prefix(b"\r\n").or_else(|| behind.get(1..)).unwrap_or_default();
+        if line == b"id" || line.starts_with(b"id:") {
+            return Err(PublishError::HasId);
+        }
+        if line.is_empty() && !rest.is_empty() {
+            block = rest;
+        }
+    }
+    Ok(block)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_has_no_id_of_its_own() {
+        for (frame, expected) in [
+            ("data: a\n\n", Ok("data: a\n\n")),
+            (": c\n\n: d\r\n\r\ndata: a\r\r", Ok("data: a\r\r")),
+            (": c\ndata: a\r\ndata\r\n\r\n", Ok(": c\ndata: a\r\ndata\r\n\r\n")),
+            ("\n", Ok("\n")),
+            ("data: id: 1\ndata:id\nidea: x\n\n", Ok("data: id: 1\ndata:id\nidea: x\n\n")),
+            ("id: 1\n\n", Err(PublishError::HasId)),
+            ("data: a\rid\r\r", Err(PublishError::HasId)),
+            (": c\n\nid:\n\ndata: a\n\n", Err(PublishError::HasId)),
+        ] {
+            assert_eq!(block(frame.as_bytes()), expected.map(str::as_bytes), "{frame:?}");
+        }
+    }
+}

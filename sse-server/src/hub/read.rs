@@ -1,0 +1,265 @@
+//! What a subscriber gets when it is asked for more.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ssekit_core::Frame;
+
+use super::lanes::{Joined, Lanes};
+use super::position::Position;
+use super::registry::{Client, Seat, Slot};
+use super::resume::{Gap, GapReason};
+use super::state::State;
+use super::store::Store;
+use super::subscribe::SlowConsumerPolicy;
+
+/// How many bytes a page has at the most, unless one event has more.
+pub(super) const PAGE: usize = 16 * 1024;
+
+/// What there is for a subscriber.
+pub(super) enum Read {
+    /// Events, joined. `is_last` if it then has all there is, and waits.
+    Events { bytes: Bytes, is_last: bool },
+    /// Events that its filter has yet to be asked about.
+    Candidates { events: Vec<Candidate>, bytes: Vec<u8>, is_last: bool },
+    /// It is told that it has missed some.
+    Gap(Frame),
+    /// Nothing: it waits.
+    Waiting,
+    /// It has missed some, and is not to go on.
+    Behind,
+    /// It is no subscriber any more.
+    Gone,
+}
+
+/// An event that a filter is asked about.
+pub(super) struct Candidate {
+    pub(super) topic: Arc<str>,
+    pub(super) key: Option<Arc<str>>,
+    pub(super) position: Position,
+    /// Where its bytes end.
+    pub(super) end: usize,
+}
+
+/// A choice of events for one page.
+#[derive(Default)]
+struct Page {
+    bytes: usize,
+    /// All events before this have been looked at.
+    cursor: u64,
+    /// There are more.
+    is_full: bool,
+}
+
+impl State {
+    /// The next page of a subscriber.
+    pub(super) fn read(&mut self, slot: Slot) -> Read {
+        let Self { registry, lanes, store, compacted, counts, scratch, .. } = self;
+        let epoch = self.epoch;
+        let position = |offset| Position { epoch, offset };
+        let client = registry.clients.get_mut(slot.index).filter(|client| client.id == slot.id);
+        let Some(client) = client else { return Read::Gone };
+        let coalesces = client.policy == SlowConsumerPolicy::Coalesce;
+
+        let lost_to = Client::lost_to(&client.seats, lanes, client.policy);
+        if lost_to >= client.cursor && lost_to > client.told_to {
+            if client.policy == SlowConsumerPolicy::Disconnect {
+                return Read::Behind;
+            }
+            let gap = client.fall_behind(lanes, store.next(), lost_to);
+            counts.gaps += 1;
+            let (from, to, missed) = gap;
+            let (from, missed) = (Some(position(from)), Some(missed));
+            let gap = Gap { reason: GapReason::SlowConsumer, from, to: position(to), missed };
+            return Read::Gap(gap.into_frame(position(client.cursor - 1)));
+        }
+
+        // Whoever stands where another one stood gets the same bytes.
+        let is_plain = client.filter.is_none() && !coalesces;
+        if let Some((bytes, count, last)) = Some(&*client.seats).filter(|_| is_plain).and_then(|seats| {
+            let [seat] = seats else { return None };
+            let lane = lanes.get(seat.lane)?;
+            let first = lane.index.get(lane.position(client.cursor))?;
+            let joined = lane.joined.as_ref().filter(|joined| joined.first == *first)?;
+            (lane.index.back() == Some(&joined.last)).then(|| (joined.bytes.clone(), joined.count, joined.last))
+        }) {
+            client.wait(last + 1, lanes);
+            client.delivered(count, bytes.len());
+            counts.delivered(count, bytes.len());
+            return Read::Events { bytes, is_last: true };
+        }
+
+        scratch.clear();
+        let mut page = Page { cursor: client.cursor, ..Page::default() };
+        if coalesces && client.cursor < store.first() {
+            for (offset, event) in compacted.range(client.cursor..) {
+                if page.is_full || !Client::has_lane(&client.seats, lanes, event.lane) {
+                    continue;
+                }
+                page.add(*offset, event.bytes.len(), scratch);
+            }
+        }
+        let old = scratch.len();
+        if !page.is_full {
+            page.cursor = page.cursor.max(store.first());
+            let skip = |offset| coalesces && State::is_superseded(store, lanes, offset);
+            page.fill(&client.seats, lanes, store, skip, scratch);
+        }
+        if !page.is_full {
+            page.cursor = store.next();
+        }
+        let chosen = &scratch[..];
+        let event = |offset| match compacted.get(&offset) {
+            Some(event) => Some((event.lane, Some(&event.key), &event.bytes[..])),
+            None => store.event(offset).map(|(entry, bytes)| (entry.lane, entry.key.as_ref(), bytes)),
+        };
+
+        if chosen.is_empty() {
+            client.wait(page.cursor, lanes);
+            return Read::Waiting;
+        }
+        if client.filter.is_some() {
+            let mut bytes = Vec::with_capacity(page.bytes);
+            let events = chosen.iter().filter_map(|&offset| {
+                let (lane, key, part) = event(offset)?;
+                bytes.extend_from_slice(part);
+                let topic = lanes.get(lane)?.name.clone();
+                Some(Candidate { topic, key: key.cloned(), position: position(offset), end: bytes.len() })
+            });
+            let events = events.collect();
+            let is_last = client.pass(&page, lanes);
+            return Read::Candidates { events, bytes, is_last };
+        }
+        let (bytes, count) = if old > 0 {
+            let mut bytes = Vec::with_capacity(page.bytes);
+            chosen.iter().filter_map(|offset| event(*offset)).for_each(|(.., part)| bytes.extend_from_slice(part));
+            (Bytes::from(bytes), chosen.len())
+        } else {
+            store.join(chosen, page.bytes)
+        };
+        if let Some(last) = chosen.get(count..).filter(|rest| !rest.is_empty()).and_then(|_| chosen.get(count - 1)) {
+            (page.cursor, page.is_full) = (last + 1, true);
+        }
+        if let ([seat], [first, ..], [.., last], false, true) = (&*client.seats, chosen, chosen, page.is_full, is_plain)
+        {
+            if let Some(lane) = lanes.get_mut(seat.lane).filter(|lane| lane.subscribers > 1) {
+                lane.joined = Some(Joined { first: *first, last: *last, count, bytes: bytes.clone() });
+            }
+        }
+        let is_last = client.pass(&page, lanes);
+        client.delivered(count, bytes.len());
+        counts.delivered(count, bytes.len());
+        Read::Events { bytes, is_last }
+    }
+
+    /// What a filter has let through.
+    pub(super) fn delivered(&mut self, slot: Slot, count: usize, bytes: usize) {
+        self.counts.delivered(count, bytes);
+        if let Some(client) = self.registry.clients.get_mut(slot.index).filter(|client| client.id == slot.id) {
+            client.delivered(count, bytes);
+        }
+    }
+}
+
+impl Page {
+    /// Takes an event in if there is room.
+    fn add(&mut self, offset: u64, len: usize, chosen: &mut Vec<u64>) {
+        if self.bytes > 0 && self.bytes + len > PAGE {
+            self.is_full = true;
+        } else {
+            self.bytes += len;
+            self.cursor = offset + 1;
+            chosen.push(offset);
+        }
+    }
+
+    /// Takes in what the lanes have from the cursor on, in the order of the offsets.
+    fn fill(
+        &mut self,
+        seats: &[Seat],
+        lanes: &Lanes,
+        store: &Store,
+        skip: impl Fn(u64) -> bool,
+        chosen: &mut Vec<u64>,
+    ) {
+        let len = |offset| store.event(offset).map_or(0, |(_, bytes)| bytes.len());
+        let indexes = seats.iter().filter_map(|seat| {
+            let lane = lanes.get(seat.lane)?;
+            Some(lane.index.range(lane.position(self.cursor)..).copied())
+        });
+        let mut indexes: Vec<_> = indexes.collect();
+        if let [index] = &mut indexes[..] {
+            for offset in index.filter(|offset| !skip(*offset)) {
+                self.add(offset, len(offset), chosen);
+                if self.is_full {
+                    return;
+                }
+            }
+            return;
+        }
+        let heads = indexes.iter_mut().enumerate().filter_map(|(n, index)| Some(Reverse((index.next()?, n))));
+        let mut heads: BinaryHeap<_> = heads.collect();
+        while let Some(Reverse((offset, n))) = heads.pop() {
+            if !skip(offset) {
+                self.add(offset, len(offset), chosen);
+                if self.is_full {
+                    return;
+                }
+            }
+            heads.extend(indexes.get_mut(n).and_then(Iterator::next).map(|offset| Reverse((offset, n))));
+        }
+    }
+}
+
+impl Client {
+    fn delivered(&mut self, count: usize, bytes: usize) {
+        self.events += count as u64;
+        self.bytes += bytes as u64;
+    }
+
+    /// Goes on behind a page. Whether it then waits.
+    fn pass(&mut self, page: &Page, lanes: &mut Lanes) -> bool {
+        if page.is_full {
+            self.cursor = page.cursor;
+            let (all, left) = Self::counts(&self.seats, lanes, self.cursor);
+            self.passed = all - left;
+        } else {
+            self.wait(page.cursor, lanes);
+        }
+        !page.is_full
+    }
+
+    /// It has all there is.
+    fn wait(&mut self, cursor: u64, lanes: &mut Lanes) {
+        (self.cursor, self.passed) = (cursor, 0);
+        for seat in &mut self.seats {
+            if let Some(lane) = lanes.get_mut(seat.lane) {
+                self.passed += lane.published;
+                lane.waiters.wait(&mut seat.place, &self.control);
+            }
+        }
+    }
+
+    /// The log has gone on without it: from where, to where and how many events it is told to have missed. It goes on
+    /// behind them.
+    fn fall_behind(&mut self, lanes: &Lanes, next: u64, lost_to: u64) -> (u64, u64, u64) {
+        let (all, left) = Self::counts(&self.seats, lanes, self.cursor);
+        let (from, to) = (
+            self.cursor.max(self.told_to + 1),
+            if self.policy == SlowConsumerPolicy::SkipToLatest { next - 1 } else { lost_to },
+        );
+        let missed = match self.policy {
+            SlowConsumerPolicy::SkipToLatest => all - self.passed,
+            _ => all - self.passed - left,
+        };
+        self.told_to = to;
+        self.gaps += 1;
+        if self.policy != SlowConsumerPolicy::Coalesce {
+            self.cursor = to + 1;
+            self.passed += missed;
+        }
+        (from, to, missed.min(to - from + 1))
+    }
+}

@@ -1,0 +1,147 @@
+//! Who is connected.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use slab::Slab;
+use tokio::time::Instant;
+
+use super::lanes::Lanes;
+use super::resume::Resume;
+use super::subscribe::{Filter, SlowConsumerPolicy};
+use super::waiters::Place;
+use crate::control::Control;
+
+/// All subscribers.
+#[derive(Default)]
+pub(super) struct Registry {
+    pub(super) clients: Slab<Client>,
+    pub(super) keys: HashMap<Arc<str>, BTreeSet<usize>>,
+    pub(super) last_id: u64,
+}
+
+/// A subscriber: a cursor, whom to wake, and a filter.
+pub(super) struct Client {
+    pub(super) id: u64,
+    pub(super) control: Arc<Control>,
+    pub(super) seats: Box<[Seat]>,
+    pub(super) keys: Box<[Arc<str>]>,
+    pub(super) since: Instant,
+    pub(super) resume: Resume,
+    pub(super) policy: SlowConsumerPolicy,
+    pub(super) filter: Option<Filter>,
+    /// The next offset that it may need. It has all events of its lanes before, or was told that it has not.
+    pub(super) cursor: u64,
+    /// Of the events before the cursor, those up to this were told to be lost.
+    pub(super) told_to: u64,
+    /// How many events its lanes had had at the cursor.
+    pub(super) passed: u64,
+    pub(super) events: u64,
+    pub(super) bytes: u64,
+    pub(super) gaps: u64,
+}
+
+/// A subscriber's share in a lane.
+pub(super) struct Seat {
+    pub(super) lane: u32,
+    pub(super) place: Option<Place>,
+}
+
+/// Where a client is in the registry: the slot may be another's by now, the ID is not.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Slot {
+    pub(super) index: usize,
+    pub(super) id: u64,
+}
+
+/// A client of a [`Hub`](super::Hub), as it was when it was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ClientInfo {
+    /// Its number, counted from 1 since the hub was made.
+    pub id: u64,
+    /// What it is found by.
+    pub keys: Vec<Arc<str>>,
+    /// The topics that it subscribes to.
+    pub topics: Vec<Arc<str>>,
+    /// The prefixes of topics that it subscribes to.
+    pub prefixes: Vec<Arc<str>>,
+    /// Where it stood when it came.
+    pub resume: Resume,
+    /// For how long it has been here.
+    pub age: Duration,
+    /// How long ago something was written to it, if anything was.
+    pub last_write: Option<Duration>,
+    /// How many events wait for it.
+    pub lag: u64,
+    /// How many events it was given.
+    pub events: u64,
+    /// How many bytes those have.
+    pub bytes: u64,
+    /// How many gaps it was told of.
+    pub gaps: u64,
+}
+
+impl Registry {
+    /// The clients with this key.
+    pub(super) fn of_key(&self, key: &str) -> impl Iterator<Item = &Client> {
+        self.keys.get(key).into_iter().flatten().filter_map(|index| self.clients.get(*index))
+    }
+
+    /// The client of this number.
+    pub(super) fn find(&self, id: u64) -> Option<Arc<Control>> {
+        self.clients.iter().find(|(_, client)| client.id == id).map(|(_, client)| client.control.clone())
+    }
+
+    pub(super) fn count_of_key(&self, key: &str) -> usize {
+        self.keys.get(key).map_or(0, BTreeSet::len)
+    }
+
+    pub(super) fn insert(&mut self, client: Client) -> Slot {
+        let keys = client.keys.clone();
+        let slot = Slot { id: client.id, index: self.clients.insert(client) };
+        for key in keys {
+            self.keys.entry(key).or_default().insert(slot.index);
+        }
+        slot
+    }
+
+    pub(super) fn remove(&mut self, slot: Slot) -> Option<Client> {
+        self.clients.get(slot.index).filter(|client| client.id == slot.id)?;
+        let client = self.clients.try_remove(slot.index)?;
+        for key in &client.keys {
+            if let Some(of_key) = self.keys.get_mut(key) {
+                of_key.remove(&slot.index);
+                if of_key.is_empty() {
+                    self.keys.remove(key);
+                }
+            }
+        }
+        Some(client)
+    }
+}
+
+impl Client {
+    /// How many events its lanes have had, and how many of them are kept and not before the cursor.
+    pub(super) fn counts(seats: &[Seat], lanes: &Lanes, cursor: u64) -> (u64, u64) {
+        let lanes = seats.iter().filter_map(|seat| lanes.get(seat.lane));
+        lanes.fold((0, 0), |(all, left), lane| (all + lane.published, left + lane.count_from(cursor)))
+    }
+
+    /// The last offset that its lanes have lost, for someone with this policy.
+    pub(super) fn lost_to(seats: &[Seat], lanes: &Lanes, policy: SlowConsumerPolicy) -> u64 {
+        let lanes = seats.iter().filter_map(|seat| lanes.get(seat.lane));
+        let lost_to = lanes.map(|lane| match policy {
+            SlowConsumerPolicy::Coalesce => lane.lost_to,
+            _ => lane.evicted_to,
+        });
+        lost_to.max().unwrap_or(0)
+    }
+
+    /// Whether an event of this topic's lane is for it.
+    pub(super) fn has_lane(seats: &[Seat], lanes: &Lanes, topic: u32) -> bool {
+        let is_its = |lane: u32| seats.iter().any(|seat| seat.lane == lane);
+        is_its(topic) || lanes.get(topic).is_some_and(|topic| topic.prefixes.iter().any(|prefix| is_its(*prefix)))
+    }
+}

@@ -1,0 +1,234 @@
+//! All that a hub knows, behind one lock: how an event comes in, and how it is dropped.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use slab::Slab;
+use tokio::time::Instant;
+
+use super::lanes::Lanes;
+use super::options::HubOptions;
+use super::position::Position;
+use super::publication::PublishError;
+use super::registry::Registry;
+use super::resume::Resume;
+use super::store::Store;
+use super::waiters::Called;
+use crate::control::Control;
+
+/// What a hub's clock shows when it is made, so that events of a log which is taken over can be older: 34 years.
+const PAST: u64 = 1 << 40;
+
+/// See [`Hub`](super::Hub).
+///
+/// Whoever holds its lock calls nothing of the application's, wakes no one and waits for nothing.
+pub(super) struct State {
+    pub(super) epoch: u64,
+    pub(super) options: HubOptions,
+    made: Instant,
+    pub(super) store: Store,
+    pub(super) lanes: Lanes,
+    /// Events older than those of the store, each the newest of its key, by offset.
+    pub(super) compacted: BTreeMap<u64, Compacted>,
+    compacted_bytes: usize,
+    pub(super) registry: Registry,
+    pub(super) counts: Counts,
+    is_sealed: bool,
+    /// `id: `, the epoch and a hyphen; the offset of the last event follows.
+    id_line: Vec<u8>,
+    epoch_len: usize,
+    /// A list of waiters with room, for the next.
+    pub(super) spare: Option<Slab<Arc<Control>>>,
+    /// What a reader gets, as long as it reads.
+    pub(super) scratch: Vec<u64>,
+}
+
+pub(super) struct Compacted {
+    pub(super) lane: u32,
+    pub(super) at: u64,
+    pub(super) key: Arc<str>,
+    pub(super) bytes: Bytes,
+}
+
+/// What has been counted since the hub was made.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Counts {
+    pub(super) published: u64,
+    pub(super) published_bytes: u64,
+    pub(super) delivered: u64,
+    pub(super) delivered_bytes: u64,
+    pub(super) gaps: u64,
+    pub(super) rejected: u64,
+    pub(super) resumes: [u64; Resume::KINDS],
+}
+
+impl Counts {
+    pub(super) fn delivered(&mut self, count: usize, bytes: usize) {
+        self.delivered += count as u64;
+        self.delivered_bytes += bytes as u64;
+    }
+}
+
+impl State {
+    /// With no events yet; the next one has this offset.
+    pub(super) fn new(epoch: u64, next: u64, options: HubOptions) -> Self {
+        let id_line = format!("id: {epoch}-").into_bytes();
+        Self {
+            epoch,
+            made: Instant::now(),
+            store: Store::new(next),
+            lanes: Lanes::new(options.max_idle_topics),
+            compacted: BTreeMap::new(),
+            compacted_bytes: 0,
+            registry: Registry::default(),
+            counts: Counts::default(),
+            is_sealed: false,
+            epoch_len: id_line.len(),
+            id_line,
+            spare: None,
+            scratch: Vec::new(),
+            options,
+        }
+    }
+
+    pub(super) fn at(&self, offset: u64) -> Position {
+        Position { epoch: self.epoch, offset }
+    }
+
+    pub(super) fn set_sealed(&mut self, is_sealed: bool) {
+        self.is_sealed = is_sealed;
+    }
+
+    pub(super) fn is_sealed(&self) -> bool {
+        self.is_sealed
+    }
+
+    /// The time by the hub's own clock, in milliseconds.
+    pub(super) fn now(&self) -> u64 {
+        PAST.saturating_add(millis(self.made.elapsed()))
+    }
+
+    /// Adds an event, whose block has no ID.
+    pub(super) fn append(
+        &mut self,
+        topic: &str,
+        key: Option<&str>,
+        block: &[u8],
+        called: &mut Called,
+    ) -> Result<Position, PublishError> {
+        if self.is_sealed {
+            return Err(PublishError::Sealed);
+        }
+        // An offset has at most 20 digits.
+        let (len, max) = (self.epoch_len + 21 + block.len(), self.options.max_bytes.min(u32::MAX as usize / 2));
+        if len > max {
+            return Err(PublishError::TooLarge { len, max });
+        }
+        let now = self.now();
+        let offset = self.push(topic, key, block, now, called);
+        self.counts.published += 1;
+        self.evict(now);
+        Ok(self.at(offset))
+    }
+
+    /// Adds an event whatever is kept.
+    pub(super) fn push(&mut self, topic: &str, key: Option<&str>, block: &[u8], now: u64, called: &mut Called) -> u64 {
+        let offset = self.store.next();
+        self.id_line.truncate(self.epoch_len);
+        // Writing to memory has no way to fail.
+        let _ = writeln!(self.id_line, "{offset}");
+        let id = self.lanes.topic(topic);
+        let key = key.map(|key| self.supersede(id, key, offset));
+        let bytes = self.store.bytes();
+        self.store.push(id, key, now, [&self.id_line, block]);
+        self.counts.published_bytes += (self.store.bytes() - bytes) as u64;
+        self.lanes.add(id, offset, called);
+        offset
+    }
+
+    /// An event older than all others, that is kept as the newest of its key: of a log that is taken over.
+    pub(super) fn push_compacted(&mut self, topic: &str, key: &str, block: &[u8], at: u64, offset: u64) {
+        let id = self.lanes.topic(topic);
+        let key = self.supersede(id, key, offset);
+        let bytes = [format!("id: {}-{offset}\n", self.epoch).as_bytes(), block].concat();
+        self.compacted_bytes += bytes.len();
+        self.compacted.insert(offset, Compacted { lane: id, at, key, bytes: bytes.into() });
+        if let Some(lane) = self.lanes.get_mut(id) {
+            lane.compacted += 1;
+        }
+    }
+
+    /// The event at this offset is the newest of its key from now on. The one before is of no more use if it is kept for
+    /// that alone.
+    fn supersede(&mut self, topic: u32, key: &str, offset: u64) -> Arc<str> {
+        let Some(lane) = self.lanes.get_mut(topic) else { return key.into() };
+        let newest = lane.newest.get_or_insert_default();
+        let known = newest.get_key_value(key).map(|(key, offset)| (key.clone(), *offset));
+        let (key, before) = known.map_or_else(|| (key.into(), None), |(key, before)| (key, Some(before)));
+        newest.insert(Arc::clone(&key), offset);
+        if let Some(old) = before.and_then(|before| self.compacted.remove(&before)) {
+            lane.compacted -= 1;
+            self.compacted_bytes -= old.bytes.len();
+        }
+        key
+    }
+
+    /// Drops what is not to be kept.
+    pub(super) fn evict(&mut self, now: u64) {
+        let HubOptions { max_events, max_bytes, max_keys, .. } = self.options;
+        let max_age = self.options.max_age.map(millis);
+        let is_old = |at: u64| max_age.is_some_and(|max| now.saturating_sub(at) > max);
+        while self.store.len() > max_events
+            || self.store.bytes() > max_bytes
+            || max_age.is_some() && self.store.front().is_some_and(|(_, entry, _)| is_old(entry.at))
+        {
+            self.evict_one();
+        }
+        while self.compacted.len() > max_keys
+            || self.compacted_bytes > max_bytes
+            || max_age.is_some() && self.compacted.first_key_value().is_some_and(|(_, event)| is_old(event.at))
+        {
+            let Some((offset, event)) = self.compacted.pop_first() else { break };
+            self.compacted_bytes -= event.bytes.len();
+            if let Some(lane) = self.lanes.get_mut(event.lane) {
+                lane.compacted -= 1;
+                lane.forget_key(&event.key);
+            }
+            self.lanes.evict(event.lane, offset, true);
+        }
+    }
+
+    fn evict_one(&mut self) {
+        let Some((offset, entry, bytes)) = self.store.front() else { return };
+        let (topic, mut is_lost) = (entry.lane, true);
+        if let (Some(key), Some(lane)) = (&entry.key, self.lanes.get_mut(topic)) {
+            // The newest of its key outlives the others.
+            let is_newest = lane.newest(key) == Some(offset);
+            is_lost = is_newest && self.options.max_keys == 0;
+            if is_lost {
+                lane.forget_key(key);
+            } else if is_newest {
+                lane.compacted += 1;
+                self.compacted_bytes += bytes.len();
+                let bytes = Bytes::copy_from_slice(bytes);
+                self.compacted.insert(offset, Compacted { lane: topic, at: entry.at, key: key.clone(), bytes });
+            }
+        }
+        self.store.pop_front();
+        self.lanes.evict(topic, offset, is_lost);
+    }
+
+    /// Whether there is a newer event with the key of this one, which is kept.
+    pub(super) fn is_superseded(store: &Store, lanes: &Lanes, offset: u64) -> bool {
+        let Some((entry, _)) = store.event(offset) else { return false };
+        let newest = entry.key.as_ref().and_then(|key| lanes.get(entry.lane)?.newest(key));
+        newest.is_some_and(|newest| newest != offset)
+    }
+}
+
+pub(super) fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,69 @@
+//! The recent part of a hub's log, in memory.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::options::HubOptions;
+use super::position::Position;
+use super::publication::{Publication, PublishError};
+use super::state::State;
+use super::waiters::Called;
+use crate::drain::Streams;
+
+/// The recent part of a hub's log, from which its subscribers are served. For a [`Log`](super::Log) to put events into.
+///
+/// Clones are the same.
+#[derive(Clone)]
+pub struct Tail(pub(super) Arc<Core>);
+
+pub(super) struct Core {
+    state: Mutex<State>,
+    pub(super) streams: Streams,
+}
+
+impl Tail {
+    pub(super) fn new(state: State) -> Self {
+        let streams = state.options.streams.clone();
+        Self(Arc::new(Core { state: Mutex::new(state), streams }))
+    }
+
+    /// One with no events yet.
+    pub(super) fn with_epoch(epoch: u64, options: HubOptions) -> Self {
+        Self::new(State::new(epoch, 1, options))
+    }
+
+    /// Adds an event, with the next offset, and wakes the subscribers that wait for it. It waits for none of them.
+    ///
+    /// # Errors
+    ///
+    /// See [`PublishError`].
+    pub fn append(&self, event: &Publication<'_>) -> Result<Position, PublishError> {
+        let block = event.block()?;
+        let mut state = self.state();
+        let mut called = Called::with_spare(state.spare.take());
+        let position = state.append(event.topic, event.key, block, &mut called);
+        drop(state);
+        self.wake(called);
+        position
+    }
+
+    fn wake(&self, called: Called) {
+        if let Some(spare) = called.wake() {
+            self.state().spare = Some(spare);
+        }
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Tail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.state();
+        f.debug_struct("Tail")
+            .field("first", &state.at(state.store.first()))
+            .field("next", &state.at(state.store.next()))
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,75 @@
+//! Who waits for a lane's next event.
+
+use std::mem;
+use std::sync::Arc;
+
+use slab::Slab;
+
+use crate::control::Control;
+
+/// How many may wait before their list's memory is worth keeping.
+const WORTH_KEEPING: usize = 32;
+
+/// The subscribers that wait for the next event, which calls all of them at once: a round.
+#[derive(Default)]
+pub(super) struct Waiters {
+    round: u64,
+    list: Slab<Arc<Control>>,
+}
+
+/// A subscriber's place among them, good for one round.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Place {
+    round: u64,
+    key: usize,
+}
+
+impl Waiters {
+    /// Puts a subscriber among them, unless it is there by `place`.
+    pub(super) fn wait(&mut self, place: &mut Option<Place>, control: &Arc<Control>) {
+        if place.is_none_or(|place| place.round != self.round) {
+            *place = Some(Place { round: self.round, key: self.list.insert(control.clone()) });
+        }
+    }
+
+    /// Takes a subscriber away that waits no more.
+    pub(super) fn leave(&mut self, place: Option<Place>) {
+        if let Some(place) = place.filter(|place| place.round == self.round) {
+            self.list.try_remove(place.key);
+        }
+    }
+
+    /// Adds all of them to those that are to be woken.
+    pub(super) fn call(&mut self, called: &mut Called) {
+        if !self.list.is_empty() {
+            self.round += 1;
+            called.0.push(mem::replace(&mut self.list, called.1.take().unwrap_or_default()));
+        }
+    }
+}
+
+/// Those that are to be woken, once no lock is held, and a list with room for the next.
+#[derive(Default)]
+#[must_use]
+pub(super) struct Called(Vec<Slab<Arc<Control>>>, Option<Slab<Arc<Control>>>);
+
+impl Called {
+    /// With a list of an earlier round, to be used again.
+    pub(super) fn with_spare(spare: Option<Slab<Arc<Control>>>) -> Self {
+        Self(Vec::new(), spare)
+    }
+
+    /// Wakes them. A list whose memory is worth keeping comes back, empty.
+    pub(super) fn wake(self) -> Option<Slab<Arc<Control>>> {
+        let mut spare = self.1;
+        for mut list in self.0 {
+            for control in list.drain() {
+                control.bring_news();
+            }
+            if list.capacity() >= WORTH_KEEPING {
+                spare = Some(list);
+            }
+        }
+        spare
+    }
+}
