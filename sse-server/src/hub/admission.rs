@@ -26,8 +26,13 @@ pub(super) struct Admitted {
 }
 
 impl State {
-    /// Takes a subscriber, or says why not.
-    pub(super) fn subscribe(&mut self, request: Subscribe, control: &Arc<Control>) -> Result<Admitted, RejectReason> {
+    /// Takes a subscriber, or says why not. The history has what is from this offset on.
+    pub(super) fn subscribe(
+        &mut self,
+        request: Subscribe,
+        control: &Arc<Control>,
+        history: Option<u64>,
+    ) -> Result<Admitted, RejectReason> {
         let admission = request.check().and_then(|()| self.admit(&request));
         let taken_over = admission.inspect_err(|_| self.counts.rejected += 1)?;
         self.evict(self.now());
@@ -42,7 +47,7 @@ impl State {
             }
         }
 
-        let (resume, cursor, gap) = self.resume(&request, &seats);
+        let (resume, cursor, gap) = self.resume(&request, &seats, history);
         self.counts.resumes[resume.kind()] += 1;
         self.counts.gaps += u64::from(gap.is_some());
         let at = self.at(cursor - 1);
@@ -107,12 +112,16 @@ impl State {
     }
 
     /// Where a subscriber stands, the first offset that it needs, and what it is told to be missing.
-    fn resume(&self, request: &Subscribe, seats: &[Seat]) -> (Resume, u64, Option<Gap>) {
+    fn resume(&self, request: &Subscribe, seats: &[Seat], history: Option<u64>) -> (Resume, u64, Option<Gap>) {
         let policy = request.policy;
         let coalesces = policy == SlowConsumerPolicy::Coalesce;
         let (next, first) = (self.store.next(), self.store.first());
-        let oldest = if coalesces { 1 } else { first };
-        let live = |start| if start == Start::Live { next } else { oldest };
+        let oldest = if coalesces { 1 } else { history.unwrap_or(first).clamp(1, first) };
+        let live = |start| match start {
+            Start::Live => next,
+            Start::Oldest => oldest,
+            Start::Last(count) => self.last(seats, count),
+        };
         let kept = if policy == SlowConsumerPolicy::SkipToLatest { next } else { oldest };
         let gap = |reason, from: Option<u64>, to, missed| {
             let from = from.map(|from| self.at(from));
@@ -124,18 +133,22 @@ impl State {
             return (Resume::Malformed, cursor, gap(GapReason::Malformed, None, cursor - 1, None));
         };
         if position.epoch != self.epoch || position.offset >= next {
-            let to = if coalesces { first - 1 } else { kept - 1 };
+            let to = if coalesces { history.unwrap_or(first).clamp(1, first) - 1 } else { kept - 1 };
             return (Resume::EpochChanged, kept, gap(GapReason::EpochChanged, None, to, None));
         }
         let cursor = position.offset + 1;
-        let lost_to = Client::lost_to(seats, &self.lanes, policy);
+        let not_here = Client::lost_to(seats, &self.lanes, policy);
+        let lost_to = not_here.min(history.map_or(u64::MAX, |first| first.saturating_sub(1)));
         if lost_to >= cursor {
-            let indexes = seats.iter().filter_map(|seat| self.lanes.get(seat.lane)?.index.front());
-            let oldest = self.at(indexes.min().copied().unwrap_or(next));
+            let indexes = seats.iter().filter_map(|seat| self.lanes.get(seat.lane)?.index.front().copied());
+            let oldest = self.at(history.or(indexes.min()).unwrap_or(next));
             let to = if policy == SlowConsumerPolicy::SkipToLatest { next - 1 } else { lost_to };
             let gap = gap(GapReason::Retention, Some(cursor), to, Some(to - cursor + 1));
             let cursor = if coalesces { cursor } else { to + 1 };
             return (Resume::Gap { oldest }, cursor, gap);
+        }
+        if not_here >= cursor {
+            return (Resume::Resumed { missed: next - cursor }, cursor, None);
         }
         let compacted = self.compacted.range(cursor..).filter(|(_, event)| {
             // Only who coalesces gets them; for others they are lost, and it does not get here.
@@ -143,6 +156,15 @@ impl State {
         });
         let missed = Client::counts(seats, &self.lanes, cursor).1 + compacted.count() as u64;
         (if missed == 0 { Resume::UpToDate } else { Resume::Resumed { missed } }, cursor, None)
+    }
+
+    /// The offset that the last events of these lanes begin with, so many of them.
+    fn last(&self, seats: &[Seat], count: usize) -> u64 {
+        let lanes = seats.iter().filter_map(|seat| self.lanes.get(seat.lane));
+        let mut last: Vec<u64> = lanes.flat_map(|lane| lane.index.iter().rev().take(count)).copied().collect();
+        last.sort_unstable();
+        let first = last.len().saturating_sub(count);
+        last.get(first).copied().unwrap_or(self.store.next())
     }
 
     /// A subscriber goes. What it has held is for the caller to drop, outside of the lock.

@@ -93,7 +93,8 @@ impl State {
         }
         reader.position = MAGIC.len();
         let [epoch, next, forgotten_to] = [reader.u64()?, reader.u64()?, reader.u64()?];
-        reader.check(next > 0 && forgotten_to < next, "offset of the next event")?;
+        // So far that no hub ever gets there.
+        reader.check((1..=u64::MAX / 2).contains(&next) && forgotten_to < next, "offset of the next event")?;
         let mut state = Self::new(epoch, 1, options);
         state.lanes.set_forgotten_to(forgotten_to);
 

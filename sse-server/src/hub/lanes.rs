@@ -94,6 +94,11 @@ impl Lane {
         self.is_prefix
     }
 
+    /// Whether it has the events of this topic.
+    pub(super) fn has(&self, topic: &str) -> bool {
+        if self.is_prefix { topic.starts_with(&*self.name) } else { *self.name == *topic }
+    }
+
     fn add(&mut self, offset: u64, called: &mut Called) {
         self.index.push_back(offset);
         self.published += 1;
@@ -254,6 +259,14 @@ impl Lanes {
             lane.prefixes = prefixes;
         }
         self.maybe_idle(topic);
+    }
+
+    /// Events up to this offset, of whatever topics, have never been here.
+    pub(super) fn skip_to(&mut self, offset: u64) {
+        self.set_forgotten_to(offset);
+        for (_, lane) in &mut self.all {
+            (lane.evicted_to, lane.lost_to) = (lane.evicted_to.max(offset), lane.lost_to.max(offset));
+        }
     }
 
     /// A topic may have nothing and nobody left. It is remembered for a while: who comes back to it is to be told

@@ -1,15 +1,20 @@
-//! What stands behind a hub: where its events get their order.
+//! What stands behind a hub: where its events get their order, and where old ones are.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+
+use ssekit_core::Frame;
 
 use super::position::Position;
 use super::publication::{Publication, PublishError};
 use super::tail::Tail;
 
-/// What gives the events of a hub their order, and keeps what the hub itself does not keep any more.
+/// What gives the events of a hub their order.
 ///
 /// The hub has the recent part in memory, its [`Tail`], from which all subscribers are served. A log puts events in:
-/// [`Memory`] at once, one that several processes share when it hears of them from there, whoever published
-/// them.
-pub trait Log: Send + Sync + 'static {
+/// [`Memory`] at once; one that several processes share, when it hears of them from there, whoever has published them.
+pub trait Log: History {
     /// What [`Hub::publish`](super::Hub::publish) returns: a result, or a future of one.
     type Published;
 
@@ -17,10 +22,45 @@ pub trait Log: Send + Sync + 'static {
     fn publish(&self, tail: &Tail, event: Publication<'_>) -> Self::Published;
 }
 
+/// The part of a log that the tail has no more. Without any, by default.
+///
+/// A subscriber who needs it reads it page by page, as fast as its client reads, and goes on with the tail.
+pub trait History: Send + Sync + 'static {
+    /// The offset of the oldest event, if there is a history. It is asked often, and must not wait.
+    fn first(&self) -> Option<u64> {
+        None
+    }
+
+    /// Reads the events from this offset on, of all topics: some 100, or 64 KiB. They may reach into the tail.
+    fn read(&self, from: u64) -> ReadHistory {
+        let _ = from;
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
+}
+
+/// The reading of a page.
+pub type ReadHistory = Pin<Box<dyn Future<Output = io::Result<Vec<OldEvent>>> + Send>>;
+
+/// An event that a history has.
+#[derive(Clone, Debug)]
+#[expect(clippy::exhaustive_structs, reason = "a history makes it")]
+pub struct OldEvent {
+    /// Its place. Those of a page are in their order.
+    pub offset: u64,
+    /// As it was published.
+    pub topic: String,
+    /// As it was published.
+    pub key: Option<String>,
+    /// As it was published, with no ID.
+    pub frame: Frame,
+}
+
 /// The log that is in memory alone: the hub's own tail, and no more.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct Memory;
+
+impl History for Memory {}
 
 impl Log for Memory {
     type Published = Result<Position, PublishError>;

@@ -76,7 +76,7 @@ use crate::drain::{DrainOptions, DrainReport, Streams, jitter};
 use registry::Registry;
 
 pub use hand_over::ImportError;
-pub use log::{Log, Memory};
+pub use log::{History, Log, Memory, OldEvent, ReadHistory};
 pub use options::{HubOptions, MAX_NAME_LEN, MAX_NAMES};
 pub use position::{Position, PositionError};
 pub use publication::{Publication, PublishError};
@@ -196,7 +196,7 @@ impl<L: Log> Hub<L> {
     }
 }
 
-impl<L> Hub<L> {
+impl<L: History> Hub<L> {
     /// Takes a subscriber, who then is one of the hub's clients until its stream is over.
     ///
     /// # Errors
@@ -205,16 +205,19 @@ impl<L> Hub<L> {
     pub fn subscribe(&self, subscribe: Subscribe) -> Result<Subscription, Rejection> {
         let control = Control::new(DEFAULT_STALL_TIMEOUT);
         let filter = subscribe.filter.clone();
+        let history = self.log.first();
         let mut state = self.tail.state();
-        let (admitted, retry) = (state.subscribe(subscribe, &control), state.options.retry);
+        let (admitted, retry) = (state.subscribe(subscribe, &control, history), state.options.retry);
         drop(state);
         let admitted = admitted.map_err(|reason| Rejection::new(reason, jitter(retry, retry)))?;
-        for old in admitted.taken_over {
-            kick(&old, &Disconnect::new().with_finish(Finish::Done));
+        for old in &admitted.taken_over {
+            kick(old, &Disconnect::new().with_finish(Finish::Done));
         }
-        Ok(Subscription::new(&self.tail, admitted.slot, control, admitted.resume, filter, admitted.head))
+        Ok(Subscription::new(&self.tail, self.log.clone(), admitted, control, filter))
     }
+}
 
+impl<L> Hub<L> {
     /// All clients, as they are now.
     pub fn clients(&self) -> Vec<ClientInfo> {
         let state = self.tail.state();

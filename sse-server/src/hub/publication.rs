@@ -52,6 +52,13 @@ pub enum PublishError {
         /// How many are kept.
         max: usize,
     },
+    /// A log gives it an offset that is gone, or that none will ever have.
+    Passed {
+        /// That.
+        offset: u64,
+        /// The next one's.
+        next: u64,
+    },
     /// The log was [sealed](super::Hub::seal), to be handed over to another process: publish it there.
     Sealed,
 }
@@ -64,6 +71,7 @@ impl fmt::Display for PublishError {
             }
             Self::HasId => f.write_str("event has an id of its own"),
             Self::TooLarge { len, max } => write!(f, "event has {len} bytes, of {max} that are kept"),
+            Self::Passed { offset, next } => write!(f, "event has offset {offset}, and the next one {next}"),
             Self::Sealed => f.write_str("log is sealed, to be handed over"),
         }
     }

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use ssekit_core::Frame;
 
 use super::lanes::{Joined, Lanes};
+use super::log::OldEvent;
 use super::position::Position;
 use super::registry::{Client, Seat, Slot};
 use super::resume::{Gap, GapReason};
@@ -28,6 +29,8 @@ pub(super) enum Read {
     Gap(Frame),
     /// Nothing: it waits.
     Waiting,
+    /// Those from here on are to be had from the history.
+    Old(u64),
     /// It has missed some, and is not to go on.
     Behind,
     /// It is no subscriber any more.
@@ -54,8 +57,8 @@ struct Page {
 }
 
 impl State {
-    /// The next page of a subscriber.
-    pub(super) fn read(&mut self, slot: Slot) -> Read {
+    /// The next page of a subscriber. The history has what is from that offset on.
+    pub(super) fn read(&mut self, slot: Slot, history: Option<u64>) -> Read {
         let Self { registry, lanes, store, compacted, counts, scratch, .. } = self;
         let epoch = self.epoch;
         let position = |offset| Position { epoch, offset };
@@ -63,7 +66,8 @@ impl State {
         let Some(client) = client else { return Read::Gone };
         let coalesces = client.policy == SlowConsumerPolicy::Coalesce;
 
-        let lost_to = Client::lost_to(&client.seats, lanes, client.policy);
+        let not_here = Client::lost_to(&client.seats, lanes, client.policy);
+        let lost_to = not_here.min(history.map_or(u64::MAX, |first| first.saturating_sub(1)));
         if lost_to >= client.cursor && lost_to > client.told_to {
             if client.policy == SlowConsumerPolicy::Disconnect {
                 return Read::Behind;
@@ -74,6 +78,10 @@ impl State {
             let (from, missed) = (Some(position(from)), Some(missed));
             let gap = Gap { reason: GapReason::SlowConsumer, from, to: position(to), missed };
             return Read::Gap(gap.into_frame(position(client.cursor - 1)));
+        }
+
+        if not_here >= client.cursor && not_here > client.told_to {
+            return Read::Old(client.cursor);
         }
 
         // Whoever stands where another one stood gets the same bytes.
@@ -152,6 +160,26 @@ impl State {
         client.delivered(count, bytes.len());
         counts.delivered(count, bytes.len());
         Read::Events { bytes, is_last }
+    }
+
+    /// Which of these old events a subscriber has subscribed to.
+    pub(super) fn wants(&self, slot: Slot, events: &[OldEvent]) -> Vec<bool> {
+        let client = self.registry.clients.get(slot.index).filter(|client| client.id == slot.id);
+        let seats = client.map_or(&[][..], |client| &client.seats);
+        let lanes: Vec<_> = seats.iter().filter_map(|seat| self.lanes.get(seat.lane)).collect();
+        let is_of = |event: &OldEvent| lanes.iter().any(|lane| lane.has(&event.topic));
+        events.iter().map(is_of).collect()
+    }
+
+    /// A subscriber has got its old events up to this offset.
+    pub(super) fn seek(&mut self, slot: Slot, cursor: u64, lost: u64) {
+        let Self { registry, lanes, counts, .. } = self;
+        let client = registry.clients.get_mut(slot.index).filter(|client| client.id == slot.id);
+        let Some(client) = client else { return };
+        let (all, left) = Client::counts(&client.seats, lanes, cursor);
+        (client.cursor, client.passed) = (cursor, all - left);
+        client.gaps += lost;
+        counts.gaps += lost;
     }
 
     /// What a filter has let through.

@@ -21,7 +21,8 @@ pub enum Resume {
     UpToDate,
     /// It gets what it has missed.
     Resumed {
-        /// How many events of its topics it has missed, with those that its filter is false for.
+        /// How many events of its topics it has missed, with those that its filter is false for. If some are not in memory
+        /// any more, but in the log's [history](super::History), those of other topics are counted too.
         missed: u64,
     },
     /// Some of what it has missed is not kept any more. It is told so, and gets the rest.

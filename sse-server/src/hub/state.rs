@@ -111,9 +111,10 @@ impl State {
         PAST.saturating_add(millis(self.made.elapsed()))
     }
 
-    /// Adds an event, whose block has no ID.
+    /// Adds an event, whose block has no ID, with this offset or the next.
     pub(super) fn append(
         &mut self,
+        offset: Option<u64>,
         topic: &str,
         key: Option<&str>,
         block: &[u8],
@@ -122,12 +123,19 @@ impl State {
         if self.is_sealed {
             return Err(PublishError::Sealed);
         }
+        if let Some(offset) = offset.filter(|offset| !(self.store.next()..=u64::MAX / 2).contains(offset)) {
+            return Err(PublishError::Passed { offset, next: self.store.next() });
+        }
         // An offset has at most 20 digits.
         let (len, max) = (self.epoch_len + 21 + block.len(), self.options.max_bytes.min(u32::MAX as usize / 2));
         if len > max {
             return Err(PublishError::TooLarge { len, max });
         }
         let now = self.now();
+        if let Some(offset) = offset.filter(|offset| *offset > self.store.next()) {
+            self.store.skip_to(offset);
+            self.lanes.skip_to(offset - 1);
+        }
         let offset = self.push(topic, key, block, now, called);
         self.counts.published += 1;
         self.evict(now);

@@ -129,7 +129,7 @@ impl Store {
         self.bytes += len;
     }
 
-    /// Leaves offsets out: the next event has this one.
+    /// Leaves offsets out, with no event of theirs: the next event has this one.
     pub(super) fn skip_to(&mut self, next: u64) {
         self.next = self.next.max(next);
     }

@@ -65,6 +65,8 @@ pub enum Start {
     Live,
     /// With the oldest event that is kept.
     Oldest,
+    /// With so many of the last events, if they are in memory.
+    Last(usize),
 }
 
 /// What becomes of a subscriber who reads so slowly that an event it has not got is kept no more.

@@ -5,13 +5,17 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_core::Stream;
 use ssekit_core::Frame;
 
+use super::admission::Admitted;
+use super::log::{History, OldEvent, ReadHistory};
+use super::position::Position;
+use super::publication::Publication;
 use super::read::{Candidate, Read};
 use super::registry::Slot;
-use super::resume::Resume;
+use super::resume::{Gap, GapReason, Resume};
 use super::subscribe::{EventInfo, Filter};
 use super::tail::Tail;
 use crate::body::EventBody;
@@ -36,20 +40,29 @@ pub struct Subscription {
     resume: Resume,
     filter: Option<Filter>,
     head: Bytes,
+    history: Arc<dyn History>,
+    /// What is read of it.
+    reading: Option<Reading>,
     /// It has all there is, and is called when there is more.
     is_waiting: bool,
     is_in_body: bool,
 }
 
+/// A page of the history, from this offset on.
+struct Reading {
+    from: u64,
+    page: ReadHistory,
+}
+
 impl Subscription {
     pub(super) fn new(
         tail: &Tail,
-        slot: Slot,
+        history: Arc<dyn History>,
+        admitted: Admitted,
         control: Arc<Control>,
-        resume: Resume,
         filter: Option<Filter>,
-        head: Bytes,
     ) -> Self {
+        let Admitted { slot, resume, head, .. } = admitted;
         // Also when the body is not polled any more, being that of a client which does not read.
         let of_stream = tail.clone();
         #[cfg(feature = "tracing")]
@@ -65,7 +78,18 @@ impl Subscription {
                 tracing::debug!(parent: &span, reason = _reason.as_str(), events, bytes, gaps, "closed");
             }
         }));
-        Self { tail: tail.clone(), slot, control, resume, filter, head, is_waiting: false, is_in_body: false }
+        Self {
+            tail: tail.clone(),
+            slot,
+            control,
+            resume,
+            filter,
+            head,
+            history,
+            reading: None,
+            is_waiting: false,
+            is_in_body: false,
+        }
     }
 
     /// Where the client stands.
@@ -105,10 +129,52 @@ impl Subscription {
         (chosen, count)
     }
 
+    /// The old events of a page that are for the subscriber, and what is missing among them.
+    fn take_old(&self, from: u64, page: &[OldEvent]) -> Bytes {
+        let (mut bytes, mut next, mut events, mut size, mut gaps) = (BytesMut::new(), from, 0, 0, 0);
+        let (epoch, wants, to) = {
+            let state = self.tail.state();
+            // An empty page: it has none before the tail's any more.
+            (state.epoch, state.wants(self.slot, page), state.store.first())
+        };
+        let at = |offset| Position { epoch, offset };
+        let mut skip_to = |next: &mut u64, offset: u64, bytes: &mut BytesMut| {
+            if *next < offset {
+                let (from, to, missed) = (Some(at(*next)), at(offset - 1), Some(offset - *next));
+                let gap = Gap { reason: GapReason::Retention, from, to, missed };
+                bytes.extend_from_slice(gap.into_frame(to).as_bytes());
+                gaps += 1;
+            }
+            *next = offset.max(*next);
+        };
+        for (event, is_wanted) in page.iter().zip(wants).filter(|(event, _)| event.offset >= from) {
+            skip_to(&mut next, event.offset, &mut bytes);
+            next = event.offset + 1;
+            let (topic, key, position) = (&*event.topic, event.key.as_deref(), at(event.offset));
+            let is_right = |filter: &Filter| filter(&EventInfo { topic, key, position });
+            let publication = Publication { topic, key, frame: event.frame.clone() };
+            // One that is no event of a hub's would take its ID from the client.
+            let Ok(block) = publication.block() else { continue };
+            if is_wanted && self.filter.as_ref().is_none_or(is_right) {
+                let start = bytes.len();
+                bytes.extend_from_slice(format!("id: {position}\n").as_bytes());
+                bytes.extend_from_slice(block);
+                (events, size) = (events + 1, size + bytes.len() - start);
+            }
+        }
+        if page.last().is_none_or(|last| last.offset < from) {
+            skip_to(&mut next, to, &mut bytes);
+        }
+        let mut state = self.tail.state();
+        state.seek(self.slot, next, gaps);
+        state.delivered(self.slot, events, size);
+        bytes.freeze()
+    }
+
     /// There is nothing for now.
     fn wait(&mut self, cx: &Context<'_>) -> Poll<Option<Frame>> {
-        if self.control.wait(cx.waker()) || self.is_in_body {
-            // A body asks again by itself if it has to.
+        // A body leaves its waker by itself, and asks again if it has to.
+        if self.is_in_body || self.control.wait(cx.waker()) {
             Poll::Pending
         } else if self.control.ending().is_some() {
             Poll::Ready(None)
@@ -137,7 +203,22 @@ impl Stream for Subscription {
             return this.wait(cx);
         }
         for _ in 0..PAGES {
-            let read = this.tail.state().read(this.slot);
+            if let Some(Reading { from, page }) = &mut this.reading {
+                // It is asked for what is new when it is through with this.
+                this.control.take_news();
+                let (from, page) = match page.as_mut().poll(cx) {
+                    Poll::Ready(Ok(page)) => (*from, page),
+                    Poll::Ready(Err(_)) => return this.end(CloseReason::Error),
+                    Poll::Pending => return this.wait(cx),
+                };
+                this.reading = None;
+                let bytes = this.take_old(from, &page);
+                if !bytes.is_empty() {
+                    return Poll::Ready(Some(Frame::__from_whole_events(bytes)));
+                }
+            }
+            let history = this.history.first();
+            let read = this.tail.state().read(this.slot, history);
             match read {
                 Read::Events { bytes, is_last } => {
                     this.is_waiting = is_last;
@@ -160,6 +241,7 @@ impl Stream for Subscription {
                     this.is_waiting = true;
                     return this.wait(cx);
                 }
+                Read::Old(from) => this.reading = Some(Reading { from, page: this.history.read(from) }),
                 Read::Behind => return this.end(CloseReason::SlowConsumer),
                 Read::Gone => return Poll::Ready(None),
             }

@@ -27,8 +27,8 @@ impl Tail {
         Self(Arc::new(Core { state: Mutex::new(state), streams }))
     }
 
-    /// One with no events yet.
-    pub(super) fn with_epoch(epoch: u64, options: HubOptions) -> Self {
+    /// One with no events yet, of a log with this epoch.
+    pub fn with_epoch(epoch: u64, options: HubOptions) -> Self {
         Self::new(State::new(epoch, 1, options))
     }
 
@@ -38,10 +38,23 @@ impl Tail {
     ///
     /// See [`PublishError`].
     pub fn append(&self, event: &Publication<'_>) -> Result<Position, PublishError> {
+        self.add(None, event)
+    }
+
+    /// Adds an event that has its offset from elsewhere: the next, or a later one, if others are left out.
+    ///
+    /// # Errors
+    ///
+    /// See [`PublishError`]. [`Passed`](PublishError::Passed) if there is one of this offset or of a later one.
+    pub fn append_at(&self, offset: u64, event: &Publication<'_>) -> Result<Position, PublishError> {
+        self.add(Some(offset), event)
+    }
+
+    fn add(&self, offset: Option<u64>, event: &Publication<'_>) -> Result<Position, PublishError> {
         let block = event.block()?;
         let mut state = self.state();
         let mut called = Called::with_spare(state.spare.take());
-        let position = state.append(event.topic, event.key, block, &mut called);
+        let position = state.append(offset, event.topic, event.key, block, &mut called);
         drop(state);
         self.wake(called);
         position
