@@ -202,6 +202,7 @@ impl Stream for Subscription {
         if this.is_waiting && !this.control.take_news() {
             return this.wait(cx);
         }
+        this.is_waiting = false;
         for _ in 0..PAGES {
             if let Some(Reading { from, page }) = &mut this.reading {
                 // It is asked for what is new when it is through with this.

@@ -1,0 +1,525 @@
+//! What a hub does for one or a few clients. The model (`hub_model.rs`) has the combinations, `hub_threads.rs` the races.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Wake, Waker};
+use std::time::Duration;
+
+use futures_util::{FutureExt, Stream, StreamExt};
+use ssekit_core::{Event, Frame};
+use ssekit_server::hub::{
+    Disconnect, Hub, HubOptions, PublishError, RejectReason, Resume, SessionPolicy, SlowConsumerPolicy, Start,
+    Subscribe, Subscription,
+};
+use ssekit_server::{CloseReason, DrainOptions, EventBody, Finish, LastEventId};
+use tokio::time::advance;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// All that is ready, as text, with `E` for the epoch.
+fn ready<S: Stream<Item = Frame> + Unpin>(hub: &Hub, stream: &mut S) -> String {
+    let mut text = String::new();
+    while let Some(Some(frame)) = stream.next().now_or_never() {
+        text.push_str(std::str::from_utf8(frame.as_bytes()).unwrap());
+    }
+    text.replace(&hub.stats().next.epoch.to_string(), "E")
+}
+
+/// The same of a body, and whether it has ended.
+fn body_ready(hub: &Hub, body: &mut EventBody<Subscription>) -> (String, bool) {
+    let mut text = String::new();
+    loop {
+        match body.next().now_or_never() {
+            Some(Some(chunk)) => text.push_str(std::str::from_utf8(&chunk.unwrap()).unwrap()),
+            end => return (text.replace(&hub.stats().next.epoch.to_string(), "E"), end.is_some()),
+        }
+    }
+}
+
+fn id(hub: &Hub, offset: u64) -> Option<LastEventId> {
+    let epoch = hub.stats().next.epoch;
+    LastEventId::try_from(&*format!("{epoch}-{offset}")).ok()
+}
+
+/// Publishes events to a topic, with these data.
+fn publish<'a>(hub: &Hub, topic: &str, data: impl IntoIterator<Item = &'a str>) {
+    for data in data {
+        hub.publish(topic, Event::data(data)).unwrap();
+    }
+}
+
+fn small(max_events: usize) -> Hub {
+    Hub::new(HubOptions::new().with_max_events(max_events))
+}
+
+#[test]
+fn each_gets_the_events_of_its_topics_in_one_order() {
+    let hub = Hub::default();
+    let mut topic = hub.subscribe(Subscribe::topic("a/1")).unwrap();
+    let mut several = hub.subscribe(Subscribe::topics(["b", "a/1", "none"])).unwrap();
+    let mut prefix = hub.subscribe(Subscribe::prefix("a/")).unwrap();
+    let mut all = hub.subscribe(Subscribe::prefix("").with_topic("b").with_prefix("a/")).unwrap();
+    let mut nothing = hub.subscribe(Subscribe::topics([])).unwrap();
+    for stream in [&mut topic, &mut several, &mut prefix, &mut all, &mut nothing] {
+        assert_eq!(ready(&hub, stream), "id: E-0\n\n");
+    }
+    publish(&hub, "a/1", ["1"]);
+    publish(&hub, "b", ["2"]);
+    // Topics that are new.
+    publish(&hub, "a/2", ["3"]);
+    publish(&hub, "a", ["4"]);
+    let events = ["id: E-1\ndata: 1\n\n", "id: E-2\ndata: 2\n\n", "id: E-3\ndata: 3\n\n", "id: E-4\ndata: 4\n\n"];
+    assert_eq!(ready(&hub, &mut topic), events[0]);
+    assert_eq!(ready(&hub, &mut several), events[..2].concat());
+    assert_eq!(ready(&hub, &mut prefix), [events[0], events[2]].concat());
+    assert_eq!(ready(&hub, &mut all), events.concat());
+    assert_eq!(ready(&hub, &mut nothing), "");
+    publish(&hub, "a/2", ["5"]);
+    assert_eq!(ready(&hub, &mut prefix), "id: E-5\ndata: 5\n\n");
+    assert_eq!(ready(&hub, &mut topic), "");
+    let topics: Vec<_> = hub.topics().into_iter().map(|t| (t.name.to_string(), t.events, t.clients)).collect();
+    let expected = [("a", 1, 0), ("a/1", 1, 2), ("a/2", 2, 0), ("b", 1, 1), ("none", 0, 1)];
+    assert_eq!(topics, expected.map(|(name, events, clients)| (name.to_owned(), events, clients)));
+}
+
+#[test]
+fn what_cannot_be_published_is_refused_and_says_why() {
+    let hub = Hub::new(HubOptions::new().with_max_bytes(1000));
+    let long = "x".repeat(257);
+    assert_eq!(hub.publish(&long, Event::data("")), Err(PublishError::NameTooLong { len: 257 }));
+    assert_eq!(hub.publish_keyed("", &long, Event::data("")), Err(PublishError::NameTooLong { len: 257 }));
+    let own = Event::data("a").with_id(ssekit_core::event_id!("7"));
+    assert_eq!(hub.publish("a", own), Err(PublishError::HasId));
+    let large = "x".repeat(1000);
+    let error = hub.publish("a", Event::data(&large)).unwrap_err();
+    assert!(matches!(error, PublishError::TooLarge { max: 1000, .. }), "{error}");
+    hub.seal();
+    assert_eq!(hub.publish("a", Event::data("")), Err(PublishError::Sealed));
+    assert_eq!(hub.stats().published, 0);
+    hub.unseal();
+    assert_eq!(hub.publish("a", Event::data("")).unwrap().offset, 1, "no offset is left out");
+}
+
+#[test]
+fn where_a_client_stands_is_told_and_it_goes_on_from_there() {
+    let hub = small(3);
+    publish(&hub, "a", ["1", "2", "3"]);
+    publish(&hub, "b", ["4"]);
+    let mut case = |last: Option<LastEventId>, topic: &str, resume: Resume, expected: &str| {
+        let subscribe = Subscribe::topic(topic).with_last_event_id(last.clone());
+        let mut stream = hub.subscribe(subscribe.clone()).unwrap();
+        assert_eq!(stream.resume(), resume, "{last:?}");
+        assert_eq!(ready(&hub, &mut stream), expected, "{last:?}");
+        let mut told = hub.subscribe(subscribe.with_resume_event()).unwrap();
+        let json = resume.as_json().replace(&hub.stats().next.epoch.to_string(), "E");
+        let text = ready(&hub, &mut told);
+        assert!(text.contains(&format!("event: ssekit:resume\nid: E-")), "{text}");
+        assert!(text.contains(&format!("data: {json}\n\n")), "{text}");
+    };
+    let two_and_three = "id: E-2\ndata: 2\n\nid: E-3\ndata: 3\n\n";
+    case(None, "a", Resume::Fresh, "id: E-4\n\n");
+    case(id(&hub, 3), "a", Resume::UpToDate, "id: E-3\n\n");
+    case(id(&hub, 4), "a", Resume::UpToDate, "id: E-4\n\n");
+    case(id(&hub, 2), "a", Resume::Resumed { missed: 1 }, "id: E-2\n\nid: E-3\ndata: 3\n\n");
+    case(id(&hub, 1), "a", Resume::Resumed { missed: 2 }, &format!("id: E-1\n\n{two_and_three}"));
+    let gap = |reason: &str, from: &str, to: u64, missed: &str| {
+        format!(
+            "event: ssekit:gap\nid: E-{to}\ndata: {{\"reason\":\"{reason}\",\"from\":{from},\"to\":\"E-{to}\",\"missed\":{missed}}}\n\nid: E-{to}\n\n"
+        )
+    };
+    let epoch = hub.stats().next.epoch;
+    let oldest = ssekit_server::hub::Position { epoch, offset: 2 };
+    let told = gap("retention", "\"E-1\"", 1, "1");
+    case(id(&hub, 0), "a", Resume::Gap { oldest }, &format!("{told}{two_and_three}"));
+    // Of that topic nothing is missing.
+    case(id(&hub, 0), "b", Resume::Resumed { missed: 1 }, "id: E-0\n\nid: E-4\ndata: 4\n\n");
+    let told = gap("epoch_changed", "null", 1, "null");
+    case(id(&hub, 5), "a", Resume::EpochChanged, &format!("{told}{two_and_three}"));
+    let other = LastEventId::try_from("7-2").ok();
+    case(other, "a", Resume::EpochChanged, &format!("{told}{two_and_three}"));
+    let foreign = LastEventId::try_from("42").ok();
+    case(foreign, "a", Resume::Malformed, &gap("malformed", "null", 4, "null"));
+    let resumes = hub.stats().resumes;
+    let counts: Vec<_> = resumes.iter().map(|(_, count)| count).collect();
+    assert_eq!(counts, [2, 4, 6, 2, 4, 2]);
+    assert_eq!(hub.stats().gaps, 8);
+}
+
+#[test]
+fn a_new_client_starts_where_it_is_to() {
+    let hub = small(4);
+    publish(&hub, "a", ["1", "2"]);
+    publish(&hub, "b", ["3"]);
+    publish(&hub, "a", ["4", "5"]);
+    for (start, expected) in [
+        (Start::Live, "id: E-5\n\n"),
+        (Start::Oldest, "id: E-1\n\nid: E-2\ndata: 2\n\nid: E-3\ndata: 3\n\nid: E-4\ndata: 4\n\nid: E-5\ndata: 5\n\n"),
+        (Start::Last(2), "id: E-3\n\nid: E-4\ndata: 4\n\nid: E-5\ndata: 5\n\n"),
+        (Start::Last(0), "id: E-5\n\n"),
+        (Start::Last(9), "id: E-1\n\nid: E-2\ndata: 2\n\nid: E-3\ndata: 3\n\nid: E-4\ndata: 4\n\nid: E-5\ndata: 5\n\n"),
+    ] {
+        let mut stream = hub.subscribe(Subscribe::topics(["a", "b"]).with_start(start)).unwrap();
+        assert_eq!(ready(&hub, &mut stream), expected, "{start:?}");
+    }
+}
+
+#[test]
+fn a_slow_consumer_meets_its_policy() {
+    let case = |policy: SlowConsumerPolicy, expected: &str| {
+        let hub = small(3);
+        let mut stream = hub.subscribe(Subscribe::topic("a").with_policy(policy)).unwrap();
+        ready(&hub, &mut stream);
+        publish(&hub, "a", ["1"]);
+        assert_eq!(ready(&hub, &mut stream), "id: E-1\ndata: 1\n\n");
+        publish(&hub, "b", ["2"]);
+        publish(&hub, "a", ["3", "4"]);
+        hub.publish_keyed("a", "k", Event::data("5")).unwrap();
+        hub.publish_keyed("a", "k", Event::data("6")).unwrap();
+        hub.publish_keyed("a", "l", Event::data("7")).unwrap();
+        assert_eq!(ready(&hub, &mut stream), expected, "{policy:?}");
+        let gaps = u64::from(policy != SlowConsumerPolicy::Disconnect);
+        assert_eq!(hub.stats().gaps, gaps);
+        publish(&hub, "a", ["8"]);
+        let next = if policy == SlowConsumerPolicy::Disconnect { "" } else { "id: E-8\ndata: 8\n\n" };
+        assert_eq!(ready(&hub, &mut stream), next, "{policy:?}");
+    };
+    let gap = |to: u64, missed: u64, id: u64| {
+        format!(
+            "event: ssekit:gap\nid: E-{id}\ndata: {{\"reason\":\"slow_consumer\",\"from\":\"E-2\",\"to\":\"E-{to}\",\"missed\":{missed}}}\n\n"
+        )
+    };
+    let (six, seven) = ("id: E-6\ndata: 6\n\n", "id: E-7\ndata: 7\n\n");
+    case(SlowConsumerPolicy::Disconnect, "");
+    case(SlowConsumerPolicy::SkipToOldest, &format!("{}id: E-5\ndata: 5\n\n{six}{seven}", gap(4, 2, 4)));
+    case(SlowConsumerPolicy::SkipToLatest, &gap(7, 5, 7));
+    case(SlowConsumerPolicy::Coalesce, &format!("{}{six}{seven}", gap(4, 2, 1)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_consumer_that_is_disconnected_comes_back_and_is_told() {
+    let hub = small(2);
+    let mut body = hub.subscribe(Subscribe::topic("a")).unwrap().into_body();
+    let handle = body.handle();
+    assert_eq!(body_ready(&hub, &mut body), (": \n\nid: E-0\n\n".to_owned(), false));
+    publish(&hub, "a", ["1", "2", "3"]);
+    assert_eq!(body_ready(&hub, &mut body), (String::new(), true));
+    assert_eq!((handle.closed(), hub.len()), (Some(CloseReason::SlowConsumer), 0));
+    let stream = hub.subscribe(Subscribe::topic("a").with_last_event_id(id(&hub, 0))).unwrap();
+    assert!(matches!(stream.resume(), Resume::Gap { .. }));
+}
+
+#[test]
+fn the_newest_of_each_key_outlives_the_others() {
+    let hub = small(2);
+    for (key, data) in [("x", "1"), ("y", "2"), ("x", "3"), ("z", "4"), ("y", "5")] {
+        hub.publish_keyed("prices", key, Event::data(data)).unwrap();
+    }
+    publish(&hub, "other", ["6", "7"]);
+    assert_eq!((hub.stats().events, hub.stats().compacted), (2, 3));
+    let coalesce = Subscribe::topic("prices").with_policy(SlowConsumerPolicy::Coalesce);
+    let state = "id: E-3\ndata: 3\n\nid: E-4\ndata: 4\n\nid: E-5\ndata: 5\n\n";
+    let mut new = hub.subscribe(coalesce.clone().with_start(Start::Oldest)).unwrap();
+    assert_eq!(ready(&hub, &mut new), format!("id: E-0\n\n{state}"));
+    // Nothing is missing but what is superseded.
+    let mut back = hub.subscribe(coalesce.clone().with_last_event_id(id(&hub, 1))).unwrap();
+    assert_eq!(back.resume(), Resume::Resumed { missed: 3 });
+    assert_eq!(ready(&hub, &mut back), format!("id: E-1\n\n{state}"));
+    // For one who wants all, there is.
+    let all = hub.subscribe(Subscribe::topic("prices").with_last_event_id(id(&hub, 1))).unwrap();
+    assert!(matches!(all.resume(), Resume::Gap { .. }));
+    hub.publish_keyed("prices", "z", Event::data("8")).unwrap();
+    assert_eq!(hub.stats().compacted, 2, "the older one of that key is gone");
+    assert_eq!(ready(&hub, &mut new), "id: E-8\ndata: 8\n\n");
+
+    let none = Hub::new(HubOptions::new().with_max_events(1).with_max_keys(0));
+    for (key, data) in [("x", "1"), ("x", "2"), ("y", "3")] {
+        none.publish_keyed("prices", key, Event::data(data)).unwrap();
+    }
+    assert_eq!(none.stats().compacted, 0);
+    let back = none.subscribe(coalesce.with_last_event_id(id(&none, 1))).unwrap();
+    assert!(matches!(back.resume(), Resume::Gap { .. }), "the newest of x is lost");
+}
+
+#[test]
+fn a_filter_decides_on_what_is_replayed_and_on_what_is_new() {
+    let hub = Hub::default();
+    publish(&hub, "a", ["1", "2"]);
+    publish(&hub, "a/secret", ["3"]);
+    hub.publish_keyed("a", "mine", Event::data("4")).unwrap();
+    hub.publish_keyed("a", "yours", Event::data("5")).unwrap();
+    let is_right = |event: &ssekit_server::hub::EventInfo<'_>| {
+        event.topic == "a" && event.key != Some("yours") && event.position.offset != 2
+    };
+    let subscribe = Subscribe::prefix("a").with_filter(is_right).with_last_event_id(id(&hub, 0));
+    let mut stream = hub.subscribe(subscribe).unwrap();
+    assert_eq!(ready(&hub, &mut stream), "id: E-0\n\nid: E-1\ndata: 1\n\nid: E-4\ndata: 4\n\n");
+    publish(&hub, "a/secret", ["6"]);
+    assert_eq!(ready(&hub, &mut stream), "");
+    publish(&hub, "a/secret", ["7"]);
+    publish(&hub, "a", ["8"]);
+    assert_eq!(ready(&hub, &mut stream), "id: E-8\ndata: 8\n\n");
+    let info = &hub.clients()[0];
+    let event = format!("id: {}-1\ndata: 1\n\n", hub.stats().next.epoch);
+    assert_eq!((info.events, info.bytes), (3, 3 * event.len() as u64));
+}
+
+/// A filter that is false for more pages than are looked at in one go does not end the reading.
+#[test]
+fn pages_of_nothing_for_a_client_are_passed_over() {
+    let hub = Hub::default();
+    let subscribe = Subscribe::topic("a").with_filter(|event| event.position.offset == 3000);
+    let mut stream = hub.subscribe(subscribe).unwrap();
+    ready(&hub, &mut stream);
+    let data = "x".repeat(100);
+    publish(&hub, "a", std::iter::repeat_n(&*data, 3000));
+    let count = Arc::new(Count::default());
+    let waker = Waker::from(count.clone());
+    let mut polls = 0;
+    let frame = loop {
+        let woken = count.0.load(Ordering::Relaxed);
+        polls += 1;
+        if let std::task::Poll::Ready(frame) = Pin::new(&mut stream).poll_next(&mut Context::from_waker(&waker)) {
+            break frame.unwrap();
+        }
+        assert!(count.0.load(Ordering::Relaxed) > woken, "nobody asks again");
+    };
+    assert!(polls > 2 && frame.as_bytes().ends_with(format!("-3000\ndata: {data}\n\n").as_bytes()), "{polls}");
+}
+
+#[derive(Default)]
+struct Count(AtomicUsize);
+
+impl Wake for Count {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn only_who_waits_for_an_event_is_woken_and_once() {
+    let hub = Hub::default();
+    let count = Arc::new(Count::default());
+    let waker = Waker::from(count.clone());
+    let mut cx = Context::from_waker(&waker);
+    let mut stream = hub.subscribe(Subscribe::topics(["a", "b"]).with_prefix("c")).unwrap();
+    let mut poll = || {
+        let mut events = 0;
+        while let std::task::Poll::Ready(Some(_)) = Pin::new(&mut stream).poll_next(&mut cx) {
+            events += 1;
+        }
+        events
+    };
+    poll();
+    publish(&hub, "d", ["1"]);
+    assert_eq!(count.0.load(Ordering::Relaxed), 0);
+    publish(&hub, "a", ["2", "3"]);
+    publish(&hub, "b", ["4"]);
+    publish(&hub, "c1", ["5"]);
+    assert_eq!(count.0.load(Ordering::Relaxed), 1, "it has been woken already");
+    assert_eq!(poll(), 1, "they come together");
+    publish(&hub, "c2", ["6"]);
+    assert_eq!((count.0.load(Ordering::Relaxed), poll()), (2, 1));
+}
+
+#[test]
+fn all_who_stand_at_the_same_place_get_the_same_bytes() {
+    let hub = Hub::default();
+    let mut streams: Vec<_> = (0..3).map(|_| hub.subscribe(Subscribe::topic("a")).unwrap()).collect();
+    for stream in &mut streams {
+        ready(&hub, stream);
+    }
+    publish(&hub, "a", ["1", "2"]);
+    publish(&hub, "b", ["3"]);
+    publish(&hub, "a", ["4"]);
+    let frames: Vec<Frame> = streams.iter_mut().map(|stream| stream.next().now_or_never().flatten().unwrap()).collect();
+    assert_eq!(frames[0].as_bytes().iter().filter(|byte| **byte == b'\n').count(), 9);
+    assert!(frames.iter().all(|frame| frame.as_bytes().as_ptr() == frames[0].as_bytes().as_ptr()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn clients_are_known_and_found_and_go_by_themselves() {
+    let hub = Hub::default();
+    let of_user = |user: &str| Subscribe::topic("a").with_prefix("b").with_key(user).with_key("tenant:1");
+    let mut one = hub.subscribe(of_user("user:1")).unwrap().into_body();
+    let two = hub.subscribe(of_user("user:2")).unwrap();
+    assert_eq!((hub.len(), hub.count_of("tenant:1"), hub.count_of("user:1"), hub.count_of("none")), (2, 2, 1, 0));
+    advance(SECOND).await;
+    body_ready(&hub, &mut one);
+    publish(&hub, "a", ["1", "2"]);
+    body_ready(&hub, &mut one);
+    advance(2 * SECOND).await;
+    let clients = hub.clients_of("user:1");
+    let info = &clients[0];
+    let names = |names: &[Arc<str>]| names.iter().map(|name| name.to_string()).collect::<Vec<_>>();
+    assert_eq!((names(&info.topics), names(&info.prefixes)), (vec!["a".to_owned()], vec!["b".to_owned()]));
+    assert_eq!(names(&info.keys), ["tenant:1", "user:1"]);
+    assert_eq!((info.age, info.last_write, info.lag), (3 * SECOND, Some(2 * SECOND), 0));
+    let bytes = 2 * format!("id: {}-1\ndata: 1\n\n", hub.stats().next.epoch).len() as u64;
+    assert_eq!((info.events, info.bytes, info.gaps), (2, bytes, 0));
+    let behind = &hub.clients_of("user:2")[0];
+    assert_eq!((behind.lag, behind.last_write, behind.events), (2, None, 0));
+    assert_eq!(hub.stats().max_lag, 2);
+
+    assert!(hub.disconnect(info.id, &Disconnect::new().with_reason("bye\nnow")));
+    assert_eq!(body_ready(&hub, &mut one), ("event: ssekit:disconnect\ndata: bye\ndata: now\n\n".to_owned(), true));
+    assert!(!hub.disconnect(info.id, &Disconnect::new()));
+    assert_eq!((hub.len(), hub.count_of("tenant:1"), hub.count_of("user:1")), (1, 1, 0));
+    assert_eq!(hub.disconnect_key("tenant:1", &Disconnect::new()), 1);
+    let (handle, mut two) = (two.handle(), two);
+    assert!(ready(&hub, &mut two).starts_with("id: E-0\n\n"));
+    assert!(two.next().now_or_never().is_some_and(|end| end.is_none()), "a stream by itself ends too");
+    drop(two);
+    assert_eq!((handle.closed(), hub.len(), hub.count_of("tenant:1")), (Some(CloseReason::ClientGone), 0, 0));
+    assert_eq!(hub.topics().iter().map(|topic| topic.clients).sum::<usize>(), 0);
+}
+
+#[test]
+fn there_are_no_more_clients_than_there_may_be() {
+    let options = HubOptions::new().with_max_clients(4).with_max_clients_per_key(2).with_max_clients_per_topic(3);
+    let hub = Hub::new(options.with_retry(10 * SECOND));
+    let subscribe = |topic: &str, key: &str| hub.subscribe(Subscribe::topic(topic).with_key(key));
+    let reason = |result: Result<Subscription, ssekit_server::hub::Rejection>| {
+        let rejection = result.unwrap_err();
+        assert!((10 * SECOND..20 * SECOND).contains(&rejection.retry()), "{rejection:?}");
+        (rejection.reason(), rejection.status())
+    };
+    let one = subscribe("a", "1").unwrap();
+    let _two = subscribe("a", "1").unwrap();
+    assert_eq!(reason(subscribe("a", "1")), (RejectReason::KeyFull { max: 2 }, 429));
+    let _three = subscribe("a", "2").unwrap();
+    assert_eq!(reason(subscribe("a", "3")), (RejectReason::TopicFull { max: 3 }, 503));
+    let _four = subscribe("b", "3").unwrap();
+    assert_eq!(reason(subscribe("b", "4")), (RejectReason::Full { max: 4 }, 503));
+    drop(one);
+    let _again = subscribe("a", "1").unwrap();
+    assert_eq!(hub.stats().rejected, 3);
+
+    let long = "x".repeat(257);
+    let rejection = hub.subscribe(Subscribe::prefix(&long)).unwrap_err();
+    assert_eq!((rejection.reason(), rejection.is_temporary()), (RejectReason::NameTooLong { len: 257 }, false));
+    let names: Vec<String> = (0..1025).map(|n| n.to_string()).collect();
+    let rejection = hub.subscribe(Subscribe::topics(names.iter().map(String::as_str))).unwrap_err();
+    assert_eq!((rejection.reason(), rejection.status()), (RejectReason::TooManyNames { count: 1025 }, 400));
+}
+
+#[tokio::test(start_paused = true)]
+async fn several_streams_of_one_session_are_shared_taken_over_or_rejected() {
+    let hub = Hub::new(HubOptions::new().with_max_clients(2));
+    let subscribe = |policy| hub.subscribe(Subscribe::topic("a").with_session("s", policy));
+    let mut one = subscribe(SessionPolicy::Share).unwrap().into_body();
+    let mut two = subscribe(SessionPolicy::Share).unwrap().into_body();
+    assert_eq!(subscribe(SessionPolicy::RejectNew).unwrap_err().reason(), RejectReason::SessionTaken);
+    body_ready(&hub, &mut one);
+    // Those that it takes over from make room.
+    let three = subscribe(SessionPolicy::TakeOver).unwrap();
+    assert_eq!(body_ready(&hub, &mut one), ("id: ssekit:done\n\n".to_owned(), true));
+    assert_eq!(body_ready(&hub, &mut two), (": \n\nid: ssekit:done\n\n".to_owned(), true));
+    assert_eq!((hub.len(), hub.count_of("s"), hub.streams().closed(CloseReason::Kicked)), (1, 1, 2));
+    drop((one, two, three));
+    assert!(subscribe(SessionPolicy::RejectNew).is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_too_old_is_dropped() {
+    let hub = Hub::new(HubOptions::new().with_max_age(10 * SECOND));
+    publish(&hub, "a", ["1"]);
+    hub.publish_keyed("a", "k", Event::data("2")).unwrap();
+    advance(6 * SECOND).await;
+    publish(&hub, "a", ["3"]);
+    advance(5 * SECOND).await;
+    let stream = hub.subscribe(Subscribe::topic("a").with_last_event_id(id(&hub, 2))).unwrap();
+    assert_eq!(stream.resume(), Resume::Resumed { missed: 1 });
+    let coalesce = Subscribe::topic("a").with_policy(SlowConsumerPolicy::Coalesce).with_last_event_id(id(&hub, 1));
+    assert!(matches!(hub.subscribe(coalesce).unwrap().resume(), Resume::Gap { .. }), "the newest of a key too");
+    assert_eq!((hub.stats().events, hub.stats().compacted), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_lets_each_have_what_waits_for_it() {
+    let hub = Hub::default();
+    let mut body = hub.subscribe(Subscribe::topic("a")).unwrap().into_body();
+    body_ready(&hub, &mut body);
+    publish(&hub, "a", ["1"]);
+    let options = DrainOptions::new().with_farewell(Event::data("bye")).with_retry(Duration::ZERO);
+    let mut drain = std::pin::pin!(hub.drain(options));
+    assert!(drain.as_mut().now_or_never().is_none());
+    let (text, is_over) = body_ready(&hub, &mut body);
+    assert_eq!((&*text, is_over), ("id: E-1\ndata: 1\n\ndata: bye\n\nretry: 0\n\n", true));
+    let report = drain.await;
+    assert_eq!((report.open, report.drained, hub.len(), hub.streams().is_ready()), (1, 1, 0, false));
+    let mut late = hub.subscribe(Subscribe::topic("a")).unwrap().into_body();
+    let (text, is_over) = body_ready(&hub, &mut late);
+    assert!(text.starts_with("retry: ") && is_over && hub.is_empty(), "{text}");
+}
+
+/// A stream that is over is no client's any more, also if nothing polls its body.
+#[tokio::test(start_paused = true)]
+async fn a_client_that_stalls_is_none() {
+    let hub = Hub::default();
+    let mut body = hub.subscribe(Subscribe::topic("a")).unwrap().into_body();
+    body_ready(&hub, &mut body);
+    publish(&hub, "a", ["1"]);
+    assert!(body.next().await.is_some());
+    tokio::time::sleep(60 * SECOND).await;
+    assert_eq!((hub.len(), hub.streams().closed(CloseReason::SlowConsumer)), (0, 1));
+    assert!(body.next().await.is_none());
+}
+
+#[test]
+fn a_log_that_is_handed_over_goes_on_where_it_was() {
+    let options = || HubOptions::new().with_max_events(3);
+    let old = Hub::new(options());
+    old.publish_keyed("prices", "x", Event::data("1")).unwrap();
+    publish(&old, "a", ["2", "3", "4"]);
+    publish(&old, "b", ["5"]);
+    let bytes = old.seal();
+    let new = Hub::import(&bytes, options()).unwrap();
+    let (before, after) = (old.stats(), new.stats());
+    assert_eq!((before.first, before.next, before.bytes), (after.first, after.next, after.bytes));
+    assert_eq!((after.events, after.compacted, after.published), (3, 1, 0));
+    for hub in [&old, &new] {
+        let resume = |offset| {
+            let subscribe = Subscribe::topic("a").with_last_event_id(id(hub, offset));
+            let mut stream = hub.subscribe(subscribe).unwrap();
+            (stream.resume().as_str(), ready(hub, &mut stream))
+        };
+        assert_eq!(resume(2), ("resumed", "id: E-2\n\nid: E-3\ndata: 3\n\nid: E-4\ndata: 4\n\n".to_owned()));
+        assert_eq!(resume(1).0, "gap", "what was lost is known");
+        let coalesce = Subscribe::topic("prices").with_policy(SlowConsumerPolicy::Coalesce);
+        let mut stream = hub.subscribe(coalesce.with_last_event_id(id(hub, 0))).unwrap();
+        assert_eq!(ready(hub, &mut stream), "id: E-0\n\nid: E-1\ndata: 1\n\n");
+    }
+    assert_eq!(new.publish("a", Event::data("6")).unwrap().offset, 6);
+    // What is kept of it is for the new one to say.
+    let less = Hub::import(&bytes, HubOptions::new().with_max_events(1)).unwrap();
+    assert_eq!((less.stats().events, less.stats().first.offset), (1, 5));
+    assert!(!new.is_sealed() && old.is_sealed());
+}
+
+#[test]
+fn bytes_that_are_no_log_are_refused() {
+    let hub = Hub::default();
+    publish(&hub, "a", ["one"]);
+    let bytes = hub.export();
+    assert!(Hub::import(&bytes, HubOptions::new()).is_ok());
+    for len in 0..bytes.len() {
+        // At its end, behind all topics, it is one with no events.
+        let is_log = Hub::import(&bytes[..len], HubOptions::new()).is_ok();
+        assert_eq!(is_log, len + 8 + 4 + 2 + 8 + 4 + "data: one\n\n".len() == bytes.len(), "{len}");
+    }
+    let tampered = |from: &str, to: &str| {
+        let text: Vec<u8> = bytes.clone();
+        let at = text.windows(from.len()).position(|window| window == from.as_bytes()).unwrap();
+        let mut text = text;
+        text[at..at + to.len()].copy_from_slice(to.as_bytes());
+        Hub::import(&text, HubOptions::new()).map(drop)
+    };
+    for (from, to) in
+        [("log 1", "log 2"), ("data: one", "id: 1\ndat"), ("data: one", "data\n\ndat"), ("one\n\n", "one\nx")]
+    {
+        let error = tampered(from, to).unwrap_err();
+        assert!(!error.to_string().is_empty(), "{from:?} {to:?}");
+    }
+    assert_eq!(tampered("one", "two"), Ok(()));
+}
