@@ -12,7 +12,7 @@ use ssekit_server::hub::{
     Disconnect, Hub, HubOptions, PublishError, RejectReason, Resume, SessionPolicy, SlowConsumerPolicy, Start,
     Subscribe, Subscription,
 };
-use ssekit_server::{CloseReason, DrainOptions, EventBody, Finish, LastEventId};
+use ssekit_server::{CloseReason, DrainOptions, EventBody, LastEventId};
 use tokio::time::advance;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -106,7 +106,7 @@ fn where_a_client_stands_is_told_and_it_goes_on_from_there() {
     let hub = small(3);
     publish(&hub, "a", ["1", "2", "3"]);
     publish(&hub, "b", ["4"]);
-    let mut case = |last: Option<LastEventId>, topic: &str, resume: Resume, expected: &str| {
+    let case = |last: Option<LastEventId>, topic: &str, resume: Resume, expected: &str| {
         let subscribe = Subscribe::topic(topic).with_last_event_id(last.clone());
         let mut stream = hub.subscribe(subscribe.clone()).unwrap();
         assert_eq!(stream.resume(), resume, "{last:?}");
@@ -114,7 +114,7 @@ fn where_a_client_stands_is_told_and_it_goes_on_from_there() {
         let mut told = hub.subscribe(subscribe.with_resume_event()).unwrap();
         let json = resume.as_json().replace(&hub.stats().next.epoch.to_string(), "E");
         let text = ready(&hub, &mut told);
-        assert!(text.contains(&format!("event: ssekit:resume\nid: E-")), "{text}");
+        assert!(text.contains("event: ssekit:resume\nid: E-"), "{text}");
         assert!(text.contains(&format!("data: {json}\n\n")), "{text}");
     };
     let two_and_three = "id: E-2\ndata: 2\n\nid: E-3\ndata: 3\n\n";

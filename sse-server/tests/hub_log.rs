@@ -1,0 +1,218 @@
+//! A hub on a log of another kind: one that several hubs share, and that keeps what they have no more.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+
+use futures_util::{FutureExt, Stream, StreamExt};
+use ssekit_core::Event;
+use ssekit_server::hub::{
+    History, Hub, HubOptions, Log, OldEvent, Position, Publication, PublishError, ReadHistory, Resume, Start,
+    Subscribe, Subscription, Tail,
+};
+use ssekit_server::{CloseReason, LastEventId};
+
+const EPOCH: u64 = 7;
+
+/// All events, of which pages of 2 are read, each at the second poll.
+#[derive(Clone, Default)]
+struct Shared(Arc<Mutex<Events>>);
+
+#[derive(Default)]
+struct Events {
+    all: Vec<OldEvent>,
+    is_broken: bool,
+}
+
+struct Page(Shared, u64, bool);
+
+impl Future for Page {
+    type Output = io::Result<Vec<OldEvent>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if !std::mem::replace(&mut self.2, true) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let events = self.0.0.lock().unwrap();
+        if events.is_broken {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+        }
+        let from = events.all.iter().filter(|event| event.offset >= self.1);
+        Poll::Ready(Ok(from.take(2).cloned().collect()))
+    }
+}
+
+impl History for Shared {
+    fn first(&self) -> Option<u64> {
+        self.0.lock().unwrap().all.first().map(|event| event.offset)
+    }
+
+    fn read(&self, from: u64) -> ReadHistory {
+        Box::pin(Page(self.clone(), from, false))
+    }
+}
+
+impl Log for Shared {
+    type Published = Result<Position, PublishError>;
+
+    fn publish(&self, tail: &Tail, event: Publication<'_>) -> Self::Published {
+        event.block()?;
+        let mut events = self.0.lock().unwrap();
+        let offset = events.all.last().map_or(0, |event| event.offset) + 1;
+        let (topic, key) = (event.topic.to_owned(), event.key.map(str::to_owned));
+        events.all.push(OldEvent { offset, topic, key, frame: event.frame.clone() });
+        tail.append_at(offset, &event)
+    }
+}
+
+/// A hub that keeps 2 events itself.
+fn hub(log: &Shared) -> (Hub<Shared>, Tail) {
+    let tail = Tail::with_epoch(EPOCH, HubOptions::new().with_max_events(2));
+    (Hub::with_log(log.clone(), tail.clone()), tail)
+}
+
+fn after(offset: u64) -> Option<LastEventId> {
+    LastEventId::try_from(&*format!("{EPOCH}-{offset}")).ok()
+}
+
+/// All that comes, however often it has to be asked for.
+fn all(stream: &mut Subscription) -> String {
+    let mut text = String::new();
+    let mut pending = 0;
+    while pending < 10 {
+        match Pin::new(&mut *stream).poll_next(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Some(frame)) => {
+                pending = 0;
+                text.push_str(std::str::from_utf8(frame.as_bytes()).unwrap());
+            }
+            Poll::Ready(None) => return text + "END",
+            Poll::Pending => pending += 1,
+        }
+    }
+    text
+}
+
+fn event(offset: u64) -> String {
+    format!("id: 7-{offset}\ndata: {offset}\n\n")
+}
+
+fn publish(hub: &Hub<Shared>, topics: &[&str]) {
+    for topic in topics {
+        let next = hub.stats().next.offset.to_string();
+        hub.publish(topic, Event::data(&next)).unwrap();
+    }
+}
+
+#[test]
+fn what_the_tail_has_no_more_comes_from_the_history() {
+    let log = Shared::default();
+    let (hub, _) = hub(&log);
+    publish(&hub, &["a", "b", "a", "a", "b", "a", "b", "a"]);
+    let subscribe = |last| hub.subscribe(Subscribe::topic("a").with_last_event_id(last)).unwrap();
+    let mut stream = subscribe(after(1));
+    assert_eq!(stream.resume(), Resume::Resumed { missed: 7 }, "at the most");
+    assert_eq!(all(&mut stream), format!("id: 7-1\n\n{}{}{}{}", event(3), event(4), event(6), event(8)));
+    publish(&hub, &["a"]);
+    assert_eq!(all(&mut stream), event(9));
+    // One that falls behind is served from there too.
+    publish(&hub, &["b", "a", "a", "b", "b"]);
+    assert_eq!(all(&mut stream), format!("{}{}", event(11), event(12)));
+
+    let mut oldest = hub.subscribe(Subscribe::topic("b").with_start(Start::Oldest)).unwrap();
+    let expected: String = [2, 5, 7, 10, 13, 14].map(event).concat();
+    assert_eq!(all(&mut oldest), format!("id: 7-0\n\n{expected}"));
+    let filtered =
+        Subscribe::prefix("").with_last_event_id(after(0)).with_filter(|event| event.position.offset % 5 == 0);
+    assert_eq!(all(&mut hub.subscribe(filtered).unwrap()), format!("id: 7-0\n\n{}{}", event(5), event(10)));
+    assert_eq!(hub.stats().gaps, 0);
+}
+
+#[test]
+fn what_the_history_has_not_either_is_a_gap() {
+    let log = Shared::default();
+    let (hub, _) = hub(&log);
+    publish(&hub, &["a"; 9]);
+    let gap = |from: u64, to: u64| {
+        let missed = to - from + 1;
+        format!(
+            "event: ssekit:gap\nid: 7-{to}\ndata: {{\"reason\":\"retention\",\"from\":\"7-{from}\",\"to\":\"7-{to}\",\"missed\":{missed}}}\n\n"
+        )
+    };
+    let subscribe = |last| hub.subscribe(Subscribe::topic("a").with_last_event_id(last)).unwrap();
+    log.0.lock().unwrap().all.drain(..2);
+    let mut stream = subscribe(after(1));
+    assert_eq!(stream.resume(), Resume::Gap { oldest: Position { epoch: EPOCH, offset: 3 } });
+    let events = |from: u64| (from..=9).map(event).collect::<String>();
+    assert_eq!(all(&mut stream), format!("{}id: 7-2\n\n{}", gap(2, 2), events(3)));
+
+    // It is trimmed, or turns out to have holes, while it is read.
+    let mut stream = subscribe(after(2));
+    log.0.lock().unwrap().all.retain(|event| ![4, 6, 7].contains(&event.offset));
+    let (three, five) = (event(3), event(5));
+    let expected = format!("id: 7-2\n\n{three}{}{five}{}{}", gap(4, 4), gap(6, 7), events(8));
+    assert_eq!(all(&mut stream), expected);
+    let mut stream = subscribe(after(3));
+    log.0.lock().unwrap().all.clear();
+    assert_eq!(all(&mut stream), "id: 7-3\n\nEND", "the policy is to disconnect");
+}
+
+/// A process that has just started has none of what was published before.
+#[test]
+fn a_tail_may_begin_anywhere_and_leave_offsets_out() {
+    let log = Shared::default();
+    publish(&hub(&log).0, &["a"; 5]);
+    let (hub, tail) = hub(&log);
+    let mut early = hub.subscribe(Subscribe::topic("a")).unwrap();
+    assert_eq!(all(&mut early), "id: 7-0\n\n");
+    hub.publish("a", Event::data("6")).unwrap();
+    // What it has not seen coming is read.
+    assert_eq!(all(&mut early), (1..=6).map(event).collect::<String>());
+    let mut stream = hub.subscribe(Subscribe::topic("a").with_last_event_id(after(3))).unwrap();
+    assert_eq!(all(&mut stream), format!("id: 7-3\n\n{}", (4..=6).map(event).collect::<String>()));
+    for offset in [0, 6, u64::MAX] {
+        let error = Direct(offset).publish_to(&tail);
+        assert_eq!(error, Err(PublishError::Passed { offset, next: 7 }));
+    }
+}
+
+/// Publishes with an offset of its own.
+struct Direct(u64);
+
+impl History for Direct {}
+
+impl Log for Direct {
+    type Published = Result<Position, PublishError>;
+
+    fn publish(&self, tail: &Tail, event: Publication<'_>) -> Self::Published {
+        tail.append_at(self.0, &event)
+    }
+}
+
+impl Direct {
+    fn publish_to(self, tail: &Tail) -> Result<Position, PublishError> {
+        Hub::with_log(self, tail.clone()).publish("a", Event::data("x"))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_history_that_fails_ends_the_stream_and_a_body_waits_for_it() {
+    let log = Shared::default();
+    let (hub, _) = hub(&log);
+    publish(&hub, &["a"; 9]);
+    let subscribe = |last| hub.subscribe(Subscribe::topic("a").with_last_event_id(last)).unwrap();
+    let mut body = subscribe(after(5)).into_body();
+    let mut text = String::new();
+    while !text.ends_with(&event(9)) {
+        text.push_str(std::str::from_utf8(&body.next().await.unwrap().unwrap()).unwrap());
+    }
+    assert_eq!(text, format!(": \n\nid: 7-5\n\n{}", (6..=9).map(event).collect::<String>()));
+    let (mut body, handle) = (subscribe(after(5)).into_body(), body.handle());
+    log.0.lock().unwrap().is_broken = true;
+    assert_eq!(body.next().await.unwrap().unwrap(), ": \n\nid: 7-5\n\n");
+    assert!(body.next().await.is_none());
+    assert_eq!((handle.closed(), body.handle().closed()), (None, Some(CloseReason::Error)));
+    assert!(body.next().now_or_never().is_some());
+}
