@@ -437,9 +437,12 @@ where
     ///
     /// A write does not touch the timer, it only moves what the timer finds when it has run out.
     fn poll_timer(&mut self) -> Poll<Due> {
-        let mut cx = Context::from_waker(self.waker);
         if let Some(timer) = self.timer.as_mut() {
-            ready!(timer.as_mut().poll(&mut cx));
+            // It was asked when it was set, and says so when it runs out: most polls come before, and are not its.
+            if !self.guard.control.take_fired() {
+                return Poll::Pending;
+            }
+            ready!(timer.as_mut().poll(&mut Context::from_waker(self.waker)));
         }
         loop {
             let now = Instant::now();
@@ -462,7 +465,12 @@ where
             Some(timer) => timer.as_mut().reset(at),
             None => *self.timer = Some(Box::pin(sleep_until(at))),
         }
-        self.timer.as_mut().map_or(Poll::Pending, |timer| timer.as_mut().poll(&mut Context::from_waker(self.waker)))
+        let mut cx = Context::from_waker(self.waker);
+        let poll = self.timer.as_mut().map_or(Poll::Pending, |timer| timer.as_mut().poll(&mut cx));
+        if poll.is_ready() {
+            self.guard.control.fired();
+        }
+        poll
     }
 }
 

@@ -31,6 +31,8 @@ pub(crate) struct Ending {
 pub(crate) struct Control {
     /// Whether there is something in `state` that the body has to look at.
     is_asked: AtomicBool,
+    /// Whether the body's timer has run out since it was last looked at.
+    has_fired: AtomicBool,
     /// Whether there may be something new for the stream of a hub.
     has_news: AtomicBool,
     /// When the server was handed a chunk and has not asked for another, in milliseconds since `made`, plus one. 0 when it
@@ -60,6 +62,7 @@ impl Control {
     pub(crate) fn new(stall_timeout: Duration) -> Arc<Self> {
         Arc::new(Self {
             is_asked: AtomicBool::new(false),
+            has_fired: AtomicBool::new(false),
             has_news: AtomicBool::new(false),
             starved_since: AtomicU64::new(0),
             #[cfg(feature = "hub")]
@@ -89,7 +92,13 @@ impl Control {
     pub(crate) fn on_close(&self, callback: OnClose) {
         let mut state = self.state();
         match state.over {
-            None => state.on_close.push(callback),
+            None => {
+                // Mostly there is one.
+                if state.on_close.capacity() == 0 {
+                    state.on_close.reserve_exact(1);
+                }
+                state.on_close.push(callback);
+            }
             Some(reason) => {
                 drop(state);
                 callback(reason);
@@ -162,6 +171,16 @@ impl Control {
     #[cfg(feature = "hub")]
     pub(crate) fn take_news(&self) -> bool {
         self.has_news.load(Ordering::Relaxed) && self.has_news.swap(false, Ordering::Acquire)
+    }
+
+    /// The body's timer has run out.
+    pub(crate) fn fired(&self) {
+        self.has_fired.store(true, Ordering::Release);
+    }
+
+    /// Whether it had, since this was last asked.
+    pub(crate) fn take_fired(&self) -> bool {
+        self.has_fired.load(Ordering::Relaxed) && self.has_fired.swap(false, Ordering::Acquire)
     }
 
     /// The server was handed a chunk.
@@ -263,6 +282,7 @@ impl Wake for Control {
 
     /// The body's timer has fired. A server that is stuck with a chunk is woken too, but asks the body for nothing.
     fn wake_by_ref(self: &Arc<Self>) {
+        self.fired();
         self.watch();
         let waker = self.state().waker.take();
         waker.into_iter().for_each(Waker::wake);

@@ -13,6 +13,7 @@ use super::rejection::RejectReason;
 use super::resume::{Gap, GapReason, Resume, position_frame, resume_frame};
 use super::state::State;
 use super::subscribe::{SessionPolicy, SlowConsumerPolicy, Start, Subscribe};
+use super::waiters::Place;
 use crate::control::Control;
 
 /// A subscriber that was taken.
@@ -40,7 +41,8 @@ impl State {
         let (topics, prefixes) = request.disjoint();
         let topics: Vec<u32> = topics.into_iter().map(|name| self.lanes.topic(name)).collect();
         let prefixes = prefixes.into_iter().map(|name| self.lanes.prefix(name));
-        let seats: Box<[Seat]> = topics.into_iter().chain(prefixes).map(|lane| Seat { lane, place: None }).collect();
+        let seats: Box<[Seat]> =
+            topics.into_iter().chain(prefixes).map(|lane| Seat { lane, place: Place::default() }).collect();
         for seat in &seats {
             if let Some(lane) = self.lanes.get_mut(seat.lane) {
                 lane.subscribers += 1;

@@ -30,10 +30,14 @@ pub(super) struct Lane {
     /// What was last made for a subscriber that then had all there is. The next one gets the same bytes.
     pub(super) joined: Option<Joined>,
     /// Of a topic, the newest event of each key.
-    pub(super) newest: Option<HashMap<Arc<str>, u64>>,
+    pub(super) newest: Option<Box<Newest>>,
     /// Whether it is among those that may be forgotten.
     is_idle: bool,
 }
+
+/// The newest events of keys. In a box, since most topics have no keys.
+#[derive(Default)]
+pub(super) struct Newest(pub(super) HashMap<Arc<str>, u64>);
 
 /// The events from one to another, joined.
 pub(super) struct Joined {
@@ -79,15 +83,15 @@ impl Lane {
 
     /// The newest event of a key.
     pub(super) fn newest(&self, key: &str) -> Option<u64> {
-        self.newest.as_ref()?.get(key).copied()
+        self.newest.as_ref()?.0.get(key).copied()
     }
 
     /// The newest event of a key is not kept.
     pub(super) fn forget_key(&mut self, key: &str) {
         if let Some(newest) = &mut self.newest {
-            newest.remove(key);
+            newest.0.remove(key);
         }
-        self.newest.take_if(|newest| newest.is_empty());
+        self.newest.take_if(|newest| newest.0.is_empty());
     }
 
     pub(super) fn is_prefix(&self) -> bool {

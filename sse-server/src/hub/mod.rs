@@ -204,7 +204,6 @@ impl<L: History> Hub<L> {
     /// [`Rejection`] when there is no room for it, or it names too much.
     pub fn subscribe(&self, subscribe: Subscribe) -> Result<Subscription, Rejection> {
         let control = Control::new(DEFAULT_STALL_TIMEOUT);
-        let filter = subscribe.filter.clone();
         let history = self.log.first();
         let mut state = self.tail.state();
         let (admitted, retry) = (state.subscribe(subscribe, &control, history), state.options.retry);
@@ -213,7 +212,7 @@ impl<L: History> Hub<L> {
         for old in &admitted.taken_over {
             kick(old, &Disconnect::new().with_finish(Finish::Done));
         }
-        Ok(Subscription::new(&self.tail, self.log.clone(), admitted, control, filter))
+        Ok(Subscription::new(&self.tail, self.log.clone(), admitted, control))
     }
 }
 

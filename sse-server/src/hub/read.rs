@@ -14,7 +14,7 @@ use super::registry::{Client, Seat, Slot};
 use super::resume::{Gap, GapReason};
 use super::state::State;
 use super::store::Store;
-use super::subscribe::SlowConsumerPolicy;
+use super::subscribe::{Filter, SlowConsumerPolicy};
 
 /// How many bytes a page has at the most, unless one event has more.
 pub(super) const PAGE: usize = 16 * 1024;
@@ -24,7 +24,7 @@ pub(super) enum Read {
     /// Events, joined. `is_last` if it then has all there is, and waits.
     Events { bytes: Bytes, is_last: bool },
     /// Events that its filter has yet to be asked about.
-    Candidates { events: Vec<Candidate>, bytes: Vec<u8>, is_last: bool },
+    Candidates { filter: Filter, events: Vec<Candidate>, bytes: Vec<u8>, is_last: bool },
     /// It is told that it has missed some.
     Gap(Frame),
     /// Nothing: it waits.
@@ -128,7 +128,7 @@ impl State {
             client.wait(page.cursor, lanes);
             return Read::Waiting;
         }
-        if client.filter.is_some() {
+        if let Some(filter) = client.filter.clone() {
             let mut bytes = Vec::with_capacity(page.bytes);
             let events = chosen.iter().filter_map(|&offset| {
                 let (lane, key, part) = event(offset)?;
@@ -138,7 +138,7 @@ impl State {
             });
             let events = events.collect();
             let is_last = client.pass(&page, lanes);
-            return Read::Candidates { events, bytes, is_last };
+            return Read::Candidates { filter, events, bytes, is_last };
         }
         let (bytes, count) = if old > 0 {
             let mut bytes = Vec::with_capacity(page.bytes);
@@ -162,13 +162,13 @@ impl State {
         Read::Events { bytes, is_last }
     }
 
-    /// Which of these old events a subscriber has subscribed to.
-    pub(super) fn wants(&self, slot: Slot, events: &[OldEvent]) -> Vec<bool> {
+    /// Which of these old events a subscriber has subscribed to, and its filter.
+    pub(super) fn wants(&self, slot: Slot, events: &[OldEvent]) -> (Vec<bool>, Option<Filter>) {
         let client = self.registry.clients.get(slot.index).filter(|client| client.id == slot.id);
         let seats = client.map_or(&[][..], |client| &client.seats);
         let lanes: Vec<_> = seats.iter().filter_map(|seat| self.lanes.get(seat.lane)).collect();
         let is_of = |event: &OldEvent| lanes.iter().any(|lane| lane.has(&event.topic));
-        events.iter().map(is_of).collect()
+        (events.iter().map(is_of).collect(), client.and_then(|client| client.filter.clone()))
     }
 
     /// A subscriber has got its old events up to this offset.

@@ -45,7 +45,7 @@ pub(super) struct Client {
 /// A subscriber's share in a lane.
 pub(super) struct Seat {
     pub(super) lane: u32,
-    pub(super) place: Option<Place>,
+    pub(super) place: Place,
 }
 
 /// Where a client is in the registry: the slot may be another's by now, the ID is not.

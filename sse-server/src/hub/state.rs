@@ -173,7 +173,7 @@ impl State {
     /// that alone.
     fn supersede(&mut self, topic: u32, key: &str, offset: u64) -> Arc<str> {
         let Some(lane) = self.lanes.get_mut(topic) else { return key.into() };
-        let newest = lane.newest.get_or_insert_default();
+        let newest = &mut lane.newest.get_or_insert_default().0;
         let known = newest.get_key_value(key).map(|(key, offset)| (key.clone(), *offset));
         let (key, before) = known.map_or_else(|| (key.into(), None), |(key, before)| (key, Some(before)));
         newest.insert(Arc::clone(&key), offset);

@@ -38,11 +38,11 @@ pub struct Subscription {
     slot: Slot,
     control: Arc<Control>,
     resume: Resume,
-    filter: Option<Filter>,
-    head: Bytes,
+    /// What it gets before all events. In a box, like what is read, since an idle one has neither.
+    head: Option<Box<Bytes>>,
     history: Arc<dyn History>,
     /// What is read of it.
-    reading: Option<Reading>,
+    reading: Option<Box<Reading>>,
     /// It has all there is, and is called when there is more.
     is_waiting: bool,
     is_in_body: bool,
@@ -55,13 +55,7 @@ struct Reading {
 }
 
 impl Subscription {
-    pub(super) fn new(
-        tail: &Tail,
-        history: Arc<dyn History>,
-        admitted: Admitted,
-        control: Arc<Control>,
-        filter: Option<Filter>,
-    ) -> Self {
+    pub(super) fn new(tail: &Tail, history: Arc<dyn History>, admitted: Admitted, control: Arc<Control>) -> Self {
         let Admitted { slot, resume, head, .. } = admitted;
         // Also when the body is not polled any more, being that of a client which does not read.
         let of_stream = tail.clone();
@@ -83,8 +77,7 @@ impl Subscription {
             slot,
             control,
             resume,
-            filter,
-            head,
+            head: Some(Box::new(head)),
             history,
             reading: None,
             is_waiting: false,
@@ -114,25 +107,10 @@ impl Subscription {
         EventBody::with_control(self, control).with_streams(&streams)
     }
 
-    /// Asks the filter about a page of events. Those that it is false for are cut out.
-    fn choose(&self, filter: &Filter, events: &[Candidate], bytes: &[u8]) -> (Vec<u8>, usize) {
-        let (mut chosen, mut count, mut start) = (Vec::with_capacity(bytes.len()), 0, 0);
-        for event in events {
-            let part = bytes.get(start..event.end).unwrap_or_default();
-            start = event.end;
-            let (topic, key, position) = (&*event.topic, event.key.as_deref(), event.position);
-            if filter(&EventInfo { topic, key, position }) {
-                chosen.extend_from_slice(part);
-                count += 1;
-            }
-        }
-        (chosen, count)
-    }
-
     /// The old events of a page that are for the subscriber, and what is missing among them.
     fn take_old(&self, from: u64, page: &[OldEvent]) -> Bytes {
         let (mut bytes, mut next, mut events, mut size, mut gaps) = (BytesMut::new(), from, 0, 0, 0);
-        let (epoch, wants, to) = {
+        let (epoch, (wants, filter), to) = {
             let state = self.tail.state();
             // An empty page: it has none before the tail's any more.
             (state.epoch, state.wants(self.slot, page), state.store.first())
@@ -155,7 +133,7 @@ impl Subscription {
             let publication = Publication { topic, key, frame: event.frame.clone() };
             // One that is no event of a hub's would take its ID from the client.
             let Ok(block) = publication.block() else { continue };
-            if is_wanted && self.filter.as_ref().is_none_or(is_right) {
+            if is_wanted && filter.as_ref().is_none_or(is_right) {
                 let start = bytes.len();
                 bytes.extend_from_slice(format!("id: {position}\n").as_bytes());
                 bytes.extend_from_slice(block);
@@ -191,24 +169,39 @@ impl Subscription {
     }
 }
 
+/// Asks the filter about a page of events. Those that it is false for are cut out.
+fn choose(filter: &Filter, events: &[Candidate], bytes: &[u8]) -> (Vec<u8>, usize) {
+    let (mut chosen, mut count, mut start) = (Vec::with_capacity(bytes.len()), 0, 0);
+    for event in events {
+        let part = bytes.get(start..event.end).unwrap_or_default();
+        start = event.end;
+        let (topic, key, position) = (&*event.topic, event.key.as_deref(), event.position);
+        if filter(&EventInfo { topic, key, position }) {
+            chosen.extend_from_slice(part);
+            count += 1;
+        }
+    }
+    (chosen, count)
+}
+
 impl Stream for Subscription {
     type Item = Frame;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Frame>> {
         let this = &mut *self;
-        if !this.head.is_empty() {
-            return Poll::Ready(Some(Frame::__from_whole_events(std::mem::take(&mut this.head))));
+        if let Some(head) = this.head.take() {
+            return Poll::Ready(Some(Frame::__from_whole_events(*head)));
         }
         if this.is_waiting && !this.control.take_news() {
             return this.wait(cx);
         }
         this.is_waiting = false;
         for _ in 0..PAGES {
-            if let Some(Reading { from, page }) = &mut this.reading {
+            if let Some(reading) = &mut this.reading {
                 // It is asked for what is new when it is through with this.
                 this.control.take_news();
-                let (from, page) = match page.as_mut().poll(cx) {
-                    Poll::Ready(Ok(page)) => (*from, page),
+                let (from, page) = match reading.page.as_mut().poll(cx) {
+                    Poll::Ready(Ok(page)) => (reading.from, page),
                     Poll::Ready(Err(_)) => return this.end(CloseReason::Error),
                     Poll::Pending => return this.wait(cx),
                 };
@@ -225,10 +218,9 @@ impl Stream for Subscription {
                     this.is_waiting = is_last;
                     return Poll::Ready(Some(Frame::__from_whole_events(bytes)));
                 }
-                Read::Candidates { events, bytes, is_last } => {
+                Read::Candidates { filter, events, bytes, is_last } => {
                     this.is_waiting = is_last;
-                    let Some(filter) = &this.filter else { continue };
-                    let (chosen, count) = this.choose(filter, &events, &bytes);
+                    let (chosen, count) = choose(&filter, &events, &bytes);
                     if count > 0 {
                         this.tail.state().delivered(this.slot, count, chosen.len());
                         return Poll::Ready(Some(Frame::__from_whole_events(chosen.into())));
@@ -242,7 +234,7 @@ impl Stream for Subscription {
                     this.is_waiting = true;
                     return this.wait(cx);
                 }
-                Read::Old(from) => this.reading = Some(Reading { from, page: this.history.read(from) }),
+                Read::Old(from) => this.reading = Some(Box::new(Reading { from, page: this.history.read(from) })),
                 Read::Behind => return this.end(CloseReason::SlowConsumer),
                 Read::Gone => return Poll::Ready(None),
             }

@@ -11,13 +11,12 @@ use crate::control::Control;
 const WORTH_KEEPING: usize = 32;
 
 /// The subscribers that wait for the next event, which calls all of them at once: a round.
-#[derive(Default)]
 pub(super) struct Waiters {
     round: u64,
     list: Slab<Arc<Control>>,
 }
 
-/// A subscriber's place among them, good for one round.
+/// A subscriber's place among them, good for one round; that of nobody is of round 0, before the first.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Place {
     round: u64,
@@ -26,15 +25,15 @@ pub(super) struct Place {
 
 impl Waiters {
     /// Puts a subscriber among them, unless it is there by `place`.
-    pub(super) fn wait(&mut self, place: &mut Option<Place>, control: &Arc<Control>) {
-        if place.is_none_or(|place| place.round != self.round) {
-            *place = Some(Place { round: self.round, key: self.list.insert(control.clone()) });
+    pub(super) fn wait(&mut self, place: &mut Place, control: &Arc<Control>) {
+        if place.round != self.round {
+            *place = Place { round: self.round, key: self.list.insert(control.clone()) };
         }
     }
 
     /// Takes a subscriber away that waits no more.
-    pub(super) fn leave(&mut self, place: Option<Place>) {
-        if let Some(place) = place.filter(|place| place.round == self.round) {
+    pub(super) fn leave(&mut self, place: Place) {
+        if place.round == self.round {
             self.list.try_remove(place.key);
         }
     }
@@ -45,6 +44,12 @@ impl Waiters {
             self.round += 1;
             called.0.push(mem::replace(&mut self.list, called.1.take().unwrap_or_default()));
         }
+    }
+}
+
+impl Default for Waiters {
+    fn default() -> Self {
+        Self { round: 1, list: Slab::new() }
     }
 }
 
