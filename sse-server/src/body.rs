@@ -418,7 +418,7 @@ where
         }
         self.guard.control.handed_over(now);
         // A stream that always has something ready never gets to the timer.
-        if *self.state == State::Open && self.schedule.due(now) == Some(Due::MaxLifetime) {
+        if *self.state == State::Open && self.schedule.has_lived(now) {
             self.end(CloseReason::MaxLifetime, Vec::new());
         }
         // Whether the server asks for more is seen when a timer runs out, so there has to be one, by then.

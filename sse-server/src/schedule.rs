@@ -65,6 +65,11 @@ impl Schedule {
         self.last_event.filter(|last| was_set.is_none_or(|at| at < *last)).and_then(|_| self.stalls_at(now))
     }
 
+    /// Whether its lifetime is over.
+    pub(crate) fn has_lived(&self, now: Instant) -> bool {
+        self.lifetime.is_some() && self.due(now) == Some(Due::MaxLifetime)
+    }
+
     /// What there is to do.
     pub(crate) fn due(&self, now: Instant) -> Option<Due> {
         self.times().filter(|(at, _)| *at <= now).map(|(_, due)| due).next()

@@ -20,6 +20,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper::{Request, Response, header};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use ssekit::hub::{Hub, SessionPolicy, Subscribe, Subscription};
 use ssekit::server::{CloseReason, DrainOptions, DrainReport, EventBody, Finish, SendError, Sender, Streams};
 use ssekit::{Event, EventStream, Frame, OwnedEvent, actix as on_actix, axum as on_axum};
 use tokio::net::TcpStream;
@@ -63,10 +64,12 @@ pub(crate) struct Asked {
     pub(crate) wants_event_stream: bool,
 }
 
-/// An application: at `/events` what the test has made it for, and `/channel` and `/callback`.
+/// An application: at `/events` what the test has made it for, and `/channel` and `/callback`; at `/hub/TOPIC` a topic of a
+/// hub.
 #[derive(Clone)]
 pub(crate) struct App {
     pub(crate) streams: Streams,
+    pub(crate) hub: Hub,
     handler: Arc<dyn Fn(Asked) -> Body + Send + Sync>,
     is_compressed: bool,
     closed: Arc<Mutex<Vec<CloseReason>>>,
@@ -74,7 +77,15 @@ pub(crate) struct App {
 
 impl App {
     pub(crate) fn new(handler: impl Fn(Asked) -> Body + Send + Sync + 'static) -> Self {
-        Self { streams: Streams::new(), handler: Arc::new(handler), is_compressed: false, closed: Arc::default() }
+        let hub = Hub::default();
+        let streams = hub.streams().clone();
+        Self { streams, hub, handler: Arc::new(handler), is_compressed: false, closed: Arc::default() }
+    }
+
+    /// With a hub, and nothing at `/events`.
+    pub(crate) fn with_hub(hub: Hub) -> Self {
+        let app = Self::new(|_| EventBody::new(futures_util::stream::empty().boxed()));
+        Self { streams: hub.streams().clone(), hub, ..app }
     }
 
     /// With the framework's own layer for it.
@@ -86,6 +97,11 @@ impl App {
     /// Why streams were closed, in order.
     pub(crate) fn closed(&self) -> Vec<CloseReason> {
         self.closed.lock().unwrap().clone()
+    }
+
+    fn subscribe(topic: &str, last: Option<ssekit::server::LastEventId>) -> Subscribe {
+        let subscribe = Subscribe::topic(topic).with_last_event_id(last);
+        if topic == "session" { subscribe.with_session("s", SessionPolicy::TakeOver) } else { subscribe }
     }
 
     fn body(&self, asked: Asked) -> Body {
@@ -154,9 +170,19 @@ impl App {
             tokio::spawn(count(sender));
             sse
         }
+        async fn hub(
+            State(app): State<App>,
+            axum::extract::Path(topic): axum::extract::Path<String>,
+            last: on_axum::LastEventId,
+            wants: on_axum::WantsEventStream,
+        ) -> Result<on_axum::Sse<Subscription>, on_axum::SseRejection> {
+            let subscription = app.hub.subscribe(App::subscribe(&topic, last.0));
+            subscription.map(on_axum::Sse::from).map_err(|rejection| on_axum::SseRejection::new(rejection, wants))
+        }
         let is_compressed = self.is_compressed;
         let router = Router::new()
             .route("/events", get(events))
+            .route("/hub/{topic}", get(hub))
             .route("/channel", get(channel))
             .route("/callback", get(async || on_axum::Sse::from_fn(count)))
             .with_state(self);
@@ -188,10 +214,20 @@ impl App {
             actix_web::rt::spawn(count(sender));
             sse
         }
+        async fn hub(
+            app: web::Data<App>,
+            topic: web::Path<String>,
+            last: on_actix::LastEventId,
+            wants: on_actix::WantsEventStream,
+        ) -> Result<on_actix::Sse<Subscription>, on_actix::SseRejection> {
+            let subscription = app.hub.subscribe(App::subscribe(&topic, last.0));
+            subscription.map(on_actix::Sse::from).map_err(|rejection| on_actix::SseRejection::new(rejection, wants))
+        }
         actix_web::App::new()
             .wrap(Condition::new(self.is_compressed, Compress::default()))
             .app_data(web::Data::new(self.clone()))
             .route("/events", web::get().to(events))
+            .route("/hub/{topic}", web::get().to(hub))
             .route("/channel", web::get().to(channel))
             .route("/callback", web::get().to(async || on_actix::Sse::from_fn(count)))
     }

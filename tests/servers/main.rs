@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod app;
+mod hub;
 
 use std::io::{self, Write};
 use std::process::Stdio;

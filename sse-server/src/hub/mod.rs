@@ -217,16 +217,20 @@ impl<L: History> Hub<L> {
 }
 
 impl<L> Hub<L> {
-    /// All clients, as they are now.
+    /// All clients, as they are now, in the order in which they came.
     pub fn clients(&self) -> Vec<ClientInfo> {
         let state = self.tail.state();
-        state.registry.clients.iter().map(|(_, client)| state.info(client)).collect()
+        let clients = state.registry.clients.iter().map(|(_, client)| state.info(client)).collect();
+        drop(state);
+        in_order(clients)
     }
 
-    /// The clients with this key, as they are now.
+    /// The clients with this key, as they are now, in the order in which they came.
     pub fn clients_of(&self, key: &str) -> Vec<ClientInfo> {
         let state = self.tail.state();
-        state.registry.of_key(key).map(|client| state.info(client)).collect()
+        let clients = state.registry.of_key(key).map(|client| state.info(client)).collect();
+        drop(state);
+        in_order(clients)
     }
 
     /// How many clients there are.
@@ -348,6 +352,11 @@ impl Disconnect {
 
 /// The type of the event that tells a client why its stream is [ended](Disconnect).
 pub const DISCONNECT_EVENT_TYPE: &str = "ssekit:disconnect";
+
+fn in_order(mut clients: Vec<ClientInfo>) -> Vec<ClientInfo> {
+    clients.sort_unstable_by_key(|client| client.id);
+    clients
+}
 
 fn kick(control: &Control, how: &Disconnect) {
     let tail = how.reason.clone().into_iter().chain(how.finish.frame()).collect();
