@@ -1,0 +1,130 @@
+//! What a hub holds, and what it allocates.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use futures_util::Stream;
+use ssekit_core::Event;
+use ssekit_server::hub::{Hub, HubOptions, Start, Subscribe, Subscription};
+use ssekit_server::{EventBody, LastEventId};
+
+ssekit_testkit::count_allocations!();
+
+type Body = Pin<Box<EventBody<Subscription>>>;
+
+fn next(body: &mut Body) -> Option<Bytes> {
+    match body.as_mut().poll_next(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(chunk) => chunk.transpose().unwrap_or_else(|never: Infallible| match never {}),
+        Poll::Pending => None,
+    }
+}
+
+fn subscribe(hub: &Hub, subscribe: Subscribe) -> Body {
+    let mut body = Box::pin(hub.subscribe(subscribe).unwrap().into_body());
+    while next(&mut body).is_some() {}
+    body
+}
+
+/// Bodies need a timer for their keep-alive.
+fn with_timer<T>(work: impl FnOnce() -> T) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let _entered = runtime.enter();
+    work()
+}
+
+#[test]
+fn an_idle_client_is_small() {
+    with_timer(|| {
+        let hub = Hub::default();
+        // Tables have to grow in steps; past one, there is room for these.
+        let mut clients: Vec<Body> = Vec::with_capacity(3000);
+        clients.extend((0..1100).map(|_| subscribe(&hub, Subscribe::topic("a"))));
+        let ((), held) = held(|| clients.extend((0..900).map(|_| subscribe(&hub, Subscribe::topic("a")))));
+        eprintln!("{} bytes for each client, its body among them", held / 900);
+        assert!(held / 900 < 1024, "{}", held / 900);
+    });
+}
+
+/// It is read as fast as the client reads, and no faster.
+#[test]
+fn a_long_replay_to_a_slow_client_holds_a_page() {
+    with_timer(|| {
+        let hub = Hub::new(HubOptions::new().with_max_events(200_000).with_max_bytes(64 << 20));
+        let data = "x".repeat(80);
+        for n in 0..100_000 {
+            // Of two topics, so that the pages of one have to be put together.
+            hub.publish(if n % 3 == 0 { "b" } else { "a" }, Event::data(&data)).unwrap();
+        }
+        for (request, expected) in [(Subscribe::topic("a"), 66_666), (Subscribe::topics(["a", "b"]), 100_000)] {
+            let request = request.with_start(Start::Oldest);
+            let mut body = Box::pin(hub.subscribe(request).unwrap().into_body());
+            let (mut events, mut most) = (0, 0);
+            loop {
+                let (chunk, held) = held(|| next(&mut body));
+                let Some(chunk) = chunk else { break };
+                events += chunk.windows(2).filter(|window| *window == b"\nd").count();
+                most = most.max(held);
+                assert!(chunk.len() <= 16 << 10);
+            }
+            assert_eq!(events, expected);
+            // A page, one that did not fit behind it, and what was to be written to find them.
+            assert!(most <= 48 << 10, "{most}");
+        }
+    });
+}
+
+#[test]
+fn what_is_kept_is_bounded_whoever_does_not_read() {
+    with_timer(|| {
+        let hub = Hub::new(HubOptions::new().with_max_events(1000).with_max_bytes(1 << 20));
+        let mut stuck: Vec<Body> = (0..100).map(|_| subscribe(&hub, Subscribe::prefix(""))).collect();
+        let data = "x".repeat(500);
+        let publish = |count: usize| {
+            for n in 0..count {
+                hub.publish(&format!("topic/{}", n % 50), Event::data(&data)).unwrap();
+            }
+        };
+        publish(2_000);
+        // Each has a chunk of another time that it does not get rid of.
+        let chunks: Vec<_> = stuck.iter_mut().map(next).collect();
+        let ((), held) = held(|| publish(100_000));
+        assert!(held < 256 << 10, "{held}");
+        assert_eq!(hub.stats().events, 1000);
+        drop(chunks);
+    });
+}
+
+#[test]
+fn a_delivery_allocates_nothing() {
+    with_timer(|| {
+        let hub = Hub::default();
+        let mut clients: Vec<Body> = (0..100).map(|_| subscribe(&hub, Subscribe::topic("a"))).collect();
+        let mut round = || {
+            hub.publish("a", Event::data("x")).unwrap();
+            for client in &mut clients {
+                assert!(next(client).is_some() && next(client).is_none());
+            }
+        };
+        (0..100).for_each(|_| round());
+        let ((), count) = allocations(|| (0..1000).for_each(|_| round()));
+        eprintln!("{} allocations for an event to 100 clients", count as f64 / 1000.0);
+        // The frame, the bytes that all share, and what a log grows by.
+        assert!(count < 8_000, "{count}");
+    });
+}
+
+/// An old ID costs its client no more than others.
+#[test]
+fn a_resume_copies_nothing_that_is_not_asked_for() {
+    let hub = Hub::new(HubOptions::new().with_max_events(200_000).with_max_bytes(64 << 20));
+    let first = hub.publish("a", Event::data("x")).unwrap();
+    for _ in 0..100_000 {
+        hub.publish("a", Event::data("x")).unwrap();
+    }
+    let last = LastEventId::try_from(&*first.to_string()).ok();
+    let (subscription, held) = held(|| hub.subscribe(Subscribe::topic("a").with_last_event_id(last)).unwrap());
+    assert!(held < 4096, "{held}");
+    drop(subscription);
+}
