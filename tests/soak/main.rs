@@ -1,0 +1,176 @@
+//! Clients of a hub come and go, resume, and now and then read nothing: what they get is exact, and nothing of them is left.
+//!
+//! For a minute, or as many seconds as `SSEKIT_SOAK` says:
+//! `SSEKIT_SOAK=3600 cargo test --release --test soak -- --nocapture`.
+
+#![forbid(unsafe_code)]
+#![cfg(target_os = "linux")]
+
+#[path = "../servers/app.rs"]
+// What the other tests use of it.
+#[allow(dead_code)]
+mod app;
+
+use std::collections::HashMap;
+use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use ssekit::Event;
+use ssekit::hub::{Hub, HubOptions};
+use ssekit::server::DrainOptions;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
+
+use app::{App, Client, Http, Kind, events, soon, until};
+
+/// The clients at a time, of each server.
+const CLIENTS: usize = 40;
+const TOPICS: u64 = 10;
+/// How many events a second.
+const RATE: u64 = 500;
+/// What is kept: less than what is published before memory is first looked at.
+const EVENTS: usize = 2_000;
+/// What an allocator may keep, and no more.
+const MEMORY: usize = 4 << 20;
+
+fn open_files() -> usize {
+    fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+/// Private memory of this process, in bytes.
+fn memory() -> usize {
+    let rollup = fs::read_to_string("/proc/self/smaps_rollup").unwrap();
+    let of = |name| {
+        let line = rollup.lines().find(|line| line.starts_with(name)).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() << 10
+    };
+    of("Private_Dirty:") + of("Private_Clean:")
+}
+
+/// Publishes to all topics in turn; an event's data is its number in its topic.
+async fn publish(hub: Hub, is_over: Arc<AtomicBool>) {
+    let mut ticks = interval(Duration::from_millis(10));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let mut numbers = HashMap::<u64, u64>::new();
+    while !is_over.load(Ordering::Relaxed) {
+        ticks.tick().await;
+        for _ in 0..RATE / 100 {
+            let topic = fastrand::u64(..TOPICS);
+            let number = numbers.entry(topic).or_default();
+            *number += 1;
+            hub.publish(&topic.to_string(), Event::data(&number.to_string())).unwrap();
+        }
+    }
+}
+
+#[derive(Default)]
+struct Counts {
+    streams: AtomicU64,
+    events: AtomicU64,
+    gaps: AtomicU64,
+}
+
+/// One client after the other, each of which comes back as long as it likes to.
+async fn come_and_go(app: App, addr: std::net::SocketAddr, counts: Arc<Counts>, is_over: Arc<AtomicBool>) {
+    while !is_over.load(Ordering::Relaxed) {
+        let path = format!("/hub/{}", fastrand::u64(..TOPICS));
+        let (mut id, mut last) = (String::new(), None);
+        for _ in 0..fastrand::u32(1..6) {
+            let http = if fastrand::bool() { Http::One } else { Http::Two };
+            let mut client = Client::connect(addr, http).await;
+            let headers = [("last-event-id", &*id)];
+            let response = client.get(&path, &headers[..usize::from(!id.is_empty())]).await;
+            counts.streams.fetch_add(1, Ordering::Relaxed);
+            if fastrand::u32(..10) == 0 {
+                // It reads nothing, and goes.
+                sleep(Duration::from_millis(fastrand::u64(..500))).await;
+                continue;
+            }
+            let mut events = events(response);
+            for _ in 0..fastrand::u32(..60) {
+                let Ok(event) = timeout(app::SOON, events.next()).await else { panic!("nothing comes") };
+                let Some(event) = event else { break };
+                id = event.last_event_id.to_string();
+                if &*event.event_type == "ssekit:gap" {
+                    counts.gaps.fetch_add(1, Ordering::Relaxed);
+                    last = None;
+                    continue;
+                }
+                let number: u64 = event.data.parse().unwrap();
+                let is_next = last.is_none_or(|last| number == last + 1);
+                assert!(is_next, "{path}: {number} behind {last:?}");
+                last = Some(number);
+                counts.events.fetch_add(1, Ordering::Relaxed);
+            }
+            drop((events, client));
+            sleep(Duration::from_millis(fastrand::u64(..50))).await;
+        }
+    }
+    let _ = app;
+}
+
+#[tokio::test]
+async fn clients_come_and_go_and_nothing_is_left() {
+    let seconds = std::env::var("SSEKIT_SOAK").map_or(60, |text| text.parse().unwrap());
+    let apps = [Kind::AxumServe, Kind::Actix].map(|kind| {
+        let hub = Hub::new(HubOptions::new().with_max_events(EVENTS));
+        (kind, App::with_hub(hub))
+    });
+    let mut servers = Vec::new();
+    for (kind, app) in &apps {
+        servers.push(app.start(*kind, DrainOptions::new()).await);
+    }
+    let counts = Arc::<Counts>::default();
+    let is_quiet = Arc::new(AtomicBool::new(false));
+    for (_, app) in &apps {
+        tokio::spawn(publish(app.hub.clone(), is_quiet.clone()));
+    }
+    let run = async |time: Duration| {
+        let is_over = Arc::new(AtomicBool::new(false));
+        let mut clients = JoinSet::new();
+        for ((_, app), server) in apps.iter().zip(&servers) {
+            for _ in 0..CLIENTS {
+                clients.spawn(come_and_go(app.clone(), server.addr, counts.clone(), is_over.clone()));
+            }
+        }
+        let end = Instant::now() + time;
+        while Instant::now() < end {
+            sleep(Duration::from_millis(100)).await;
+            assert!(!clients.is_empty());
+            while let Some(ended) = clients.try_join_next() {
+                ended.unwrap();
+            }
+        }
+        is_over.store(true, Ordering::Relaxed);
+        while let Some(ended) = soon(clients.join_next()).await {
+            ended.unwrap();
+        }
+        for (kind, app) in &apps {
+            eprintln!("{kind:?}: waiting for the last of {} clients", app.hub.len());
+            until("no client is left", || app.hub.is_empty() && app.streams.is_empty()).await;
+            until("no connection is left", || app.streams.connections() == 0).await;
+            assert!(app.hub.topics().iter().all(|topic| topic.clients == 0));
+            assert_eq!(app.hub.stats().events, EVENTS);
+        }
+    };
+    // Until allocator, buffers and logs have what they want.
+    let first = seconds.min(180) / 3;
+    run(Duration::from_secs(first)).await;
+    let (files, before) = (open_files(), memory());
+    run(Duration::from_secs(seconds - first)).await;
+    until("all connections are closed", || open_files() <= files).await;
+    let more = memory().saturating_sub(before);
+    let [streams, events, gaps] =
+        [&counts.streams, &counts.events, &counts.gaps].map(|count| count.load(Ordering::Relaxed));
+    eprintln!(
+        "{seconds} s: {streams} streams, {events} events, {gaps} gaps; {} KiB more of {}",
+        more >> 10,
+        before >> 10
+    );
+    assert!(more < MEMORY, "{more} bytes are left");
+    assert!(events > 0 && streams > 0);
+    is_quiet.store(true, Ordering::Relaxed);
+}
