@@ -113,7 +113,8 @@ impl Subscribe {
         Self { topics: names.into_iter().map(Arc::from).collect(), ..Self::default() }
     }
 
-    /// To all topics whose names begin with this, also those that there will be. The empty prefix is that of all.
+    /// To all topics whose names begin with this, also those that there will be. The empty prefix is that of all. The first
+    /// subscriber to a prefix has the events of its topics put in order once.
     pub fn prefix(prefix: &str) -> Self {
         Self::default().with_prefix(prefix)
     }

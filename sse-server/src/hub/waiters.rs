@@ -42,7 +42,7 @@ impl Waiters {
     pub(super) fn call(&mut self, called: &mut Called) {
         if !self.list.is_empty() {
             self.round += 1;
-            called.0.push(mem::replace(&mut self.list, called.1.take().unwrap_or_default()));
+            called.lists.push(mem::replace(&mut self.list, called.spare.take().unwrap_or_default()));
         }
     }
 }
@@ -53,21 +53,20 @@ impl Default for Waiters {
     }
 }
 
-/// Those that are to be woken, once no lock is held, and a list with room for the next.
+/// Those that are to be woken, once no lock is held.
 #[derive(Default)]
 #[must_use]
-pub(super) struct Called(Vec<Slab<Arc<Control>>>, Option<Slab<Arc<Control>>>);
+pub(super) struct Called {
+    lists: Vec<Slab<Arc<Control>>>,
+    /// An empty list with room, for who waits next.
+    pub(super) spare: Option<Slab<Arc<Control>>>,
+}
 
 impl Called {
-    /// With a list of an earlier round, to be used again.
-    pub(super) fn with_spare(spare: Option<Slab<Arc<Control>>>) -> Self {
-        Self(Vec::new(), spare)
-    }
-
     /// Wakes them. A list whose memory is worth keeping comes back, empty.
     pub(super) fn wake(self) -> Option<Slab<Arc<Control>>> {
-        let mut spare = self.1;
-        for mut list in self.0 {
+        let mut spare = None;
+        for mut list in self.lists {
             for control in list.drain() {
                 control.bring_news();
             }
