@@ -53,7 +53,8 @@ impl Tail {
     fn add(&self, offset: Option<u64>, event: &Publication<'_>) -> Result<Position, PublishError> {
         let block = event.block()?;
         let mut state = self.state();
-        let mut called = Called { spare: state.spare.take(), ..Called::default() };
+        let mut called = Called::default();
+        called.spare = state.spare.take();
         let position = state.append(offset, event.topic, event.key, block, &mut called);
         state.spare = called.spare.take();
         drop(state);
