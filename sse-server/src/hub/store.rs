@@ -247,7 +247,7 @@ mod tests {
             }
         }
         assert_eq!((store.first(), store.next(), store.len()), (201, 401, 200));
-        assert_eq!(store.bytes(), lens[200..].iter().sum());
+        assert_eq!(store.bytes(), lens[200..].iter().sum::<usize>());
         assert_eq!(store.events().map(|(offset, ..)| offset).collect::<Vec<_>>(), (201..401).collect::<Vec<_>>());
     }
 
