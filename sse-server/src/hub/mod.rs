@@ -106,7 +106,7 @@ impl Hub {
 
     /// Ends publishing, and returns the log as bytes, for another process to go on with: see [`import`](Self::import).
     ///
-    /// From now on an event is [refused](super::PublishError::Sealed), so that none is lost: who publishes has to do it
+    /// From now on an event is [refused](PublishError::Sealed), so that none is lost: who publishes has to do it
     /// there. Clients still get what there is. When the other serves, drain this one; its clients come back to the other,
     /// and go on behind their last event.
     ///
