@@ -1,4 +1,5 @@
-//! Live data of this machine as an event stream, and a page that shows it. On actix-web; `live` is the same on axum.
+//! Live data of this machine and a chat as an event stream, and a page that shows them. On actix-web; `live` is the same on
+//! axum.
 //!
 //! `cargo run --release --example live_actix -- [--addr HOST:PORT] [--tail FILE]`
 
@@ -8,22 +9,26 @@ mod common;
 
 use std::process::ExitCode;
 
-use actix_web::web::{Data, Html, Redirect, get, to};
-use actix_web::{HttpServer, Responder};
-use ssekit::actix::{LastEventId, Sse, configure, serve};
+use actix_web::http::header::ContentType;
+use actix_web::web::{Bytes, Data, Html, PayloadConfig, Redirect, get, post, to};
+use actix_web::{HttpResponse, HttpServer, Responder};
+use ssekit::actix::{LastEventId, Sse, SseRejection, WantsEventStream, configure, serve};
 
-use app::{App, PAGE};
+use app::{App, MAX_BODY, PAGE};
 
 #[tokio::main]
 async fn main() -> ExitCode {
     app::main("live_actix", async |listener, app, signal| {
-        let streams = app.streams.clone();
+        let streams = app.hub.streams().clone();
         let data = Data::new(app);
         let factory = move || {
             actix_web::App::new()
                 .app_data(data.clone())
+                .app_data(PayloadConfig::new(MAX_BODY))
                 .route("/", get().to(async || Html::new(PAGE)))
                 .route("/events", get().to(events))
+                .route("/chat", post().to(chat))
+                .route("/hub_stats", get().to(hub_stats))
                 .default_service(to(async || Redirect::to("/").see_other()))
         };
         // Of HTTP/2 too, for clients that start with it.
@@ -33,6 +38,21 @@ async fn main() -> ExitCode {
     .await
 }
 
-async fn events(app: Data<App>, LastEventId(last): LastEventId) -> impl Responder {
-    Sse::from(app.events(last.as_ref().map(AsRef::as_ref)))
+async fn events(
+    app: Data<App>,
+    LastEventId(last): LastEventId,
+    wants: WantsEventStream,
+) -> Result<impl Responder, SseRejection> {
+    app.events(last).map(Sse::from).map_err(|rejection| SseRejection::new(rejection, wants))
+}
+
+async fn chat(app: Data<App>, body: Bytes) -> impl Responder {
+    match app.chat(&body) {
+        Ok(position) => HttpResponse::Accepted().body(position.to_string()),
+        Err(error) => HttpResponse::BadRequest().body(error),
+    }
+}
+
+async fn hub_stats(app: Data<App>) -> impl Responder {
+    HttpResponse::Ok().content_type(ContentType::json()).body(app.hub_stats())
 }

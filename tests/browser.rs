@@ -8,14 +8,18 @@ mod support;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::Request;
 use serde::Deserialize;
+use serde_json::{Value, json};
 use tokio::fs;
 use tokio::io::AsyncWriteExt;
 
 use support::live::{Example, Live, Record};
 use support::proxy::{Fate, Proxy};
 use support::webdriver::Browser;
-use support::{Directory, SOON, until};
+use support::{Directory, SOON, request, until};
 
 /// What the page shows.
 #[derive(Debug, Deserialize)]
@@ -34,6 +38,17 @@ struct Page {
     load: String,
     byes: usize,
     records: Vec<Record>,
+    chat: Vec<Said>,
+    unsent: String,
+    hub: String,
+}
+
+/// A message of the chat.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+struct Said {
+    id: String,
+    name: String,
+    text: String,
 }
 
 const LOOK: &str = "
@@ -54,6 +69,10 @@ const LOOK: &str = "
         byes: document.querySelectorAll('#log .bye').length,
         records: [...document.querySelectorAll('#log .record[data-id]')].map(record => (
             { id: record.dataset.id, data: record.querySelector('.data').textContent })),
+        chat: [...document.querySelectorAll('#chat li')].map(said => (
+            { id: said.dataset.id, name: said.querySelector('b').textContent, text: said.querySelector('.text').textContent })),
+        unsent: text('unsent'),
+        hub: text('hub'),
     };";
 
 /// The window with the page.
@@ -75,6 +94,20 @@ impl Window {
         let page = self.until("two samples", |page| page.state == "live" && page.stats >= 2).await;
         assert_eq!((&*page.outcome, &*page.hello_last_event_id), ("fresh", ""), "{page:#?}");
         assert_eq!((&*page.shown_state, page.opens, page.hellos), ("live", 1, 1), "{page:#?}");
+        page
+    }
+
+    /// Sends a message as a user does, but that the page's own limits do not hold for a script.
+    async fn say(&self, name: &str, text: &str) {
+        let (name, text) = (json!(name), json!(text));
+        let script = format!("$('name').value = {name}; $('text').value = {text}; $('say').requestSubmit()");
+        let (): () = self.0.run(&script).await;
+    }
+
+    async fn until_said(&self, messages: &[(&str, &str)]) -> Page {
+        let page = self.until(&format!("{} messages", messages.len()), |page| page.chat.len() >= messages.len()).await;
+        let said: Vec<_> = page.chat.iter().map(|said| (&*said.name, &*said.text)).collect();
+        assert_eq!(said, messages);
         page
     }
 
@@ -125,6 +158,7 @@ on_each! {
     a_page_is_told_that_the_server_goes,
     a_lost_connection_loses_and_doubles_nothing,
     a_server_that_is_already_ahead_is_known_to_be_another,
+    all_pages_see_what_is_said_also_those_that_were_away,
 }
 
 fn data(records: &[Record]) -> Vec<&str> {
@@ -164,7 +198,7 @@ async fn a_page_goes_on_with_a_restarted_server(example: Example) {
 
     let server = Live::start(example, Some(addr), &tail.0).await;
     let back = window.until("two more samples", |page| page.state == "live" && page.stats >= lost.stats + 2).await;
-    assert_eq!(back.outcome, "restarted", "{back:#?}");
+    assert_eq!(back.outcome, "epoch_changed", "{back:#?}");
     assert_eq!(back.hello_last_event_id, lost.last_event_id, "{back:#?}");
     assert_eq!((back.opens, back.hellos), (lost.opens + 1, lost.hellos + 1), "{back:#?}");
     assert_ne!(back.last_event_id.split_once('-').unwrap().0, epoch, "{back:#?}");
@@ -199,7 +233,7 @@ async fn a_page_is_told_that_the_server_goes(example: Example) {
 
     let _server = Live::start(example, Some(addr), &tail.0).await;
     let back = window.until("its return", |page| page.state == "live" && page.hellos == 2).await;
-    assert_eq!((&*back.outcome, &*back.hello_last_event_id), ("restarted", &*lost.last_event_id), "{back:#?}");
+    assert_eq!((&*back.outcome, &*back.hello_last_event_id), ("epoch_changed", &*lost.last_event_id), "{back:#?}");
 }
 
 async fn a_lost_connection_loses_and_doubles_nothing(example: Example) {
@@ -272,8 +306,66 @@ async fn a_server_that_is_already_ahead_is_known_to_be_another(example: Example)
 
     proxy.set(Fate::Carried);
     let page = window.until_records(written.len()).await;
-    assert_eq!((&*page.outcome, page.opens, page.hellos), ("restarted", 2, 2), "{page:#?}");
+    assert_eq!((&*page.outcome, page.opens, page.hellos), ("epoch_changed", 2, 2), "{page:#?}");
     assert_eq!(page.hello_last_event_id, lost.last_event_id, "{page:#?}");
     assert_eq!(page.records, sent);
     assert_eq!(data(&page.records), written);
+}
+
+async fn all_pages_see_what_is_said_also_those_that_were_away(example: Example) {
+    let (directory, other) = (Directory::new(&format!("{}-a", example.name())), format!("{}-b", example.name()));
+    let other = Directory::new(&other);
+    let tail = Tail::new(&directory).await;
+    let server = Live::start(example, None, &tail.0).await;
+    let proxy = Proxy::start(server.addr).await;
+    let (ada, bob) = (Window::open(directory.path(), server.addr), Window::open(other.path(), proxy.addr));
+    let (ada, bob) = tokio::join!(ada, bob);
+    bob.until_first_visit().await;
+
+    let mut said = vec![("Ada", "<b>hello</b> &amp; 漢字 🦀"), ("somebody", "with no name")];
+    ada.say("Ada", said[0].1).await;
+    bob.until_said(&said[..1]).await;
+    bob.say(" ", said[1].1).await;
+    let page = ada.until_said(&said).await;
+    assert_eq!(bob.until_said(&said).await.chat, page.chat, "the IDs are the events' own");
+
+    // Of what is refused, the page shows why, and keeps the text.
+    ada.say("Ada", &"x".repeat(501)).await;
+    let refused = ada.until("the refusal", |page| !page.unsent.is_empty()).await;
+    assert_eq!(refused.unsent, "Not sent: text has 501 characters, of 500 at the most.");
+    assert_eq!(ada.0.run::<usize>("return $('text').value.length").await, 501);
+
+    proxy.set(Fate::Cut);
+    let lost = bob.until("the loss", |page| page.state == "reconnecting").await;
+    bob.say("Bob", "into the void").await;
+    bob.until("the failure", |page| page.unsent.starts_with("No answer: ")).await;
+    said.push(("Ada", "while Bob was away"));
+    ada.say("Ada", said[2].1).await;
+    let page = ada.until_said(&said).await;
+    assert_eq!(page.unsent, "");
+
+    proxy.set(Fate::Carried);
+    let back = bob.until_said(&said).await;
+    assert_eq!((&*back.outcome, &*back.hello_last_event_id), ("resumed", &*lost.last_event_id), "{back:#?}");
+    assert_eq!(back.chat, page.chat);
+
+    // A page that is new gets what was said before.
+    ada.0.go(&format!("http://{}/", server.addr)).await;
+    assert_eq!(ada.until_said(&said).await.chat, page.chat);
+    assert_eq!(ada.0.run::<String>("return $('name').value").await, "Ada", "it is remembered");
+
+    // The server may notice later than the page that a connection is over.
+    let are_two = async || Some(hub_stats(server.addr).await).filter(|stats| stats["clients"] == 2);
+    let stats = until("the end of the connections that are over", SOON, are_two).await;
+    assert_eq!((&stats["topics"], &stats["closed"]["client_gone"]), (&json!(3), &json!(2)), "{stats:#}");
+    assert_eq!((&stats["resumes"]["fresh"], &stats["resumes"]["resumed"]), (&json!(3), &json!(1)), "{stats:#}");
+    assert_eq!(stats["listed"].as_array().map(Vec::len), Some(2), "{stats:#}");
+    bob.until("the hub's numbers", |page| page.hub.starts_with("Hub: 2 clients · ")).await;
+}
+
+async fn hub_stats(addr: SocketAddr) -> Value {
+    let get = Request::get("/hub_stats").header("host", addr.to_string()).body(Full::<Bytes>::default()).unwrap();
+    let response = request(addr, get).await.unwrap();
+    assert_eq!(response.headers()["content-type"], "application/json");
+    serde_json::from_slice(&response.into_body().collect().await.unwrap().to_bytes()).unwrap()
 }

@@ -233,9 +233,10 @@ fn live_by_curl_into_decode(name: &str, version: &str) {
         match event["type"].as_str().unwrap() {
             "hello" => {
                 let hello: Value = serde_json::from_str(data).unwrap();
-                assert_eq!((&hello["outcome"], &hello["missed"]), (&json!("fresh"), &json!(0)));
+                assert_eq!((&hello["last_event_id"], &hello["tail"]), (&Value::Null, &json!(tail.to_str())));
                 assert_eq!(event["lastEventId"], "");
             }
+            "ssekit:resume" => assert_eq!(data, "{\"outcome\":\"fresh\"}"),
             "stats" => {
                 let data: Value = serde_json::from_str(data).unwrap();
                 assert!((0.0..=100.0).contains(&data["cpu"].as_f64().unwrap()), "{data}");
@@ -271,5 +272,57 @@ fn live_by_curl_into_decode_over_http_1() {
 fn live_by_curl_into_decode_over_http_2() {
     for name in LIVE {
         live_by_curl_into_decode(name, "--http2-prior-knowledge");
+    }
+}
+
+/// What a request by curl is answered with: the status, and the body.
+fn curl(url: &str, arguments: &[&str], input: &[u8]) -> (u16, String) {
+    let mut child = Command::new("curl")
+        .args(["-s", "--max-time", "30", "-w", "%{http_code}", url])
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // It reads all of it first.
+    child.stdin.take().unwrap().write_all(input).unwrap();
+    let output = String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap();
+    let (body, status) = output.split_at(output.len() - 3);
+    (status.parse().unwrap(), body.to_owned())
+}
+
+#[test]
+fn live_takes_messages_of_a_bounded_size_and_counts_them() {
+    for name in LIVE {
+        let mut live = Running::start(Command::new(program(name)).args(["--addr", "127.0.0.1:0"]));
+        let says = live.lines().next().unwrap();
+        let url = says.strip_prefix(&format!("ssekit {name} is listening on ")).unwrap();
+        let post = |message: &str| curl(&format!("{url}chat"), &["--data-binary", "@-"], message.as_bytes());
+        let message = |name: &str, text: &str| json!({ "name": name, "text": text }).to_string();
+
+        let longest = message(&"漢".repeat(40), &"🦀".repeat(500));
+        let positions = [post(&message("me", "hello")), post(&message("", " hello ")), post(&longest)];
+        let offsets = positions.map(|(status, position)| {
+            assert_eq!(status, 202, "{position}");
+            position.split_once('-').unwrap().1.parse::<u64>().unwrap()
+        });
+        assert!(offsets.is_sorted_by(|a, b| a < b), "{offsets:?}");
+        for (message, says) in [
+            (message(&"é".repeat(41), "x"), "name has 41 characters, of 40 at the most"),
+            (message("me", &"é".repeat(501)), "text has 501 characters, of 500 at the most"),
+            (message("me", " \n"), "text is empty"),
+            (json!({ "text": "x" }).to_string(), "missing field `name`"),
+            ("no json".to_owned(), "expected ident"),
+        ] {
+            let (status, text) = post(&message);
+            assert!(status == 400 && text.contains(says), "{name}: {status} {text}");
+        }
+        assert_eq!(post(&message("me", &"x".repeat(16 << 10))).0, 413, "{name}");
+
+        let (status, stats) = curl(&format!("{url}hub_stats"), &[], b"");
+        let stats: Value = serde_json::from_str(&stats).unwrap();
+        assert_eq!((status, &stats["clients"], &stats["listed"]), (200, &json!(0), &json!([])));
+        assert!(stats["published"].as_u64() >= Some(3) && stats["events"] == stats["published"], "{stats:#}");
+        assert_eq!((&stats["delivered"], &stats["closed"]["client_gone"]), (&json!(0), &json!(0)), "{stats:#}");
     }
 }

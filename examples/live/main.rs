@@ -1,4 +1,5 @@
-//! Live data of this machine as an event stream, and a page that shows it. On axum; `live_actix` is the same on actix-web.
+//! Live data of this machine and a chat as an event stream, and a page that shows them. On axum; `live_actix` is the same on
+//! actix-web.
 //!
 //! `cargo run --release --example live -- [--addr HOST:PORT] [--tail FILE]`
 
@@ -9,20 +10,25 @@ mod common;
 use std::process::ExitCode;
 
 use axum::Router;
-use axum::extract::State;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
 use axum::response::{Html, IntoResponse, Redirect};
-use axum::routing::get;
-use ssekit::axum::{LastEventId, Sse, serve};
+use axum::routing::{get, post};
+use ssekit::axum::{LastEventId, Sse, SseRejection, WantsEventStream, serve};
 
-use app::{App, PAGE};
+use app::{App, MAX_BODY, PAGE};
 
 #[tokio::main]
 async fn main() -> ExitCode {
     app::main("live", async |listener, app, signal| {
-        let streams = app.streams.clone();
+        let streams = app.hub.streams().clone();
         let router = Router::new()
             .route("/", get(async || Html(PAGE)))
             .route("/events", get(events))
+            .route("/chat", post(chat).layer(DefaultBodyLimit::max(MAX_BODY)))
+            .route("/hub_stats", get(hub_stats))
             .fallback(async || Redirect::to("/"))
             .with_state(app);
         Ok(serve(listener, router)?.with_shutdown(signal, &streams, App::end()).await)
@@ -30,6 +36,21 @@ async fn main() -> ExitCode {
     .await
 }
 
-async fn events(State(app): State<App>, LastEventId(last): LastEventId) -> impl IntoResponse {
-    Sse::from(app.events(last.as_ref().map(AsRef::as_ref)))
+async fn events(
+    State(app): State<App>,
+    LastEventId(last): LastEventId,
+    wants: WantsEventStream,
+) -> Result<impl IntoResponse, SseRejection> {
+    app.events(last).map(Sse::from).map_err(|rejection| SseRejection::new(rejection, wants))
+}
+
+async fn chat(State(app): State<App>, body: Bytes) -> impl IntoResponse {
+    match app.chat(&body) {
+        Ok(position) => (StatusCode::ACCEPTED, position.to_string()),
+        Err(error) => (StatusCode::BAD_REQUEST, error),
+    }
+}
+
+async fn hub_stats(State(app): State<App>) -> impl IntoResponse {
+    ([(CONTENT_TYPE, "application/json")], app.hub_stats())
 }

@@ -49,7 +49,7 @@ impl Proxy {
         self.fate.send_replace(fate);
     }
 
-    /// How many requests have been refused yet.
+    /// How many requests for an event stream have been refused yet.
     pub(crate) fn refusals(&self) -> usize {
         *self.refusals.borrow()
     }
@@ -64,7 +64,8 @@ impl Proxy {
                 let mut head = Vec::new();
                 while !head.ends_with(b"\r\n\r\n") && browser.read_buf(&mut head).await? > 0 {}
                 browser.write_all(UNAVAILABLE).await?;
-                self.refusals.send_modify(|refusals| *refusals += 1);
+                let is_stream = head.starts_with(b"GET /events");
+                self.refusals.send_modify(|refusals| *refusals += usize::from(is_stream));
                 browser.shutdown().await
             }
         }

@@ -1,14 +1,14 @@
 //! What this machine is doing, every second.
 
-use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use serde::Serialize;
-use ssekit::{Frame, event_type};
+use ssekit::hub::Hub;
+use ssekit::{Event, Frame, event_type};
 use sysinfo::System;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::feed::Feed;
+use super::{MACHINE, now};
 
 #[derive(Serialize)]
 struct Stats {
@@ -29,7 +29,7 @@ struct Memory {
     total: u64,
 }
 
-pub(crate) async fn sample(feed: Arc<Feed>) {
+pub(crate) async fn sample(hub: Hub) {
     let mut system = System::new();
     system.refresh_cpu_usage();
     let mut seconds = interval(Duration::from_secs(1));
@@ -41,16 +41,16 @@ pub(crate) async fn sample(feed: Arc<Feed>) {
         system.refresh_cpu_usage();
         system.refresh_memory();
         let load = System::load_average();
-        let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let stats = Stats {
-            time: u64::try_from(since_1970.as_millis()).unwrap_or_default(),
+            time: now(),
             cpu: tenths(system.global_cpu_usage()),
             cores: system.cpus().iter().map(|core| tenths(core.cpu_usage())).collect(),
             memory: Memory { used: system.used_memory(), total: system.total_memory() },
             load: [load.one, load.five, load.fifteen],
         };
-        if let Err(error) = feed.publish(event_type!("stats"), |head| Frame::json(head, &stats)) {
-            eprintln!("live: {error}");
+        // Neither can fail: the numbers are plain, and the event is small.
+        if let Ok(frame) = Frame::json(Event::new().with_event_type(event_type!("stats")), &stats) {
+            let _ = hub.publish_keyed(MACHINE, "stats", frame);
         }
     }
 }

@@ -1,45 +1,80 @@
 //! All of `live` and `live_actix` but the web framework.
 
-mod feed;
+mod chat;
+mod hub_stats;
 mod machine;
 mod tail;
 
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::thread::available_parallelism;
+use std::time::{Duration, SystemTime};
 
-use futures_util::{Stream, StreamExt, stream};
-use ssekit::server::{DrainOptions, DrainReport, EventBody, Streams};
+use serde::Serialize;
+use ssekit::hub::{Hub, HubOptions, Rejection, SlowConsumerPolicy, Start, Subscribe, Subscription};
+use ssekit::server::{DrainOptions, DrainReport, EventBody, LastEventId};
 use ssekit::{Event, Frame, event_type};
+use sysinfo::System;
 
 use crate::common::{self, listen, shutdown};
-use feed::{Feed, FellBehind};
 use tail::Tail;
 
 pub(crate) const PAGE: &str = include_str!("index.html");
+/// No request's body is longer, for either framework to see to it.
+pub(crate) const MAX_BODY: usize = 16 << 10;
+
+/// The topics of the hub.
+const MACHINE: &str = "machine";
+const LOG: &str = "log";
+const CHAT: &str = "chat";
 
 /// The application, for a framework to serve.
 #[derive(Clone)]
 pub(crate) struct App {
-    pub(crate) streams: Streams,
-    feed: Arc<Feed>,
+    pub(crate) hub: Hub,
+    tail: Option<Arc<str>>,
+}
+
+/// The first event of each connection. The hub's own, which follows, says where the client stands.
+#[derive(Serialize)]
+struct Hello<'a> {
+    /// When this process began with its events: the first part of their IDs.
+    server: String,
+    host: Option<String>,
+    cpus: usize,
+    last_event_id: Option<&'a str>,
+    tail: Option<&'a str>,
 }
 
 impl App {
+    fn new(tail: Option<&Path>) -> Self {
+        let options = HubOptions::new().with_max_events(10_000).with_max_bytes(4 << 20).with_max_clients(10_000);
+        Self { hub: Hub::new(options), tail: tail.map(|path| path.display().to_string().into()) }
+    }
+
     /// The event stream: where this connection stands, what it has missed, and then all that comes.
-    pub(crate) fn events(
-        &self,
-        last_event_id: Option<&str>,
-    ) -> EventBody<impl Stream<Item = Result<Frame, FellBehind>> + use<>> {
-        let subscription = self.feed.subscribe(last_event_id);
-        let past = stream::iter(subscription.past).map(Ok);
-        EventBody::new(past.chain(subscription.live))
-            .with_reconnection_time(Duration::from_secs(1))
-            .with_streams(&self.streams)
+    pub(crate) fn events(&self, last_event_id: Option<LastEventId>) -> Result<EventBody<Subscription>, Rejection> {
+        let hello = Hello {
+            server: self.hub.stats().next.epoch.to_string(),
+            host: System::host_name(),
+            cpus: available_parallelism().map_or(1, usize::from),
+            last_event_id: last_event_id.as_ref().map(LastEventId::as_str),
+            tail: self.tail.as_deref(),
+        };
+        let mut subscribe = Subscribe::topics([MACHINE, LOG, CHAT]).with_resume_event();
+        if let Ok(hello) = Frame::json(Event::new().with_event_type(event_type!("hello")), &hello) {
+            subscribe = subscribe.with_first_event(hello);
+        }
+        if last_event_id.is_none() {
+            // All of the chat and the log that is kept, but of the machine, whose events have a key, how it is now.
+            subscribe = subscribe.with_start(Start::Oldest).with_policy(SlowConsumerPolicy::Coalesce);
+        }
+        let subscription = self.hub.subscribe(subscribe.with_last_event_id(last_event_id))?;
+        Ok(subscription.into_body().with_reconnection_time(Duration::from_secs(1)))
     }
 
     /// How the streams end with the program.
@@ -57,13 +92,12 @@ where
     let run = async |Arguments { addr, tail }| {
         let (listener, local) = listen(&addr)?;
         let signal = shutdown()?;
-        let feed = Arc::new(Feed::new(tail.as_deref()));
-        tokio::spawn(machine::sample(feed.clone()));
+        let app = App::new(tail.as_deref());
+        tokio::spawn(machine::sample(app.hub.clone()));
         if let Some(path) = &tail {
-            tokio::spawn(Tail::open(path.clone()).await.follow(feed.clone()));
+            tokio::spawn(Tail::open(path.clone()).await.follow(app.hub.clone()));
         }
         announce(name, local, tail);
-        let app = App { streams: Streams::new(), feed };
         let report = serve(listener, app, Box::pin(signal)).await.map_err(|error| error.to_string())?;
         let _ = writeln!(io::stdout(), "{name} ends: {report}");
         Ok(())
@@ -73,6 +107,12 @@ where
 
 /// Comes when the program is to end.
 pub(crate) type Signal = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Milliseconds since 1970.
+fn now() -> u64 {
+    let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since_1970.as_millis()).unwrap_or_default()
+}
 
 struct Arguments {
     addr: String,
@@ -98,7 +138,7 @@ fn arguments() -> Result<Option<Arguments>, lexopt::Error> {
 fn help(name: &str) -> String {
     format!(
         "\
-Serves live data of this machine as an event stream, and a page that shows it.
+Serves live data of this machine and a chat as an event stream, and a page that shows them.
 
 Usage: {name} [--addr HOST:PORT] [--tail FILE]
 
@@ -121,6 +161,8 @@ fn announce(name: &str, local: SocketAddr, tail: Option<PathBuf>) {
         \x20 open    http://{local}/\n\
         \x20 or      curl -N http://{local}/events\n\
         \x20 or      curl -sN http://{local}/events | cargo run --release --example decode\n\
+        \x20 chat    curl -d '{{\"name\": \"me\", \"text\": \"hello\"}}' http://{local}/chat\n\
+        \x20 numbers curl http://{local}/hub_stats\n\
         \x20 {tail}\n"
     );
 }

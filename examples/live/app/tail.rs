@@ -1,17 +1,16 @@
 //! What is appended to a file, record by record.
 
-use std::convert::Infallible;
 use std::io::{self, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
-use ssekit::{Event, Frame, event_type};
+use ssekit::hub::Hub;
+use ssekit::{Event, event_type};
 use tokio::fs::{self, File};
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 use tokio::time::sleep;
 
-use super::feed::Feed;
+use super::LOG;
 
 /// How often the file is looked at; also how long a record waits for a line that may belong to it.
 const INTERVAL: Duration = Duration::from_millis(100);
@@ -37,15 +36,17 @@ impl Tail {
     }
 
     /// Sends the records, for ever.
-    pub(crate) async fn follow(mut self, feed: Arc<Feed>) {
+    pub(crate) async fn follow(mut self, hub: Hub) {
         // Whether there was anything new since the file was last waited for.
         let mut is_growing = false;
         loop {
             let n = self.read().await;
             is_growing |= n > 0;
             while let Some(record) = self.records.next(!is_growing) {
-                let event = |head: Event<'_>| Ok::<_, Infallible>(Frame::from(head.with_data(&record)));
-                let Ok(()) = feed.publish(event_type!("line"), event);
+                let event = Event::data(&record).with_event_type(event_type!("line"));
+                if let Err(error) = hub.publish(LOG, event) {
+                    eprintln!("live: a record is not sent: {error}");
+                }
             }
             if n == 0 {
                 is_growing = false;
