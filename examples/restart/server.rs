@@ -1,25 +1,28 @@
-//! The server: a clock, which says by which process it is shown, and for how long it was not.
+//! The server: a clock, and the notes that somebody publishes.
 
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::process::{self, ExitCode};
 use std::time::{Duration, SystemTime};
 
-use axum::extract::State;
-use axum::response::IntoResponse;
-use axum::routing::get;
-use axum::{BoxError, Router};
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::StatusCode;
+use axum::http::header::RETRY_AFTER;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
 use serde::Serialize;
-use ssekit::axum::{DrainOptions, LastEventId, Sender, Shutdown, Sse, Streams, serve};
-use ssekit::{Event, EventId, Frame, event_type};
-use tokio::signal::unix::{SignalKind, signal};
+use ssekit::axum::{DrainOptions, LastEventId, Shutdown, Sse, SseRejection, WantsEventStream, serve};
+use ssekit::hub::{Hub, HubOptions, Subscribe};
+use ssekit::{Event, Frame, event_type};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::common::{self, listen, shutdown};
 use crate::successor::{self, generation};
 
 const HELP: &str = "\
-Serves a clock as an event stream, and hands over to a successor on SIGHUP.
+Serves a clock and notes as an event stream, and hands over to a successor on SIGHUP.
 
 Usage: restart [--addr HOST:PORT] [--retry MS] [--patience SECONDS]
 
@@ -29,6 +32,13 @@ Usage: restart [--addr HOST:PORT] [--retry MS] [--patience SECONDS]
                       twice as long (default 1000)
   --patience SECONDS  what a successor has to start (default 10)
 ";
+
+/// The topics of the hub.
+const CLOCK: &str = "clock";
+const NOTES: &str = "notes";
+
+/// The most bytes of a note.
+const MAX_NOTE: usize = 64 << 10;
 
 struct Arguments {
     addr: String,
@@ -67,74 +77,86 @@ async fn run(Arguments { addr, retry, patience }: Arguments) -> Result<(), Strin
     let (listener, local) = inherited.map_or_else(|| listen(&addr), Ok)?;
     let socket = listener.try_clone().map_err(|error| error.to_string())?;
     // Caught before anyone knows of this process.
-    let signal = end(socket, patience)?;
+    let shutdown = shutdown()?;
+    let hangup = signal(SignalKind::hangup()).map_err(|error| format!("cannot catch signals: {error}"))?;
 
-    let streams = Streams::new();
+    let hub = successor::hub(HubOptions::new())?;
     let router = Router::new()
         .route("/", get(async || format!("generation {}, process {}\n", generation(), process::id())))
         .route("/events", get(events))
-        .with_state(streams.clone());
+        .route("/publish", post(publish).layer(DefaultBodyLimit::max(MAX_NOTE)))
+        .with_state(hub.clone());
     let bye = Event::data("come back").with_event_type(event_type!("bye"));
     let options = DrainOptions::new().with_farewell(bye).with_retry(retry);
     let server = serve(listener, router).map_err(|error| error.to_string())?;
     announce(local);
+    successor::consent().map_err(|error| format!("the predecessor has not let go: {error}"))?;
+    tokio::spawn(clock(hub.clone()));
     if let Err(error) = successor::notify() {
         say(&format!("systemd is not told: {error}"));
     }
-    let report = server.with_shutdown(signal, &streams, options).await;
-    say(&format!("ends: {report}"));
-    Ok(())
-}
-
-/// Comes when there is a successor that serves, or when there is to be none.
-fn end(listener: TcpListener, patience: Duration) -> Result<impl Future<Output = Shutdown> + Send + 'static, String> {
-    let shutdown = shutdown()?;
-    let mut hangup = signal(SignalKind::hangup()).map_err(|error| format!("cannot catch signals: {error}"))?;
-    let hand_over = async move {
-        loop {
-            hangup.recv().await;
-            match successor::start(&listener, patience).await {
-                Ok(id) => {
-                    say(&format!("is succeeded by process {id}"));
-                    return;
-                }
-                Err(error) => say(&format!("goes on, since its successor has failed: {error}")),
-            }
-        }
-    };
-    Ok(async move {
+    let hand_over = hand_over(hangup, socket, hub.clone(), patience);
+    let end = async move {
         tokio::select! {
             () = shutdown => Shutdown::Stop,
             () = hand_over => Shutdown::HandOver,
         }
-    })
+    };
+    let report = server.with_shutdown(end, hub.streams(), options).await;
+    say(&format!("ends: {report}"));
+    Ok(())
 }
 
-/// The first event of each connection.
+/// Comes when there is a successor that serves.
+async fn hand_over(mut hangup: Signal, listener: TcpListener, hub: Hub, patience: Duration) {
+    loop {
+        hangup.recv().await;
+        match successor::start(&listener, &hub, patience).await {
+            Ok(id) => {
+                say(&format!("is succeeded by process {id}"));
+                return;
+            }
+            Err(error) => say(&format!("goes on, since its successor has failed: {error}")),
+        }
+    }
+}
+
+/// The first event of each connection. The hub's own, which follows, says what the client has missed.
 #[derive(Serialize)]
 struct Hello {
     generation: u64,
     process: u32,
-    /// For how long the client was served by nobody, in milliseconds, if it was before.
-    away: Option<u64>,
 }
 
-/// A time as ID is one that the next process makes sense of, too.
-async fn events(State(streams): State<Streams>, LastEventId(last): LastEventId) -> impl IntoResponse {
-    let since = last.and_then(|id| id.as_str().parse().ok());
-    Sse::from_fn(|sender| clock(sender, since)).with_streams(&streams)
+async fn events(
+    State(hub): State<Hub>,
+    LastEventId(last): LastEventId,
+    wants: WantsEventStream,
+) -> Result<impl IntoResponse, SseRejection> {
+    let mut subscribe = Subscribe::topics([CLOCK, NOTES]).with_last_event_id(last).with_resume_event();
+    let hello = Hello { generation: generation(), process: process::id() };
+    if let Ok(hello) = Frame::json(Event::new().with_event_type(event_type!("hello")), &hello) {
+        subscribe = subscribe.with_first_event(hello);
+    }
+    hub.subscribe(subscribe).map(Sse::from).map_err(|rejection| SseRejection::new(rejection, wants))
 }
 
-async fn clock(sender: Sender, since: Option<u64>) -> Result<(), BoxError> {
-    let away = since.map(|since| milliseconds().saturating_sub(since));
-    let hello = Hello { generation: generation(), process: process::id(), away };
-    sender.send(Frame::json(Event::new().with_event_type(event_type!("hello")), &hello)?).await?;
+/// Publishes a note; its place among the events.
+async fn publish(State(hub): State<Hub>, note: String) -> Response {
+    match hub.publish(NOTES, Event::data(&note).with_event_type(event_type!("note"))) {
+        Ok(position) => position.to_string().into_response(),
+        // The log is on its way to the successor, who takes the note in a moment.
+        Err(error) => (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "1")], error.to_string()).into_response(),
+    }
+}
+
+/// Publishes the time, every second. While the log is sealed it cannot: the successor does.
+async fn clock(hub: Hub) {
     let mut seconds = interval(Duration::from_secs(1));
     seconds.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
         seconds.tick().await;
-        let id = milliseconds().to_string();
-        sender.send(Event::data(&id).with_id(EventId::new(&id)?)).await?;
+        let _ = hub.publish(CLOCK, Event::data(&milliseconds().to_string()));
     }
 }
 
@@ -143,13 +165,14 @@ fn milliseconds() -> u64 {
     u64::try_from(since_1970.as_millis()).unwrap_or_default()
 }
 
-/// Says that it serves, to whoever has started it: a user, or its predecessor, which reads one line.
+/// Says that it is about to serve, to whoever has started it: a user, or its predecessor, which reads one line.
 fn announce(local: SocketAddr) {
     let id = process::id();
     let _ = write!(
         io::stdout(),
         "ssekit restart is listening on http://{local}/\n\n\
         \x20 watch   curl -N http://{local}/events\n\
+        \x20 and     curl -d 'a note' http://{local}/publish\n\
         \x20 and     kill -HUP {id}\n\
         \x20 then    curl http://{local}/, to see who is there now\n"
     );

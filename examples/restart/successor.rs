@@ -1,17 +1,19 @@
-//! From one process to the next: the listening socket, and who is which.
+//! From one process to the next: the listening socket, the hub's log, and who is which.
 
+use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
 use std::process::{self, Stdio};
 use std::time::Duration;
-use std::{env, io, mem};
+use std::{env, mem};
 
 use command_fds::{CommandFdExt, FdMapping};
 use listenfd::ListenFd;
+use ssekit::hub::{Hub, HubOptions};
 use ssekit::server::SocketOptions;
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::Command;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
 /// Counts the processes, for their clients to see which they are served by.
@@ -31,8 +33,50 @@ pub(crate) fn inherited() -> io::Result<Option<(TcpListener, SocketAddr)>> {
     Ok(Some((listener, local)))
 }
 
-/// Starts a successor, and waits until it serves; its process ID.
-pub(crate) async fn start(listener: &TcpListener, patience: Duration) -> Result<u32, String> {
+/// The hub: a new one, or one with the log of the predecessor.
+pub(crate) fn hub(options: HubOptions) -> Result<Hub, String> {
+    if generation() == 1 {
+        return Ok(Hub::new(options));
+    }
+    let log = receive().map_err(|error| format!("the log does not come: {error}"))?;
+    Hub::import(&log, options).map_err(|error| format!("the log that came is of no use: {error}"))
+}
+
+/// Asks for the log. It may block: this process has nothing else to do yet.
+fn receive() -> io::Result<Vec<u8>> {
+    writeln!(io::stdout(), "ready for the log")?;
+    let mut input = io::stdin().lock();
+    let mut len = [0; 8];
+    input.read_exact(&mut len)?;
+    let (len, mut log) = (u64::from_le_bytes(len), Vec::new());
+    input.take(len).read_to_end(&mut log)?;
+    if log.len() as u64 == len { Ok(log) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+}
+
+/// Waits until the log is this process's alone, to publish to.
+pub(crate) fn consent() -> io::Result<()> {
+    if generation() == 1 { Ok(()) } else { io::stdin().read_exact(&mut [0]) }
+}
+
+/// Starts a successor, and waits until it serves; its process ID. If it fails, the hub is as it was.
+pub(crate) async fn start(listener: &TcpListener, hub: &Hub, patience: Duration) -> Result<u32, String> {
+    let mut child = spawn(listener)?;
+    let handed_over = match timeout(patience, hand_over(&mut child, hub)).await {
+        Ok(handed_over) => handed_over,
+        Err(_) => Err(format!("it does not serve after {patience:?}")),
+    };
+    if handed_over.is_ok() {
+        // From now on it does not go with this process.
+        mem::forget(child);
+    } else {
+        // Until it is gone, both might publish. That it cannot be killed means that it is.
+        let _ = child.kill().await;
+        hub.unseal();
+    }
+    handed_over
+}
+
+fn spawn(listener: &TcpListener) -> Result<Child, String> {
     // What this process was called by, not what it is: a link to the program may lead to a newer one by now.
     let arguments: Vec<_> = env::args_os().collect();
     let (program, arguments) = arguments.split_first().ok_or("the name of the program is not known")?;
@@ -45,24 +89,32 @@ pub(crate) async fn start(listener: &TcpListener, patience: Duration) -> Result<
     }
     let parent_fd: OwnedFd = listener.try_clone().map_err(|error| error.to_string())?.into();
     command.fd_mappings(vec![FdMapping { parent_fd, child_fd: 3 }]).map_err(|error| error.to_string())?;
-    // Of its output only the first line counts, and only for this process, which will not be there to read more.
-    command.stdin(Stdio::null()).stdout(Stdio::piped());
+    // Of its output only two lines count, and only for this process, which will not be there to read more.
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    Command::from(command).kill_on_drop(true).spawn().map_err(|error| format!("{program:?}: {error}"))
+}
 
-    let mut child = Command::from(command);
-    let mut child = child.kill_on_drop(true).spawn().map_err(|error| format!("{program:?}: {error}"))?;
-    let mut output = BufReader::new(child.stdout.take().ok_or("it has no output")?).lines();
-    match timeout(patience, output.next_line()).await {
-        Ok(Ok(Some(_))) => {}
-        Ok(_) => {
-            let status = child.wait().await.map_err(|error| error.to_string())?;
-            return Err(format!("it has ended with {status}"));
-        }
-        Err(_) => return Err(format!("it does not serve after {patience:?}")),
-    }
+/// Gives the log to a successor, when it is ready, and lets it serve; its process ID.
+async fn hand_over(child: &mut Child, hub: &Hub) -> Result<u32, String> {
     let id = child.id().ok_or("it has ended")?;
-    // From now on it does not go with this process.
-    mem::forget(child);
-    Ok(id)
+    let (mut input, output) = (child.stdin.take().ok_or("it has no input")?, child.stdout.take());
+    let mut lines = BufReader::new(output.ok_or("it has no output")?).lines();
+    let mut line = async || lines.next_line().await.ok().flatten();
+    let is_done = async {
+        line().await?;
+        let log = hub.seal();
+        input.write_all(&(log.len() as u64).to_le_bytes()).await.ok()?;
+        input.write_all(&log).await.ok()?;
+        line().await?;
+        // Nothing may come behind this that can fail.
+        input.write_all(b"\n").await.ok()
+    }
+    .await;
+    if is_done.is_some() {
+        return Ok(id);
+    }
+    let status = child.wait().await.map_err(|error| error.to_string())?;
+    Err(format!("it has ended with {status}"))
 }
 
 /// Tells systemd, if it has started this service, that this process is the one that serves.

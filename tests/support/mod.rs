@@ -41,10 +41,15 @@ pub(crate) async fn until<T>(what: &str, limit: Duration, mut look: impl AsyncFn
 
 /// A request over a connection of its own.
 pub(crate) async fn request(addr: SocketAddr, request: Request<Full<Bytes>>) -> Result<Response<Incoming>> {
+    Ok(connect(addr).await?.send_request(request).await?)
+}
+
+/// A connection for several requests.
+pub(crate) async fn connect(addr: SocketAddr) -> Result<http1::SendRequest<Full<Bytes>>> {
     let io = TokioIo::new(TcpStream::connect(addr).await?);
-    let (mut sender, connection) = http1::handshake(io).await?;
+    let (sender, connection) = http1::handshake(io).await?;
     tokio::spawn(connection);
-    Ok(sender.send_request(request).await?)
+    Ok(sender)
 }
 
 /// An empty directory, which goes with the test.
