@@ -15,6 +15,7 @@ use super::state::State;
 use super::subscribe::{SessionPolicy, SlowConsumerPolicy, Start, Subscribe};
 use super::waiters::Place;
 use crate::control::Control;
+use crate::last_event_id::LastEventId;
 
 /// A subscriber that was taken.
 pub(super) struct Admitted {
@@ -54,12 +55,21 @@ impl State {
         self.counts.gaps += u64::from(gap.is_some());
         let at = self.at(cursor - 1);
         let told = gap.map(|gap| gap.into_frame(at)).into_iter();
-        let told = told.chain(request.tells_resume.then(|| resume_frame(resume, at)));
-        // At least where it is: a client that goes before its first event comes back by that.
-        let head = request.first.iter().cloned().chain(told).chain([position_frame(at)]);
+        let mut told: Vec<Frame> = told.chain(request.tells_resume.then(|| resume_frame(resume, at))).collect();
+        if told.is_empty() {
+            // At least where it is: a client that goes before its first event comes back by that.
+            told.push(position_frame(at));
+        }
+        let head = request.first.iter().cloned().chain(told);
         let mut bytes = BytesMut::new();
         head.for_each(|frame: Frame| bytes.extend_from_slice(frame.as_bytes()));
 
+        let told_to = match (resume, gap) {
+            // It has no claim to what was before.
+            (Resume::Fresh | Resume::Malformed, _) => self.lost_to(&seats, request.policy, history).1,
+            (_, Some(gap)) => gap.to.offset,
+            (_, None) => 0,
+        };
         let (all, left) = Client::counts(&seats, &self.lanes, cursor);
         self.registry.last_id += 1;
         let slot = self.registry.insert(Client {
@@ -72,7 +82,7 @@ impl State {
             policy: request.policy,
             filter: request.filter,
             cursor,
-            told_to: gap.map_or(0, |gap| gap.to.offset),
+            told_to,
             passed: all - left,
             events: 0,
             bytes: 0,
@@ -84,6 +94,9 @@ impl State {
     /// Whether there is room; whose sessions end for it.
     fn admit(&self, request: &Subscribe) -> Result<Vec<Arc<Control>>, RejectReason> {
         let registry = &self.registry;
+        if self.is_sealed() && request.last_event_id.as_ref().is_some_and(|id| self.is_ahead(id)) {
+            return Err(RejectReason::Sealed);
+        }
         let of_session = request.session.as_ref().and_then(|(session, _)| registry.keys.get(session));
         let leaving = match request.session {
             Some((_, SessionPolicy::RejectNew)) if of_session.is_some() => return Err(RejectReason::SessionTaken),
@@ -113,6 +126,12 @@ impl State {
         Ok(leaving.map(|client| client.control.clone()).collect())
     }
 
+    /// Whether an ID is of this log, and of an event that it does not have yet.
+    fn is_ahead(&self, id: &LastEventId) -> bool {
+        let position = id.as_str().parse::<Position>();
+        position.is_ok_and(|position| position.epoch == self.epoch && position.offset >= self.store.next())
+    }
+
     /// Where a subscriber stands, the first offset that it needs, and what it is told to be missing.
     fn resume(&self, request: &Subscribe, seats: &[Seat], history: Option<u64>) -> (Resume, u64, Option<Gap>) {
         let policy = request.policy;
@@ -139,8 +158,7 @@ impl State {
             return (Resume::EpochChanged, kept, gap(GapReason::EpochChanged, None, to, None));
         }
         let cursor = position.offset + 1;
-        let not_here = Client::lost_to(seats, &self.lanes, policy);
-        let lost_to = not_here.min(history.map_or(u64::MAX, |first| first.saturating_sub(1)));
+        let (not_here, lost_to) = self.lost_to(seats, policy, history);
         if lost_to >= cursor {
             let indexes = seats.iter().filter_map(|seat| self.lanes.get(seat.lane)?.index.front().copied());
             let oldest = self.at(history.or(indexes.min()).unwrap_or(next));
@@ -158,6 +176,12 @@ impl State {
         });
         let missed = Client::counts(seats, &self.lanes, cursor).1 + compacted.count() as u64;
         (if missed == 0 { Resume::UpToDate } else { Resume::Resumed { missed } }, cursor, None)
+    }
+
+    /// The last offset of these lanes that is not in memory, and the last that the history does not have either.
+    fn lost_to(&self, seats: &[Seat], policy: SlowConsumerPolicy, history: Option<u64>) -> (u64, u64) {
+        let not_here = Client::lost_to(seats, &self.lanes, policy);
+        (not_here, not_here.min(history.map_or(u64::MAX, |first| first.saturating_sub(1))))
     }
 
     /// The offset that the last events of these lanes begin with, so many of them.

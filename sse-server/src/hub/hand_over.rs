@@ -65,6 +65,7 @@ impl State {
             out.extend_from_slice(&lane.evicted_to.to_le_bytes());
             out.extend_from_slice(&lane.lost_to.to_le_bytes());
         }
+        out.extend_from_slice(&((self.compacted.len() + self.store.len()) as u64).to_le_bytes());
         let mut event = |offset: u64, lane: u32, key: Option<&str>, at: u64, bytes: &[u8]| {
             out.extend_from_slice(&offset.to_le_bytes());
             out.extend_from_slice(&lane.to_le_bytes());
@@ -113,7 +114,7 @@ impl State {
         }
         let now = state.now();
         let mut last = 0;
-        while reader.position < bytes.len() {
+        for _ in 0..reader.u64()? {
             let offset = reader.u64()?;
             reader.check(last < offset && offset < next, "later offset")?;
             last = offset;
@@ -136,6 +137,7 @@ impl State {
                 }
             }
         }
+        reader.check(reader.position == bytes.len(), "end")?;
         state.store.skip_to(next);
         for name in topics.into_values() {
             let lane = state.lanes.topic(name);

@@ -108,7 +108,7 @@ impl Hub {
     ///
     /// From now on an event is [refused](PublishError::Sealed), so that none is lost: who publishes has to do it
     /// there. Clients still get what there is. When the other serves, drain this one; its clients come back to the other,
-    /// and go on behind their last event.
+    /// and go on behind their last event. One that comes from there already is [rejected](RejectReason::Sealed).
     ///
     /// ```
     /// use ssekit_core::Event;
@@ -219,18 +219,25 @@ impl<L: History> Hub<L> {
 impl<L> Hub<L> {
     /// All clients, as they are now, in the order in which they came.
     pub fn clients(&self) -> Vec<ClientInfo> {
-        let state = self.tail.state();
-        let clients = state.registry.clients.iter().map(|(_, client)| state.info(client)).collect();
-        drop(state);
-        in_order(clients)
+        self.clients_after(0, usize::MAX)
     }
 
-    /// The clients with this key, as they are now, in the order in which they came.
+    /// The next clients behind the one of this number, so many of them at the most: for a list of a great many, page by page.
+    pub fn clients_after(&self, id: u64, max: usize) -> Vec<ClientInfo> {
+        let state = self.tail.state();
+        state.registry.after(id).take(max).map(|client| state.info(client)).collect()
+    }
+
+    /// The clients with this key, as they are now.
     pub fn clients_of(&self, key: &str) -> Vec<ClientInfo> {
         let state = self.tail.state();
-        let clients = state.registry.of_key(key).map(|client| state.info(client)).collect();
-        drop(state);
-        in_order(clients)
+        state.registry.of_key(key).map(|client| state.info(client)).collect()
+    }
+
+    /// The place of the last event that was published; with offset 0 if there was none.
+    pub fn position(&self) -> Position {
+        let state = self.tail.state();
+        state.at(state.store.next() - 1)
     }
 
     /// How many clients there are.
@@ -255,7 +262,9 @@ impl<L> Hub<L> {
 
     /// Ends the stream of a client, by its number. Whether there is one.
     pub fn disconnect(&self, client: u64, how: &Disconnect) -> bool {
-        self.disconnect_those(how, |registry| registry.find(client).into_iter().collect()) > 0
+        self.disconnect_those(how, |registry| {
+            registry.find(client).map(|client| client.control.clone()).into_iter().collect()
+        }) > 0
     }
 
     /// Ends the streams of all clients with this key. How many there are.
@@ -352,11 +361,6 @@ impl Disconnect {
 
 /// The type of the event that tells a client why its stream is [ended](Disconnect).
 pub const DISCONNECT_EVENT_TYPE: &str = "ssekit:disconnect";
-
-fn in_order(mut clients: Vec<ClientInfo>) -> Vec<ClientInfo> {
-    clients.sort_unstable_by_key(|client| client.id);
-    clients
-}
 
 fn kick(control: &Control, how: &Disconnect) {
     let tail = how.reason.clone().into_iter().chain(how.finish.frame()).collect();

@@ -1,6 +1,6 @@
 //! Who is connected.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +17,8 @@ use crate::control::Control;
 #[derive(Default)]
 pub(super) struct Registry {
     pub(super) clients: Slab<Client>,
+    /// Where each is, by its number.
+    ids: BTreeMap<u64, usize>,
     pub(super) keys: HashMap<Arc<str>, BTreeSet<usize>>,
     pub(super) last_id: u64,
 }
@@ -90,8 +92,13 @@ impl Registry {
     }
 
     /// The client of this number.
-    pub(super) fn find(&self, id: u64) -> Option<Arc<Control>> {
-        self.clients.iter().find(|(_, client)| client.id == id).map(|(_, client)| client.control.clone())
+    pub(super) fn find(&self, id: u64) -> Option<&Client> {
+        self.clients.get(*self.ids.get(&id)?)
+    }
+
+    /// The clients with later numbers, in their order.
+    pub(super) fn after(&self, id: u64) -> impl Iterator<Item = &Client> {
+        self.ids.range(id.saturating_add(1)..).filter_map(|(_, index)| self.clients.get(*index))
     }
 
     pub(super) fn count_of_key(&self, key: &str) -> usize {
@@ -101,6 +108,7 @@ impl Registry {
     pub(super) fn insert(&mut self, client: Client) -> Slot {
         let keys = client.keys.clone();
         let slot = Slot { id: client.id, index: self.clients.insert(client) };
+        self.ids.insert(slot.id, slot.index);
         for key in keys {
             self.keys.entry(key).or_default().insert(slot.index);
         }
@@ -110,6 +118,7 @@ impl Registry {
     pub(super) fn remove(&mut self, slot: Slot) -> Option<Client> {
         self.clients.get(slot.index).filter(|client| client.id == slot.id)?;
         let client = self.clients.try_remove(slot.index)?;
+        self.ids.remove(&slot.id);
         for key in &client.keys {
             if let Some(of_key) = self.keys.get_mut(key) {
                 of_key.remove(&slot.index);

@@ -57,6 +57,8 @@ pub enum RejectReason {
         /// How many.
         max: usize,
     },
+    /// The log was [sealed](super::Hub::seal), and the client comes from the process that has it now. It is to go there.
+    Sealed,
     /// The session has a stream already, and [rejects](super::SessionPolicy::RejectNew) others.
     SessionTaken,
     /// It names too much: see [`MAX_NAMES`].
@@ -95,7 +97,7 @@ impl Rejection {
     /// 400 (Bad Request).
     pub fn status(&self) -> u16 {
         match self.reason {
-            RejectReason::Full { .. } | RejectReason::TopicFull { .. } => 503,
+            RejectReason::Full { .. } | RejectReason::TopicFull { .. } | RejectReason::Sealed => 503,
             RejectReason::KeyFull { .. } => 429,
             RejectReason::SessionTaken => 409,
             RejectReason::TooManyNames { .. } | RejectReason::NameTooLong { .. } => 400,
@@ -122,6 +124,7 @@ impl fmt::Display for RejectReason {
             Self::Full { max } => write!(f, "there are {max} clients, the most there may be"),
             Self::KeyFull { max } => write!(f, "there are {max} clients with this key, the most there may be"),
             Self::TopicFull { max } => write!(f, "there are {max} clients of this topic, the most there may be"),
+            Self::Sealed => f.write_str("the log is another process's by now"),
             Self::SessionTaken => f.write_str("the session has a stream already"),
             Self::TooManyNames { count } => write!(f, "{count} topics and keys are named, of {MAX_NAMES} at the most"),
             Self::NameTooLong { len } => write!(f, "a name has {len} bytes, of {MAX_NAME_LEN} at the most"),
