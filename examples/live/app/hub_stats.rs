@@ -43,7 +43,7 @@ struct Client {
 
 impl App {
     pub(crate) fn hub_stats(&self) -> String {
-        let stats = Stats::new(self.hub.stats(), &self.hub.clients());
+        let stats = Stats::new(self.hub.stats(), &self.hub.clients_after(0, MAX_LISTED));
         // Plain numbers cannot fail.
         serde_json::to_string(&stats).unwrap_or_default()
     }
@@ -65,7 +65,7 @@ impl Stats {
             rejected: stats.rejected,
             resumes: stats.resumes.iter().collect(),
             closed: stats.closed.iter().map(|(reason, count)| (reason.as_str(), *count)).collect(),
-            listed: clients.iter().take(MAX_LISTED).map(Client::new).collect(),
+            listed: clients.iter().map(Client::new).collect(),
         }
     }
 }

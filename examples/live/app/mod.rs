@@ -59,7 +59,7 @@ impl App {
     /// The event stream: where this connection stands, what it has missed, and then all that comes.
     pub(crate) fn events(&self, last_event_id: Option<LastEventId>) -> Result<EventBody<Subscription>, Rejection> {
         let hello = Hello {
-            server: self.hub.stats().next.epoch.to_string(),
+            server: self.hub.position().epoch.to_string(),
             host: System::host_name(),
             cpus: available_parallelism().map_or(1, usize::from),
             last_event_id: last_event_id.as_ref().map(LastEventId::as_str),
