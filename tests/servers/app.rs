@@ -32,6 +32,9 @@ use tower_http::compression::predicate::SizeAbove;
 /// Only a failure takes this long.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 
+/// How long a client of the hub may leave untaken what was written.
+const STALL: Duration = Duration::from_secs(1);
+
 /// A server, by who accepts its connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -177,7 +180,8 @@ impl App {
             wants: on_axum::WantsEventStream,
         ) -> Result<on_axum::Sse<Subscription>, on_axum::SseRejection> {
             let subscription = app.hub.subscribe(App::subscribe(&topic, last.0));
-            subscription.map(on_axum::Sse::from).map_err(|rejection| on_axum::SseRejection::new(rejection, wants))
+            let sse = |subscription| on_axum::Sse::from(subscription).with_stall_timeout(STALL);
+            subscription.map(sse).map_err(|rejection| on_axum::SseRejection::new(rejection, wants))
         }
         let is_compressed = self.is_compressed;
         let router = Router::new()
@@ -221,7 +225,8 @@ impl App {
             wants: on_actix::WantsEventStream,
         ) -> Result<on_actix::Sse<Subscription>, on_actix::SseRejection> {
             let subscription = app.hub.subscribe(App::subscribe(&topic, last.0));
-            subscription.map(on_actix::Sse::from).map_err(|rejection| on_actix::SseRejection::new(rejection, wants))
+            let sse = |subscription| on_actix::Sse::from(subscription).with_stall_timeout(STALL);
+            subscription.map(sse).map_err(|rejection| on_actix::SseRejection::new(rejection, wants))
         }
         actix_web::App::new()
             .wrap(Condition::new(self.is_compressed, Compress::default()))

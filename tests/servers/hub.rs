@@ -137,3 +137,38 @@ async fn a_drain_through_the_hub_lets_each_have_what_there_is() {
     })
     .await;
 }
+
+/// It costs the others nothing, and the hub no more than it keeps.
+#[tokio::test]
+async fn a_client_that_reads_nothing_costs_nobody_anything() {
+    on_all(async |kind, http| {
+        let app = App::with_hub(Hub::new(HubOptions::new().with_max_events(1000)));
+        let server = app.start(kind, DrainOptions::new()).await;
+        let mut client = Client::connect(server.addr, http).await;
+        let stuck = client.get("/hub/a", &[]).await;
+        let mut others = Vec::new();
+        for _ in 0..5 {
+            let mut client = Client::connect(server.addr, http).await;
+            others.push((events(client.get("/hub/a", &[]).await), client));
+        }
+        until("all are there", || app.hub.len() == 6).await;
+        let text = "x".repeat(1000);
+        let mut published = 0;
+        // Until it is found not to read, and then some more.
+        while app.hub.len() == 6 || published % 20 != 0 {
+            for _ in 0..500 {
+                app.hub.publish("a", Event::data(&text)).unwrap();
+            }
+            published += 1;
+            for (events, _) in &mut others {
+                let (texts, _) = next(events, 500).await;
+                assert!(texts.iter().all(|read| *read == text));
+            }
+        }
+        assert_eq!((app.hub.len(), app.hub.stats().gaps), (5, 0));
+        let closed = app.hub.streams().closed(CloseReason::SlowConsumer);
+        assert_eq!(closed, 1, "whether it fell off the log or did not read for too long");
+        drop((stuck, client));
+    })
+    .await;
+}
