@@ -19,7 +19,7 @@ fn servers_send_all_and_no_more() {
         for count in [0, 1, 1000] {
             measure::load(address, contestant, 1, count).expect("each connection gets all");
             let mut body = Vec::new();
-            let response = Response::get(address, Feed::Events(count)).expect("it answers");
+            let response = Response::get(address, &Feed::Events(count).path()).expect("it answers");
             let end = response.read(|data| {
                 body.extend_from_slice(data);
                 true
@@ -45,7 +45,7 @@ fn servers_are_idle_however_they_are_set_up() {
     for contestant in &CONTESTANTS {
         for (_, setup) in measure::SETUPS {
             let address = start(contestant, setup);
-            Response::get(address, Feed::Idle).expect("the head comes at once");
+            Response::get(address, &Feed::Idle.path()).expect("the head comes at once");
         }
     }
 }

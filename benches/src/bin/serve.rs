@@ -7,8 +7,9 @@ use std::fs;
 use std::path::Path;
 
 use lexopt::{Arg, Parser, ValueExt};
+use ssekit_benches::process;
 use ssekit_benches::report::{Report, between_markers};
-use ssekit_benches::serve::{CONTESTANTS, Contestant, Setup, measure, process, tables};
+use ssekit_benches::serve::{CONTESTANTS, Contestant, Setup, measure, tables};
 
 const USAGE: &str = "\
 usage:
@@ -72,7 +73,8 @@ fn server(mut args: Parser) -> Result<()> {
             other => return Err(other.unexpected().into()),
         }
     }
-    Ok(process::be_server(contestant, setup, cpu)?)
+    // It is told nothing.
+    Ok(process::be_server(cpu, |_| (), |listener| (contestant.serve)(listener, setup))?)
 }
 
 fn load(mut args: Parser) -> Result<()> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use memchr::{memchr_iter, memmem};
 
-use super::feed::Feed;
+use crate::process::wrong;
 
 const BUFFER: usize = 64 * 1024;
 const MAX_HEAD: usize = 8 * 1024;
@@ -22,17 +22,17 @@ pub struct Response {
 }
 
 impl Response {
-    /// Asks for a feed, and waits for the head of what is answered.
+    /// Asks for what is at a path, and waits for the head of what is answered.
     ///
     /// # Errors
     ///
     /// Those of the connection, and any answer but 200 in chunks.
-    pub fn get(address: SocketAddr, feed: Feed) -> io::Result<Self> {
+    pub fn get(address: SocketAddr, path: &str) -> io::Result<Self> {
         let mut stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(TIMEOUT))?;
         // In one piece, as clients do: of one that comes in pieces a server makes more of its read buffer.
-        stream.write_all(format!("GET {} HTTP/1.1\r\nHost: {address}\r\n\r\n", feed.path()).as_bytes())?;
+        stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n\r\n").as_bytes())?;
         let mut head = Vec::new();
         let mut buffer = [0; 1024];
         loop {
@@ -138,11 +138,6 @@ impl Counts {
             self.is_behind_lf = *last == b'\n';
         }
     }
-}
-
-/// An error of what the other side has said.
-pub(super) fn wrong(what: String) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, what)
 }
 
 #[cfg(test)]

@@ -5,10 +5,10 @@ use std::net::SocketAddr;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::client::{Counts, Response, wrong};
+use super::client::{Counts, Response};
 use super::feed::{EVENT_LEN, Feed, now};
-use super::process::Host;
 use super::{CONTESTANTS, Contestant, Setup};
+use crate::process::{Host, Under, system_calls, wrong};
 use crate::report::Figures;
 
 /// With how many connections at once a server is loaded.
@@ -91,7 +91,7 @@ pub fn run(host: &Host, is_of: impl Fn(&Contestant) -> bool) -> io::Result<Figur
 pub fn load(address: SocketAddr, contestant: &Contestant, connections: usize, events: u64) -> io::Result<()> {
     let get = || {
         let mut counts = Counts::default();
-        Response::get(address, Feed::Events(events))?.read(|data| {
+        Response::get(address, &Feed::Events(events).path())?.read(|data| {
             counts.add(data);
             true
         })?;
@@ -125,7 +125,7 @@ pub fn ticks(address: SocketAddr, connections: usize, count: usize) -> io::Resul
     let get = || {
         let mut times = Vec::new();
         let mut is_wrong = false;
-        Response::get(address, Feed::Ticks)?.read(|data| {
+        Response::get(address, &Feed::Ticks.path())?.read(|data| {
             let read = now();
             let lines = data.split(|&byte| byte == b'\n').filter_map(|line| line.strip_prefix(b"data: "));
             for line in lines {
@@ -146,7 +146,7 @@ pub fn ticks(address: SocketAddr, connections: usize, count: usize) -> io::Resul
 }
 
 fn firehose(host: &Host, contestant: &Contestant, figures: &mut Figures) -> io::Result<()> {
-    let server = host.start(contestant, Setup::default())?;
+    let server = host.start(contestant.name, &Setup::default().args())?;
     for connections in CONNECTIONS {
         let start = Instant::now();
         let each = WARM_UP / connections as u64;
@@ -167,7 +167,7 @@ fn firehose(host: &Host, contestant: &Contestant, figures: &mut Figures) -> io::
 }
 
 fn latency(host: &Host, contestant: &Contestant, figures: &mut Figures) -> io::Result<()> {
-    let server = host.start(contestant, Setup::default())?;
+    let server = host.start(contestant.name, &Setup::default().args())?;
     for connections in CONNECTIONS {
         let mut times = ticks(server.address, connections, TICKS_WARM_UP + TICKS)?;
         times.sort_unstable();
@@ -180,12 +180,12 @@ fn latency(host: &Host, contestant: &Contestant, figures: &mut Figures) -> io::R
 }
 
 fn calls(host: &Host, contestant: &Contestant, figures: &mut Figures) -> io::Result<()> {
-    let server = match host.start_traced(contestant) {
+    let server = match host.start_under(Under::Strace, contestant.name, &Setup::default().args()) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         server => server?,
     };
     load(server.address, contestant, 1, TRACED)?;
-    let calls = server.stop()?;
+    let calls = system_calls(&server.stop()?);
     let of = |names: &[&str]| {
         let calls = calls.iter().filter(|(name, _)| names.contains(&name.as_str())).map(|(_, calls)| calls);
         calls.sum::<u64>() as f64 / TRACED as f64
@@ -199,8 +199,8 @@ fn calls(host: &Host, contestant: &Contestant, figures: &mut Figures) -> io::Res
 }
 
 fn idle(host: &Host, contestant: &Contestant, setup: Setup) -> io::Result<f64> {
-    let server = host.start(contestant, setup)?;
-    let get = |_| Response::get(server.address, Feed::Idle);
+    let server = host.start(contestant.name, &setup.args())?;
+    let get = |_| Response::get(server.address, &Feed::Idle.path());
     let warm_up = (0..IDLE_WARM_UP).map(get).collect::<io::Result<Vec<_>>>()?;
     let before = server.memory()?;
     let streams = (0..IDLE).map(get).collect::<io::Result<Vec<_>>>()?;

@@ -16,7 +16,6 @@ pub mod client;
 pub mod feed;
 mod floors;
 pub mod measure;
-pub mod process;
 mod ssekit;
 pub mod tables;
 
@@ -56,6 +55,14 @@ pub struct Setup {
     pub more_routes: usize,
     /// Whether the router goes by way of axum's `into_make_service`.
     pub is_made: bool,
+}
+
+impl Setup {
+    /// As a server of its own is told.
+    fn args(self) -> Vec<String> {
+        let is_made = self.is_made.then(|| "--make-service".into());
+        ["--more-routes".into(), self.more_routes.to_string()].into_iter().chain(is_made).collect()
+    }
 }
 
 /// A server as a value.

@@ -1,20 +1,17 @@
-//! A server as a process of its own, and what it takes: CPU time, memory, system calls.
+//! A server as a process of its own, and what it takes: CPU time, memory, system calls, instructions.
 
 use std::collections::BTreeMap;
 use std::env;
 use std::fs;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio, exit};
+use std::process::{Child, ChildStdin, Command, Stdio, exit};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
-
-use super::client::wrong;
-use super::{Contestant, Setup};
 
 /// How long a server has to end by itself.
 const GRACE: Duration = Duration::from_secs(5);
@@ -23,7 +20,17 @@ const GRACE: Duration = Duration::from_secs(5);
 pub struct Server {
     pub address: SocketAddr,
     process: Child,
-    traced: Option<PathBuf>,
+    input: Option<ChildStdin>,
+    log: Option<PathBuf>,
+}
+
+/// What a server is started by, which has something to say of it when it has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Under {
+    /// Counts the system calls: [`system_calls`].
+    Strace,
+    /// Counts the instructions, of the process's own and not the kernel's.
+    Callgrind,
 }
 
 /// What a process has had of a CPU, and of memory for the first time.
@@ -60,50 +67,54 @@ impl Host {
         Ok(Self { program, cpu })
     }
 
-    /// Starts a server.
+    /// Starts the server of this name, which is told these arguments.
     ///
     /// # Errors
     ///
     /// Those of starting it; that it does not say where it listens.
-    pub fn start(&self, contestant: &Contestant, setup: Setup) -> io::Result<Server> {
-        self.spawn(Command::new(&self.program), contestant, setup, None)
+    pub fn start(&self, name: &str, args: &[String]) -> io::Result<Server> {
+        self.spawn(Command::new(&self.program), name, args, None)
     }
 
-    /// The same with its system calls counted.
+    /// The same by a program that counts.
     ///
     /// # Errors
     ///
-    /// As with [`start`](Self::start); that there is no strace.
-    pub fn start_traced(&self, contestant: &Contestant) -> io::Result<Server> {
-        let counts = env::temp_dir().join(format!("ssekit-benches-strace-{}", std::process::id()));
-        let mut strace = Command::new("strace");
-        strace.args(["-f", "-c", "-o"]).arg(&counts).arg(&self.program);
-        self.spawn(strace, contestant, Setup::default(), Some(counts))
+    /// As with [`start`](Self::start); that there is no such program.
+    pub fn start_under(&self, under: Under, name: &str, args: &[String]) -> io::Result<Server> {
+        let log = env::temp_dir().join(format!("ssekit-benches-{}-{under:?}", std::process::id()));
+        let mut command = match under {
+            Under::Strace => {
+                let mut strace = Command::new("strace");
+                strace.args(["-f", "-c", "-o"]).arg(&log);
+                strace
+            }
+            Under::Callgrind => {
+                let mut valgrind = Command::new("valgrind");
+                valgrind.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]);
+                valgrind.arg(format!("--log-file={}", log.display()));
+                valgrind
+            }
+        };
+        command.arg(&self.program);
+        self.spawn(command, name, args, Some(log))
     }
 
-    fn spawn(
-        &self,
-        mut command: Command,
-        contestant: &Contestant,
-        setup: Setup,
-        traced: Option<PathBuf>,
-    ) -> io::Result<Server> {
-        command.args(["--server", contestant.name, "--more-routes", &setup.more_routes.to_string()]);
-        if setup.is_made {
-            command.arg("--make-service");
-        }
+    fn spawn(&self, mut command: Command, name: &str, args: &[String], log: Option<PathBuf>) -> io::Result<Server> {
+        command.args(["--server", name]).args(args);
         if let Some(cpu) = self.cpu {
             command.args(["--cpu", &cpu.to_string()]);
         }
-        let process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let (input, output) = (process.stdin.take(), process.stdout.take());
         // Whatever goes wrong from here on, it is ended.
         let nowhere = SocketAddr::from(([0; 4], 0));
-        let mut server = Server { address: nowhere, process, traced };
+        let mut server = Server { address: nowhere, process, input, log };
         let mut line = String::new();
-        if let Some(output) = server.process.stdout.take() {
+        if let Some(output) = output {
             BufReader::new(output).read_line(&mut line)?;
         }
-        server.address = line.trim().parse().map_err(|_| wrong(format!("{} listens at {line:?}", contestant.name)))?;
+        server.address = line.trim().parse().map_err(|_| wrong(format!("{name} listens at {line:?}")))?;
         Ok(server)
     }
 }
@@ -139,22 +150,33 @@ impl Server {
         Ok(first_number(line.unwrap_or_default())? * 1024)
     }
 
-    /// Ends it, and says how often it has made which system call if it was started with them counted.
+    /// Says a line to it.
     ///
     /// # Errors
     ///
-    /// It does not end; what strace says is not understood.
-    pub fn stop(mut self) -> io::Result<BTreeMap<String, u64>> {
+    /// It does not listen any more.
+    pub fn say(&mut self, line: &str) -> io::Result<()> {
+        let Some(input) = &mut self.input else { return Err(io::ErrorKind::BrokenPipe.into()) };
+        // In one piece, so that it is woken once.
+        input.write_all(format!("{line}\n").as_bytes())
+    }
+
+    /// Ends it, and hands out what was said of it by what it was started by.
+    ///
+    /// # Errors
+    ///
+    /// It does not end; nothing was said.
+    pub fn stop(mut self) -> io::Result<String> {
         self.end()?;
-        let Some(traced) = self.traced.take() else { return Ok(BTreeMap::new()) };
-        let counts = fs::read_to_string(&traced)?;
-        fs::remove_file(traced)?;
-        Ok(counts.lines().filter_map(system_call).collect())
+        let Some(log) = self.log.take() else { return Ok(String::new()) };
+        let said = fs::read_to_string(&log)?;
+        fs::remove_file(log)?;
+        Ok(said)
     }
 
     fn end(&mut self) -> io::Result<()> {
         // It ends with its standard input. To kill strace would leave the server behind.
-        drop(self.process.stdin.take());
+        drop(self.input.take());
         let start = Instant::now();
         while self.process.try_wait()?.is_none() {
             if start.elapsed() > GRACE {
@@ -191,12 +213,16 @@ impl Cpu {
     }
 }
 
-/// Is that server, on that CPU, until the standard input ends.
+/// Is a server, on that CPU, until the standard input ends. The lines of that are for `listen`.
 ///
 /// # Errors
 ///
 /// Those of the server.
-pub fn be_server(contestant: &Contestant, setup: Setup, cpu: Option<usize>) -> io::Result<()> {
+pub fn be_server(
+    cpu: Option<usize>,
+    mut listen: impl FnMut(&str) + Send + 'static,
+    serve: impl FnOnce(TcpListener) -> io::Result<()>,
+) -> io::Result<()> {
     allow_connections()?;
     if let Some(cpu) = cpu {
         let mut cpus = CpuSet::new();
@@ -207,11 +233,11 @@ pub fn be_server(contestant: &Contestant, setup: Setup, cpu: Option<usize>) -> i
     let mut output = io::stdout();
     writeln!(output, "{}", listener.local_addr()?)?;
     output.flush()?;
-    thread::spawn(|| {
-        let _ = io::stdin().read(&mut [0]);
+    thread::spawn(move || {
+        io::stdin().lock().lines().map_while(Result::ok).for_each(|line| listen(&line));
         exit(0)
     });
-    (contestant.serve)(listener, setup)
+    serve(listener)
 }
 
 /// Allows this process as many open files as it may have.
@@ -227,6 +253,16 @@ pub fn allow_connections() -> io::Result<()> {
 fn first_number(text: &str) -> io::Result<u64> {
     let number = text.split_whitespace().next().and_then(|number| number.parse().ok());
     number.ok_or_else(|| wrong(format!("no number in {text:?}")))
+}
+
+/// How often which system call was made, by what strace says.
+pub fn system_calls(said: &str) -> BTreeMap<String, u64> {
+    said.lines().filter_map(system_call).collect()
+}
+
+/// An error of what the other side has said.
+pub(crate) fn wrong(what: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what)
 }
 
 /// A line of strace's table: `% time, seconds, usecs/call, calls, errors or nothing, syscall`.
@@ -249,6 +285,6 @@ mod tests {
                     ------ ----------- ----------- --------- --------- ----------------\n\
                     100.00    0.012346           9      1045         3 total\n";
         let expected = [("epoll_wait".to_owned(), 17), ("writev".to_owned(), 1028)];
-        assert_eq!(said.lines().filter_map(system_call).collect::<BTreeMap<_, _>>(), BTreeMap::from(expected));
+        assert_eq!(system_calls(said), BTreeMap::from(expected));
     }
 }
