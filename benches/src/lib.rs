@@ -9,6 +9,7 @@ use criterion::Criterion;
 
 pub mod decoders;
 pub mod encoders;
+pub mod fanout;
 pub mod process;
 pub mod report;
 pub mod serve;

@@ -38,7 +38,9 @@ pub enum Under {
 pub struct Cpu {
     /// In nanoseconds.
     pub time: u64,
-    /// How much of it the kernel had for this process, in ticks, and both together.
+    /// How long something else had it instead, in nanoseconds.
+    waited: u64,
+    /// How much of the time the kernel had for this process, in ticks, and both together.
     ticks: [u64; 2],
     faults: u64,
 }
@@ -127,16 +129,18 @@ impl Server {
     /// There is no `/proc` as Linux has it.
     pub fn cpu(&self) -> io::Result<Cpu> {
         let process = PathBuf::from(format!("/proc/{}", self.process.id()));
-        let mut time = 0;
+        let (mut time, mut waited) = (0, 0);
         for thread in fs::read_dir(process.join("task"))? {
-            time += first_number(&fs::read_to_string(thread?.path().join("schedstat"))?)?;
+            let schedule = fs::read_to_string(thread?.path().join("schedstat"))?;
+            time += first_number(&schedule)?;
+            waited += second_number(&schedule)?;
         }
         let stat = fs::read_to_string(process.join("stat"))?;
         // Behind the name, which may have anything in it.
         let fields: Vec<_> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
         let [faults, user, system] = [7, 11, 12].map(|n| fields.get(n).and_then(|field| field.parse::<u64>().ok()));
         let (Some(faults), Some(user), Some(system)) = (faults, user, system) else { return Err(wrong(stat)) };
-        Ok(Cpu { time, ticks: [system, user + system], faults })
+        Ok(Cpu { time, waited, ticks: [system, user + system], faults })
     }
 
     /// How many bytes it has for itself alone, of no file.
@@ -201,7 +205,12 @@ impl Cpu {
         (self.time - before.time) as f64
     }
 
-    /// How much of them was the kernel's, of 1.
+    /// For how many nanoseconds since then something else had the CPU that it could have used.
+    pub fn waited_since(self, before: Self) -> f64 {
+        (self.waited - before.waited) as f64
+    }
+
+    /// How much of the nanoseconds since then was the kernel's, of 1.
     pub fn system_since(self, before: Self) -> f64 {
         let [system, all] = [0, 1].map(|n| (self.ticks[n] - before.ticks[n]) as f64);
         if all > 0.0 { system / all } else { 0.0 }
@@ -248,6 +257,19 @@ pub fn be_server(
 pub fn allow_connections() -> io::Result<()> {
     let limit = getrlimit(Resource::Nofile);
     Ok(setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })?)
+}
+
+/// For how many nanoseconds something else had the CPU that this thread could have used.
+///
+/// # Errors
+///
+/// There is no `/proc` as Linux has it.
+pub fn waited() -> io::Result<u64> {
+    second_number(&fs::read_to_string("/proc/thread-self/schedstat")?)
+}
+
+fn second_number(text: &str) -> io::Result<u64> {
+    first_number(text.split_once(' ').unwrap_or_default().1)
 }
 
 fn first_number(text: &str) -> io::Result<u64> {

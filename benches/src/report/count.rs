@@ -89,7 +89,8 @@ fn collected(once: &Path, args: &[&str], rounds: &str) -> io::Result<f64> {
     if output.status.success() { parse_collected(&said).ok_or_else(wrong) } else { Err(wrong()) }
 }
 
-fn parse_collected(said: &str) -> Option<f64> {
+/// How many instructions callgrind has counted.
+pub(crate) fn parse_collected(said: &str) -> Option<f64> {
     let line = said.lines().find(|line| line.contains("Collected :"))?;
     line.split_whitespace().last()?.parse().ok()
 }

@@ -73,6 +73,11 @@ pub(crate) fn number(number: f64) -> String {
     }
 }
 
+/// A ratio.
+pub(crate) fn times(ratio: f64) -> String {
+    format!("{}x", number(ratio))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

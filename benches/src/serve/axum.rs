@@ -47,11 +47,11 @@ pub(super) fn router<R: Responder>(setup: Setup) -> Router {
     (0..setup.more_routes).fold(router, |router, n| router.route(&format!("/more/{n}"), get(async || "more")))
 }
 
-pub(super) fn block_on<T>(work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+pub(crate) fn block_on<T>(work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
     runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
 }
 
-pub(super) fn to_tokio(listener: net::TcpListener) -> io::Result<TcpListener> {
+pub(crate) fn to_tokio(listener: net::TcpListener) -> io::Result<TcpListener> {
     listener.set_nonblocking(true)?;
     TcpListener::from_std(listener)
 }

@@ -52,6 +52,11 @@ impl Response {
         }
     }
 
+    /// The connection, where in the body it is, and what of that has been read with the head.
+    pub(crate) fn into_parts(self) -> (TcpStream, Chunks, Vec<u8>) {
+        (self.stream, self.chunks, self.rest)
+    }
+
     /// Reads the body to its end, or until `sink` says false. It is given what each read has brought, slice by slice.
     ///
     /// # Errors
@@ -75,7 +80,7 @@ impl Response {
 
 /// Where in the chunked body one is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Chunks {
+pub(crate) enum Chunks {
     /// In a chunk's size, of which so much is known.
     Size(usize),
     /// Behind the CR of a size.
@@ -87,7 +92,8 @@ enum Chunks {
 }
 
 impl Chunks {
-    fn split(&mut self, mut bytes: &[u8], mut sink: impl FnMut(&[u8])) -> io::Result<()> {
+    /// Takes what was read apart, of which `sink` is given the body.
+    pub(crate) fn split<'a>(&mut self, mut bytes: &'a [u8], mut sink: impl FnMut(&'a [u8])) -> io::Result<()> {
         while let [first, behind @ ..] = bytes {
             *self = match (*self, first) {
                 (Self::Size(size), b'\r') => Self::SizeEnd(size),

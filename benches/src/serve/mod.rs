@@ -10,7 +10,7 @@ use crate::Kind;
 
 mod actix;
 mod actix_web_lab;
-mod axum;
+pub(crate) mod axum;
 mod axum_sse;
 pub mod client;
 pub mod feed;
@@ -20,7 +20,7 @@ mod ssekit;
 pub mod tables;
 
 /// How long a stream is idle before it is kept alive: axum's and ssekit's own.
-const KEEP_ALIVE: std::time::Duration = std::time::Duration::from_secs(15);
+pub(crate) const KEEP_ALIVE: std::time::Duration = std::time::Duration::from_secs(15);
 /// How many events a channel holds.
 const CHANNEL: usize = 64;
 

@@ -7,7 +7,7 @@ use super::measure::{
 };
 use super::{CONTESTANTS, Contestant};
 use crate::report::Report;
-use crate::report::table::{Table, number};
+use crate::report::table::{Table, number, times};
 
 /// Who is compared with, and what that is called.
 const RIVALS: [(&str, &str); 2] = [("axum-sse", "times `axum-sse`"), ("actix-web-lab", "times `actix-web-lab`")];
@@ -108,10 +108,6 @@ fn row(table: &mut Table, contestant: &Contestant, cells: impl IntoIterator<Item
 
 fn to(connections: usize) -> String {
     format!("{connections} {}", if connections == 1 { "connection" } else { "connections" })
-}
-
-fn times(ratio: f64) -> String {
-    format!("{}x", number(ratio))
 }
 
 #[cfg(test)]
