@@ -1,10 +1,12 @@
 //! All of the subscribers, on one thread, which looks at as little as it can: the first and the last event of each read.
-//! Events are all of a length, so that it sees by the number of such a one that none is missing before it.
+//! Events are all of a length, with their IDs if they have any, so that it sees by the number of such a one that none is
+//! missing before it.
 
 use std::io::{self, Read};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
+use memchr::memmem;
 use rustix::event::epoll;
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
@@ -128,8 +130,12 @@ impl Subscriber {
 }
 
 /// Where in the events of a body one is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Events {
+    /// All up to the data of the first event.
+    start: Vec<u8>,
+    /// How many bytes an event has before its data, once that is known.
+    lead: Option<usize>,
     /// How many are over.
     number: u64,
     /// How many bytes of the next have been.
@@ -160,6 +166,11 @@ impl Events {
     ///
     /// A comment is where servers have one: in a chunk of its own, or before the events of one.
     fn take<'a>(&mut self, mut data: &'a [u8]) -> Option<(Head<'a>, Head<'a>)> {
+        let Some(lead) = self.lead else {
+            self.begin(data);
+            return None;
+        };
+        let event_len = lead + EVENT_LEN;
         while self.line_ends.is_some() || (self.offset == 0 && data.starts_with(b":")) {
             let mut ends = self.line_ends.unwrap_or(0);
             let end = data.iter().position(|&byte| {
@@ -170,14 +181,25 @@ impl Events {
             data = &data[end? + 1..];
         }
         let begun = self.offset > 0;
-        let first_at = if begun { EVENT_LEN - self.offset } else { 0 };
+        let first_at = if begun { event_len - self.offset } else { 0 };
         let first_number = self.number + u64::from(begun);
         let all = self.offset + data.len();
-        self.number += (all / EVENT_LEN) as u64;
-        self.offset = all % EVENT_LEN;
-        let more = data.len().checked_sub(first_at + HEAD_LEN)? / EVENT_LEN;
-        let head = |n| Head { bytes: &data[first_at + n * EVENT_LEN..], number: first_number + n as u64 };
+        self.number += (all / event_len) as u64;
+        self.offset = all % event_len;
+        let more = data.len().checked_sub(first_at + lead + HEAD_LEN)? / event_len;
+        let head = |n| Head { bytes: &data[first_at + n * event_len + lead..], number: first_number + n as u64 };
         Some((head(0), head(more)))
+    }
+
+    /// What comes before the first event is of no interest, but for the event's own ID.
+    fn begin(&mut self, data: &[u8]) {
+        self.start.extend_from_slice(data);
+        let Some(at) = memmem::find(&self.start, event::START.as_bytes()) else { return };
+        let start = std::mem::take(&mut self.start);
+        let event_at = memmem::rfind(&start[..at], b"\n\n").map_or(0, |end| end + 2);
+        self.lead = Some(at - event_at);
+        // Their times are left out.
+        let _ = self.take(&start[event_at..]);
     }
 }
 
@@ -200,12 +222,34 @@ mod tests {
         numbers.into_iter().map(event).collect::<String>().into()
     }
 
+    /// Behind the first event.
+    fn begun(lead: usize) -> Events {
+        Events { lead: Some(lead), number: 1, ..Events::default() }
+    }
+
+    #[test]
+    fn the_start_is_found_however_it_is_cut() {
+        let with_ids = String::from_utf8(body(0..2)).expect("it is ASCII").replace("data", "id: 7-654321\ndata");
+        for (start, rest, lead) in
+            [("", body(0..2), 0), (": \n\n", body(0..2), 0), (": \n\nid: 7-654320\n\n", with_ids.into(), 13)]
+        {
+            let body = [start.as_bytes(), &rest].concat();
+            for cut in 0..=body.len() {
+                let (first, second) = body.split_at(cut);
+                let mut events = Events::default();
+                events.take(first);
+                events.take(second);
+                assert_eq!(events, Events { number: 2, ..begun(lead) }, "{start:?} cut at {cut}");
+            }
+        }
+    }
+
     #[test]
     fn events_are_counted_however_they_are_cut() {
-        let body = [&b": \n\n"[..], &body(0..3)].concat();
+        let body = [&b": \n\n"[..], &body(1..4)].concat();
         for cut in 0..=body.len() {
             let (first, second) = body.split_at(cut);
-            let mut events = Events::default();
+            let mut events = begun(0);
             for part in [first, second] {
                 if let Some((first, last)) = events.take(part) {
                     assert_eq!(
@@ -214,31 +258,31 @@ mod tests {
                     );
                 }
             }
-            assert_eq!(events, Events { number: 3, ..Events::default() }, "cut at {cut}");
+            assert_eq!(events, Events { number: 4, ..begun(0) }, "cut at {cut}");
         }
     }
 
     #[test]
     fn all_heads_that_are_whole_are_handed_out() {
-        let body = body(0..5);
+        let body = body(1..6);
         let take = |skip: usize, len: usize| {
-            let mut events = Events::default();
+            let mut events = begun(0);
             events.take(&body[..skip]);
             let heads = events.take(&body[skip..skip + len]);
             heads.map(|(first, last)| (first.number, last.number))
         };
         assert_eq!(take(0, HEAD_LEN - 1), None);
-        assert_eq!(take(0, HEAD_LEN), Some((0, 0)));
-        assert_eq!(take(0, EVENT_LEN + HEAD_LEN - 1), Some((0, 0)));
-        assert_eq!(take(0, EVENT_LEN + HEAD_LEN), Some((0, 1)));
-        assert_eq!(take(1, EVENT_LEN + HEAD_LEN - 1), Some((1, 1)));
-        assert_eq!(take(1, body.len() - 1), Some((1, 4)));
+        assert_eq!(take(0, HEAD_LEN), Some((1, 1)));
+        assert_eq!(take(0, EVENT_LEN + HEAD_LEN - 1), Some((1, 1)));
+        assert_eq!(take(0, EVENT_LEN + HEAD_LEN), Some((1, 2)));
+        assert_eq!(take(1, EVENT_LEN + HEAD_LEN - 1), Some((2, 2)));
+        assert_eq!(take(1, body.len() - 1), Some((2, 5)));
     }
 
     #[test]
     fn a_gap_is_seen() {
-        let body = body([0, 1, 3]);
-        let mut events = Events::default();
+        let body = body([1, 2, 4]);
+        let mut events = begun(0);
         let (first, last) = events.take(&body).expect("both are whole");
         first.time().expect("it is the first");
         last.time().expect_err("it is not the third");

@@ -4,13 +4,15 @@ use std::fmt::Write;
 
 /// How many bytes of data an event has.
 pub const DATA_LEN: usize = 80;
-/// How many bytes it has on the wire, by whomever it is written.
-pub const EVENT_LEN: usize = FIELD.len() + DATA_LEN + "\n\n".len();
+/// How many bytes it has on the wire, by whomever it is written, but for an ID.
+pub const EVENT_LEN: usize = FIELD_LEN + DATA_LEN + "\n\n".len();
 /// How many of them, the first ones, say which event it is.
-pub const HEAD_LEN: usize = FIELD.len() + NUMBER.len() + NUMBER_LEN + TIME.len() + TIME_LEN;
+pub const HEAD_LEN: usize = START.len() + NUMBER_LEN + TIME.len() + TIME_LEN;
 
-const FIELD: &str = "data: ";
-const NUMBER: &str = "{\"n\":\"";
+/// What it begins with, or what follows on its ID.
+pub const START: &str = "data: {\"n\":\"";
+
+const FIELD_LEN: usize = "data: ".len();
 const TIME: &str = "\",\"at\":\"";
 const NUMBER_LEN: usize = 10;
 const TIME_LEN: usize = 18;
@@ -18,17 +20,16 @@ const TIME_LEN: usize = 18;
 /// Writes an event's data in the place of what `text` has held.
 pub fn write(text: &mut String, number: u64, time: u64) {
     text.clear();
+    let start = &START[FIELD_LEN..];
     // Writing to a `String` has no way to fail.
-    let _ = write!(
-        text,
-        "{NUMBER}{number:0NUMBER_LEN$}{TIME}{time:0TIME_LEN$}\",\"text\":\"the quick brown fox jumps.\"}}"
-    );
+    let _ =
+        write!(text, "{start}{number:0NUMBER_LEN$}{TIME}{time:0TIME_LEN$}\",\"text\":\"the quick brown fox jumps.\"}}");
     debug_assert_eq!(text.len(), DATA_LEN);
 }
 
 /// The number and the time of the event on the wire that begins here, if it is one.
 pub fn parse(event: &[u8]) -> Option<(u64, u64)> {
-    let rest = event.strip_prefix(FIELD.as_bytes())?.strip_prefix(NUMBER.as_bytes())?;
+    let rest = event.strip_prefix(START.as_bytes())?;
     let (number, rest) = rest.split_at_checked(NUMBER_LEN)?;
     let time = rest.strip_prefix(TIME.as_bytes())?.get(..TIME_LEN)?;
     Some((digits(number)?, digits(time)?))

@@ -1,15 +1,21 @@
 //! What is measured of a server, each as figures of one run.
 
+use std::hint::black_box;
 use std::io::{self, ErrorKind};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
 
 use super::client::{Received, Subscribers};
 use super::ladder::{Step, Tried, highest};
-use super::publisher::{Job, Stamp};
-use super::{CONTESTANTS, Contestant, PATH};
-use crate::process::{Host, Server, Under, waited, wrong};
+use super::publisher::{self, Job, Stamp};
+use super::{CONTESTANTS, Contestant, OTHER_PATH, PATH};
+use crate::Kind;
+use crate::process::{Cpu, Host, Server, Under, waited, wrong};
 use crate::report::Figures;
 use crate::report::count::parse_collected;
+use crate::serve::axum::block_on;
 
 /// How many subscribers there are when the most is asked for.
 pub const MANY: [usize; 2] = [1000, 5000];
@@ -26,12 +32,19 @@ pub const LIMIT: Duration = Duration::from_millis(100);
 /// How many subscribers there are while instructions are counted.
 pub const COUNTED: usize = 50;
 
+/// How many subscribers there are of something else while events are published that nobody gets.
+pub const OTHERS: [usize; 2] = [0, 10_000];
+
+/// How many events those are, after as many that do not count.
+const PUBLISHED: u64 = 200_000;
 /// The first rate that is tried, in deliveries a second.
 const FIRST_RATE: f64 = 40_000.0;
 const SHORT: Duration = Duration::from_millis(500);
 const LONG: Duration = Duration::from_millis(1500);
 /// For which part of the time something else may have the CPU of the server, or of the client, for a failure to count.
 const DISTURBED: f64 = 0.02;
+/// For how long a server has nothing to do when it is done. A thread that runs is charged for it more often.
+const REST: Duration = Duration::from_millis(100);
 /// How long a server may take for what it should have done already.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Under valgrind all takes long.
@@ -49,11 +62,27 @@ pub enum What {
     Calm,
     Instructions,
     Idle,
+    Publishing,
 }
 
 impl What {
-    pub const ALL: [(&str, Self); 4] =
-        [("most", Self::Most), ("calm", Self::Calm), ("instructions", Self::Instructions), ("idle", Self::Idle)];
+    pub const ALL: [(&str, Self); 5] = [
+        ("most", Self::Most),
+        ("calm", Self::Calm),
+        ("instructions", Self::Instructions),
+        ("idle", Self::Idle),
+        ("publishing", Self::Publishing),
+    ];
+
+    fn measure(self) -> Measure {
+        match self {
+            Self::Most => most,
+            Self::Calm => calm,
+            Self::Instructions => instructions,
+            Self::Idle => idle,
+            Self::Publishing => publishing,
+        }
+    }
 }
 
 /// The time for each delivery when there are the most in a second, in ns.
@@ -101,6 +130,11 @@ pub fn idle_id(contestant: &str) -> String {
     format!("idle/{contestant}")
 }
 
+/// The CPU time for publishing an event that nobody gets, in ns, with so many subscribers of something else.
+pub fn publishing_id(others: usize, contestant: &str) -> String {
+    format!("publishing/{others}/{contestant}")
+}
+
 /// That, of those contestants, once.
 ///
 /// # Errors
@@ -109,11 +143,9 @@ pub fn idle_id(contestant: &str) -> String {
 pub fn run(host: &Host, is_of: impl Fn(&Contestant) -> bool, has: impl Fn(What) -> bool) -> io::Result<Figures> {
     let mut figures = Figures::new();
     for contestant in CONTESTANTS.iter().filter(|contestant| is_of(contestant)) {
-        let all: [(What, Measure); 4] =
-            [(What::Most, most), (What::Calm, calm), (What::Instructions, instructions), (What::Idle, idle)];
-        for (what, measure) in all.iter().filter(|(what, _)| has(*what)) {
-            eprintln!("  {}, {what:?}", contestant.name);
-            measure(host, contestant, &mut figures)?;
+        for (name, what) in What::ALL.iter().filter(|(_, what)| has(*what)) {
+            eprintln!("  {}, {name}", contestant.name);
+            what.measure()(host, contestant, &mut figures)?;
         }
     }
     Ok(figures)
@@ -237,4 +269,53 @@ fn idle(host: &Host, contestant: &Contestant, figures: &mut Figures) -> io::Resu
     drop((warm_up, subscribers));
     figures.insert(idle_id(contestant.name), after.saturating_sub(before) as f64 / IDLE as f64);
     server.stop().map(drop)
+}
+
+/// Only of ours: with the others there are no topics, and nothing is kept if nobody has subscribed.
+fn publishing(host: &Host, contestant: &Contestant, figures: &mut Figures) -> io::Result<()> {
+    if contestant.kind != Kind::Ours {
+        return Ok(());
+    }
+    // So many that all are due at once.
+    let job = Job { events: PUBLISHED, rate: 1e9, stamp: Stamp::Due };
+    let start = Instant::now();
+    block_on(async {
+        let (sender, jobs) = mpsc::unbounded_channel();
+        // It is there to be received.
+        let _ = sender.send(job);
+        drop(sender);
+        publisher::run(jobs, |text: &str| {
+            black_box(text);
+        })
+        .await;
+        Ok(())
+    })?;
+    let in_vain = start.elapsed().as_nanos() as f64;
+    for others in OTHERS {
+        let mut server = host.start(contestant.name, &[])?;
+        let subscribers = Subscribers::connect(server.address, OTHER_PATH, others)?;
+        let mut time = 0.0;
+        for _ in 0..2 {
+            let before = server.cpu()?;
+            server.say(&job.line())?;
+            time = rest(&server)?.since(before);
+        }
+        figures.insert(publishing_id(others, contestant.name), (time - in_vain) / PUBLISHED as f64);
+        drop(subscribers);
+        server.stop()?;
+    }
+    Ok(())
+}
+
+/// Waits until a server has nothing to do any more.
+fn rest(server: &Server) -> io::Result<Cpu> {
+    let mut last = server.cpu()?;
+    loop {
+        thread::sleep(REST);
+        let now = server.cpu()?;
+        if now.since(last) == 0.0 {
+            return Ok(now);
+        }
+        last = now;
+    }
 }

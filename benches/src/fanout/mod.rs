@@ -21,17 +21,23 @@ pub mod ladder;
 pub mod measure;
 pub mod publisher;
 mod raw;
+mod ssekit;
 pub mod tables;
 
 /// Where the events are to be had.
 pub const PATH: &str = "/feed";
-/// How many events are kept for subscribers that lag behind: as many as anybody publishes in 100 ms, and more.
-const RING: usize = 4096;
+/// The same of what is not published to, of those that have more than one topic.
+pub const OTHER_PATH: &str = "/other";
+/// How many events are kept for subscribers that lag behind: as many as ssekit's hub keeps unless told otherwise.
+const RING: usize = 65_536;
 
 /// Everyone, in the order of the tables.
-pub const CONTESTANTS: [Contestant; 5] = [
+pub const CONTESTANTS: [Contestant; 8] = [
     Contestant { name: "axum-sse", kind: Kind::Rival, serve: axum_sse::serve },
+    Contestant { name: "ssekit-axum", kind: Kind::Ours, serve: ssekit::serve_axum },
+    Contestant { name: "ssekit-axum-serve", kind: Kind::Ours, serve: ssekit::serve_axum_serve },
     Contestant { name: "actix-web-lab-stream", kind: Kind::Rival, serve: actix_web_lab::serve },
+    Contestant { name: "ssekit-actix", kind: Kind::Ours, serve: ssekit::serve_actix },
     Contestant { name: "hyper-body", kind: Kind::Floor, serve: hyper_body::serve },
     Contestant { name: "raw", kind: Kind::Floor, serve: raw::serve },
     Contestant { name: "raw-joined", kind: Kind::Floor, serve: raw::serve_joined },

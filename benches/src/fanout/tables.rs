@@ -4,8 +4,8 @@ use std::fmt::Write;
 
 use super::CONTESTANTS;
 use super::measure::{
-    CALM, CALM_MANY, COUNTED, IDLE, MANY, QUANTILES, calm_joined_id, client_id, cpu_id, idle_id, instructions_id,
-    joined_id, latency_id, most_id, system_id,
+    CALM, CALM_MANY, COUNTED, IDLE, MANY, OTHERS, QUANTILES, calm_joined_id, client_id, cpu_id, idle_id,
+    instructions_id, joined_id, latency_id, most_id, publishing_id, system_id,
 };
 use crate::report::Report;
 use crate::report::table::{Table, number, times};
@@ -49,6 +49,7 @@ pub fn all(report: &Report) -> String {
     section(&format!("A delivery that is a write, to one of {CALM_MANY} subscribers"), cpu(report));
     section("From publishing an event to reading it, in \u{b5}s", latency(report));
     section(&format!("Memory for each of {IDLE} idle subscribers, in KiB"), idle(report));
+    section("Publishing an event that nobody gets, in ns", publishing(report));
     text
 }
 
@@ -111,6 +112,13 @@ fn latency(report: &Report) -> Option<Table> {
 
 fn idle(report: &Report) -> Option<Table> {
     table(["", "KiB"], |name| vec![report.time(&idle_id(name)).map(|bytes| number(bytes / 1024.0))])
+}
+
+fn publishing(report: &Report) -> Option<Table> {
+    let heads = OTHERS.map(|others| format!("{others} subscribers of something else"));
+    table([String::new()].into_iter().chain(heads), |name| {
+        OTHERS.iter().map(|&others| report.time(&publishing_id(others, name)).map(number)).collect()
+    })
 }
 
 /// Nothing without figures.

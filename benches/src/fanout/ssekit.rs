@@ -1,0 +1,94 @@
+//! Ours: a hub, whose events have IDs. It keeps as many as the others.
+
+use std::io;
+use std::net::TcpListener;
+
+use ::axum::Router;
+use ::axum::response::{IntoResponse, Response};
+use ::axum::routing::get;
+use actix_web::{App, HttpServer, rt, web};
+use ssekit_core::Event;
+use ssekit_server::hub::{Hub, HubOptions, Rejection, Subscribe, Subscription};
+
+use super::actix_web_lab::OnWorker;
+use super::publisher::{self, Jobs, Topic};
+use super::{OTHER_PATH, PATH, RING, axum_sse};
+use crate::serve::axum::block_on;
+
+const TOPIC: &str = "feed";
+const OTHER_TOPIC: &str = "other";
+/// How many events have been before, so that the number in an ID has always six digits. The log is full then.
+const BEFORE: usize = 100_000;
+
+#[derive(Clone)]
+struct Feed(Hub);
+
+impl Feed {
+    fn new() -> Self {
+        let mut feed = Self(Hub::new(HubOptions::new().with_max_events(RING)));
+        (0..BEFORE).for_each(|_| feed.publish("before"));
+        feed
+    }
+
+    fn subscribe(&self, topic: &str) -> Result<Subscription, Rejection> {
+        self.0.subscribe(Subscribe::topic(topic))
+    }
+}
+
+impl Topic for Feed {
+    fn publish(&mut self, text: &str) {
+        // What is refused is missed by who subscribes.
+        let _ = self.0.publish(TOPIC, Event::data(text));
+    }
+}
+
+/// By axum's own server.
+pub(super) fn serve_axum(listener: TcpListener, jobs: Jobs) -> io::Result<()> {
+    block_on(async { axum_sse::serve_router(listener, router(jobs)).await })
+}
+
+/// By our own accept loop.
+pub(super) fn serve_axum_serve(listener: TcpListener, jobs: Jobs) -> io::Result<()> {
+    block_on(async {
+        socket2::SockRef::from(&listener).set_tcp_nodelay(true)?;
+        ssekit_axum::serve(listener, router(jobs))?.await;
+        Ok(())
+    })
+}
+
+fn router(jobs: Jobs) -> Router {
+    let feed = Feed::new();
+    tokio::spawn(publisher::run(jobs, feed.clone()));
+    let subscribe = |topic: &'static str| {
+        let feed = feed.clone();
+        get(async move |wants| respond(&feed, topic, wants))
+    };
+    Router::new().route(PATH, subscribe(TOPIC)).route(OTHER_PATH, subscribe(OTHER_TOPIC))
+}
+
+fn respond(feed: &Feed, topic: &str, wants: ssekit_axum::WantsEventStream) -> Response {
+    let subscription = feed.subscribe(topic);
+    let rejected = |rejection| ssekit_axum::SseRejection::new(rejection, wants);
+    subscription.map(ssekit_axum::Sse::from).map_err(rejected).into_response()
+}
+
+pub(super) fn serve_actix(listener: TcpListener, jobs: Jobs) -> io::Result<()> {
+    let feed = Feed::new();
+    let streams = feed.0.streams().clone();
+    let publish = OnWorker::new(publisher::run(jobs, feed.clone()));
+    let app = move || {
+        publish.start();
+        let subscribe = |topic: &'static str| {
+            let feed = feed.clone();
+            web::get().to(move |wants| {
+                let subscription = feed.subscribe(topic);
+                let rejected = |rejection| ssekit_actix::SseRejection::new(rejection, wants);
+                let response = subscription.map(ssekit_actix::Sse::from).map_err(rejected);
+                async { response }
+            })
+        };
+        App::new().route(PATH, subscribe(TOPIC)).route(OTHER_PATH, subscribe(OTHER_TOPIC))
+    };
+    let server = ssekit_actix::configure(HttpServer::new(app).workers(1), &streams);
+    rt::System::new().block_on(server.listen(listener)?.run())
+}
