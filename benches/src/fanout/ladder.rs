@@ -17,7 +17,7 @@ pub enum Step {
 }
 
 /// How often a rate is tried, if something else gets in the way, and how often if not.
-const TRIES: [usize; 2] = [8, 2];
+const TRIES: [usize; 2] = [4, 2];
 
 /// What came of trying a rate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn a_rate_fails_when_it_fails_again() {
-        for (kind, forgiven) in [(Tried::Fails, 1), (Tried::Disturbed, 7)] {
+        for (kind, forgiven) in [(Tried::Fails, 1), (Tried::Disturbed, 3)] {
             for (failures, is_forgiven) in [(forgiven, true), (forgiven + 1, false)] {
                 let mut tries = BTreeMap::new();
                 let found = highest(40.0, |rate: f64, step| {
