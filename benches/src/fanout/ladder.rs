@@ -46,12 +46,20 @@ pub fn highest(start: f64, mut try_once: impl FnMut(f64, Step) -> io::Result<Tri
         }
         Ok::<_, io::Error>(false)
     };
-    let mut fails = start;
-    while keeps_up(fails, Step::Short)? {
-        fails *= UP;
+    let (mut rate, mut highest, mut fails) = (start, None, None);
+    // Two that follow each other have to fail. Events that come singly are more work than those that can be joined, so
+    // that the lowest rates may be the ones that are hardest to keep up with.
+    loop {
+        match (keeps_up(rate, Step::Short)?, fails) {
+            (true, _) => (highest, fails) = (Some(rate), None),
+            (false, None) => fails = Some(rate),
+            (false, Some(_)) => break,
+        }
+        rate *= UP;
     }
-    // If it was the first that failed there is no telling how far down to go.
-    let mut highest = fails / UP * if fails > start { DOWN } else { 1.0 };
+    let mut fails = fails.unwrap_or(rate);
+    // If it has kept up with none there is no telling how far down to go.
+    let mut highest = highest.map_or(start, |rate| rate * DOWN);
     while !keeps_up(highest, Step::Long)? {
         (fails, highest) = (highest, highest / UP);
         if highest < start / 64.0 {
@@ -83,6 +91,12 @@ mod tests {
             assert!(found <= limit && found > limit * 0.95, "{found} of {limit}");
         }
         assert_eq!(search(|_, _| false), None);
+    }
+
+    #[test]
+    fn one_rate_that_fails_amid_others_is_passed_over() {
+        let found = search(|rate, _| rate <= 1000.0 && !(150.0..170.0).contains(&rate)).expect("it keeps up with some");
+        assert!(found > 950.0, "{found}");
     }
 
     #[test]
