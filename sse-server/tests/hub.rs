@@ -210,6 +210,21 @@ async fn a_slow_consumer_that_is_disconnected_comes_back_and_is_told() {
 }
 
 #[test]
+fn a_stream_by_itself_is_over_when_the_hub_has_ended_it() {
+    let hub = small(1);
+    let mut slow = hub.subscribe(Subscribe::topic("a")).unwrap();
+    let mut kicked = hub.subscribe(Subscribe::topic("a").with_key("k")).unwrap();
+    assert_eq!(ready(&hub, &mut slow), "id: E-0\n\n");
+    publish(&hub, "a", ["1", "2"]);
+    assert!(slow.next().now_or_never().is_some_and(|end| end.is_none()));
+    assert_eq!((slow.handle().closed(), hub.len()), (Some(CloseReason::SlowConsumer), 1));
+    // Also when there are always more events for it.
+    assert_eq!(hub.disconnect_key("k", &Disconnect::new()), 1);
+    assert!(kicked.next().now_or_never().is_some_and(|end| end.is_none()));
+    assert_eq!((kicked.handle().closed(), hub.len()), (Some(CloseReason::Kicked), 0));
+}
+
+#[test]
 fn the_newest_of_each_key_outlives_the_others() {
     let hub = small(2);
     for (key, data) in [("x", "1"), ("y", "2"), ("x", "3"), ("z", "4"), ("y", "5")] {
@@ -388,10 +403,8 @@ async fn clients_are_known_and_found_and_go_by_themselves() {
     assert_eq!((hub.len(), hub.count_of("tenant:1"), hub.count_of("user:1")), (1, 1, 0));
     assert_eq!(hub.disconnect_key("tenant:1", &Disconnect::new()), 1);
     let (handle, mut two) = (two.handle(), two);
-    assert!(ready(&hub, &mut two).starts_with("id: E-0\n\n"));
     assert!(two.next().now_or_never().is_some_and(|end| end.is_none()), "a stream by itself ends too");
-    drop(two);
-    assert_eq!((handle.closed(), hub.len(), hub.count_of("tenant:1")), (Some(CloseReason::ClientGone), 0, 0));
+    assert_eq!((handle.closed(), hub.len(), hub.count_of("tenant:1")), (Some(CloseReason::Kicked), 0, 0));
     assert_eq!(hub.topics().iter().map(|topic| topic.clients).sum::<usize>(), 0);
 }
 

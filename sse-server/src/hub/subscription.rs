@@ -154,9 +154,8 @@ impl Subscription {
         // A body leaves its waker by itself, and asks again if it has to.
         if self.is_in_body || self.control.wait(cx.waker()) {
             Poll::Pending
-        } else if self.control.ending().is_some() {
-            Poll::Ready(None)
         } else {
+            // It has news, or has to end.
             cx.waker().wake_by_ref();
             Poll::Pending
         }
@@ -164,8 +163,13 @@ impl Subscription {
 
     /// The stream ends for this reason.
     fn end(&mut self, reason: CloseReason) -> Poll<Option<Frame>> {
-        self.control.end(Ending { reason, tail: Vec::new(), is_graceful: false });
-        if self.is_in_body { Poll::Pending } else { Poll::Ready(None) }
+        if self.is_in_body {
+            self.control.end(Ending { reason, tail: Vec::new(), is_graceful: false });
+            Poll::Pending
+        } else {
+            self.control.close(reason);
+            Poll::Ready(None)
+        }
     }
 }
 
@@ -189,6 +193,9 @@ impl Stream for Subscription {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Frame>> {
         let this = &mut *self;
+        if let Some(Ending { reason, .. }) = if this.is_in_body { None } else { this.control.ending() } {
+            return this.end(reason);
+        }
         if let Some(head) = this.head.take() {
             return Poll::Ready(Some(Frame::__from_whole_events(*head)));
         }
