@@ -452,6 +452,15 @@ async fn several_streams_of_one_session_are_shared_taken_over_or_rejected() {
     assert_eq!((hub.len(), hub.count_of("s"), hub.streams().closed(CloseReason::Kicked)), (1, 1, 2));
     drop((one, two, three));
     assert!(subscribe(SessionPolicy::RejectNew).is_ok());
+
+    // Of whatever there may be no more of.
+    for options in [HubOptions::new().with_max_clients_per_topic(1), HubOptions::new().with_max_clients_per_key(1)] {
+        let hub = Hub::new(options);
+        let subscribe = || Subscribe::topic("a").with_prefix("b").with_session("s", SessionPolicy::TakeOver);
+        let _one = hub.subscribe(subscribe()).unwrap();
+        assert!(hub.subscribe(subscribe()).is_ok());
+        assert!(hub.subscribe(Subscribe::topic("a").with_key("s")).is_err());
+    }
 }
 
 #[tokio::test(start_paused = true)]

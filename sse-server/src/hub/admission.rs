@@ -1,12 +1,14 @@
 //! How a subscriber comes in, where it then stands, and how it goes.
 
 use std::collections::BTreeSet;
+use std::ptr;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use ssekit_core::Frame;
 use tokio::time::Instant;
 
+use super::lanes::Lane;
 use super::position::Position;
 use super::registry::{Client, ClientInfo, Seat, Slot};
 use super::rejection::RejectReason;
@@ -118,12 +120,16 @@ impl State {
         let max = self.options.max_per_topic;
         let (topics, prefixes) = request.disjoint();
         let lanes = topics.into_iter().map(|name| self.lanes.find_topic(name));
-        let lanes = lanes.chain(prefixes.into_iter().map(|name| self.lanes.find_prefix(name)));
-        if lanes.flatten().map(|lane| lane.subscribers).chain([0]).any(|subscribers| subscribers >= max) {
+        let lanes = lanes.chain(prefixes.into_iter().map(|name| self.lanes.find_prefix(name))).flatten();
+        let leaving = || leaving.into_iter().flatten().filter_map(|index| registry.clients.get(*index));
+        let leaves = |lane: &Lane| {
+            let lanes = leaving().flat_map(|client| &client.seats).filter_map(|seat| self.lanes.get(seat.lane));
+            lanes.filter(|of_seat| ptr::eq(*of_seat, lane)).count()
+        };
+        if lanes.map(|lane| lane.subscribers - leaves(lane)).chain([0]).any(|subscribers| subscribers >= max) {
             return Err(RejectReason::TopicFull { max });
         }
-        let leaving = leaving.into_iter().flatten().filter_map(|index| registry.clients.get(*index));
-        Ok(leaving.map(|client| client.control.clone()).collect())
+        Ok(leaving().map(|client| client.control.clone()).collect())
     }
 
     /// Whether an ID is of this log, and of an event that it does not have yet.
