@@ -225,6 +225,23 @@ fn a_stream_by_itself_is_over_when_the_hub_has_ended_it() {
 }
 
 #[test]
+fn a_gap_counts_what_was_kept_for_its_key() {
+    let hub = Hub::new(HubOptions::new().with_max_events(1).with_max_keys(2));
+    for key in ["k", "l", "m"] {
+        hub.publish_keyed("a", key, Event::data(key)).unwrap();
+    }
+    let subscribe = Subscribe::topic("a").with_policy(SlowConsumerPolicy::Coalesce).with_last_event_id(id(&hub, 0));
+    let mut stream = hub.subscribe(subscribe).unwrap();
+    assert_eq!(stream.resume(), Resume::Resumed { missed: 3 });
+    hub.publish_keyed("a", "n", Event::data("n")).unwrap();
+    hub.publish_keyed("a", "o", Event::data("o")).unwrap();
+    let gap = "{\"reason\":\"slow_consumer\",\"from\":\"E-1\",\"to\":\"E-2\",\"missed\":2}";
+    let events = "id: E-3\ndata: m\n\nid: E-4\ndata: n\n\nid: E-5\ndata: o\n\n";
+    let expected = format!("id: E-0\n\nevent: ssekit:gap\nid: E-0\ndata: {gap}\n\n{events}");
+    assert_eq!(ready(&hub, &mut stream), expected);
+}
+
+#[test]
 fn the_newest_of_each_key_outlives_the_others() {
     let hub = small(2);
     for (key, data) in [("x", "1"), ("y", "2"), ("x", "3"), ("z", "4"), ("y", "5")] {

@@ -72,7 +72,7 @@ impl State {
             (_, Some(gap)) => gap.to.offset,
             (_, None) => 0,
         };
-        let (all, left) = Client::counts(&seats, &self.lanes, cursor);
+        let passed = Client::passed(&seats, &self.lanes, cursor, request.policy, &self.compacted);
         self.registry.last_id += 1;
         let slot = self.registry.insert(Client {
             id: self.registry.last_id,
@@ -85,7 +85,7 @@ impl State {
             filter: request.filter,
             cursor,
             told_to,
-            passed: all - left,
+            passed,
             events: 0,
             bytes: 0,
             gaps: u64::from(gap.is_some()),
@@ -176,11 +176,9 @@ impl State {
         if not_here >= cursor {
             return (Resume::Resumed { missed: next - cursor }, cursor, None);
         }
-        let compacted = self.compacted.range(cursor..).filter(|(_, event)| {
-            // Only who coalesces gets them; for others they are lost, and it does not get here.
-            Client::has_lane(seats, &self.lanes, event.lane)
-        });
-        let missed = Client::counts(seats, &self.lanes, cursor).1 + compacted.count() as u64;
+        // Only who coalesces gets those that are compacted; for others they are lost, and it does not get here.
+        let compacted = Client::count_compacted(seats, &self.lanes, cursor, &self.compacted);
+        let missed = Client::counts(seats, &self.lanes, cursor).1 + compacted;
         (if missed == 0 { Resume::UpToDate } else { Resume::Resumed { missed } }, cursor, None)
     }
 

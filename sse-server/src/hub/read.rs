@@ -1,7 +1,7 @@
 //! What a subscriber gets when it is asked for more.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -12,7 +12,7 @@ use super::log::OldEvent;
 use super::position::Position;
 use super::registry::{Client, Seat, Slot};
 use super::resume::{Gap, GapReason};
-use super::state::State;
+use super::state::{Compacted, State};
 use super::store::Store;
 use super::subscribe::{Filter, SlowConsumerPolicy};
 
@@ -137,7 +137,7 @@ impl State {
                 Some(Candidate { topic, key: key.cloned(), position: position(offset), end: bytes.len() })
             });
             let events = events.collect();
-            let is_last = client.pass(&page, lanes);
+            let is_last = client.pass(&page, lanes, compacted);
             return Read::Candidates { filter, events, bytes, is_last };
         }
         let (bytes, count) = if old > 0 {
@@ -156,7 +156,7 @@ impl State {
                 lane.joined = Some(Joined { first: *first, last: *last, count, bytes: bytes.clone() });
             }
         }
-        let is_last = client.pass(&page, lanes);
+        let is_last = client.pass(&page, lanes, compacted);
         client.delivered(count, bytes.len());
         counts.delivered(count, bytes.len());
         Read::Events { bytes, is_last }
@@ -242,17 +242,40 @@ impl Page {
 }
 
 impl Client {
+    /// How many events its lanes have had that are behind the cursor: those that it has, and those that are not to be had
+    /// any more.
+    pub(super) fn passed(
+        seats: &[Seat],
+        lanes: &Lanes,
+        cursor: u64,
+        policy: SlowConsumerPolicy,
+        compacted: &BTreeMap<u64, Compacted>,
+    ) -> u64 {
+        let (all, left) = Self::counts(seats, lanes, cursor);
+        let coalesces = policy == SlowConsumerPolicy::Coalesce;
+        all - left - if coalesces { Self::count_compacted(seats, lanes, cursor, compacted) } else { 0 }
+    }
+
+    /// How many events of its lanes from the cursor on are kept as the newest of their key alone.
+    pub(super) fn count_compacted(
+        seats: &[Seat],
+        lanes: &Lanes,
+        cursor: u64,
+        compacted: &BTreeMap<u64, Compacted>,
+    ) -> u64 {
+        compacted.range(cursor..).filter(|(_, event)| Self::has_lane(seats, lanes, event.lane)).count() as u64
+    }
+
     fn delivered(&mut self, count: usize, bytes: usize) {
         self.events += count as u64;
         self.bytes += bytes as u64;
     }
 
     /// Goes on behind a page. Whether it then waits.
-    fn pass(&mut self, page: &Page, lanes: &mut Lanes) -> bool {
+    fn pass(&mut self, page: &Page, lanes: &mut Lanes, compacted: &BTreeMap<u64, Compacted>) -> bool {
         if page.is_full {
             self.cursor = page.cursor;
-            let (all, left) = Self::counts(&self.seats, lanes, self.cursor);
-            self.passed = all - left;
+            self.passed = Self::passed(&self.seats, lanes, self.cursor, self.policy, compacted);
         } else {
             self.wait(page.cursor, lanes);
         }

@@ -165,6 +165,7 @@ impl State {
         self.compacted_bytes += bytes.len();
         self.compacted.insert(offset, Compacted { lane: id, at, key, bytes: bytes.into() });
         if let Some(lane) = self.lanes.get_mut(id) {
+            lane.published += 1;
             lane.compacted += 1;
         }
     }
