@@ -588,4 +588,26 @@ fn bytes_that_are_no_log_are_refused() {
         assert!(!error.to_string().is_empty(), "{from:?} {to:?}");
     }
     assert_eq!(tampered("one", "two"), Ok(()));
+
+    // Of offsets, no more can be counted than there are.
+    let mut most = bytes.clone();
+    let next = "ssekit hub log 1\n".len() + 8;
+    most[next..next + 8].copy_from_slice(&u64::MAX.to_le_bytes());
+    assert!(Hub::import(&most, HubOptions::new()).is_err());
+}
+
+#[test]
+fn a_log_whose_events_are_in_no_order_is_refused() {
+    let hub = Hub::new(HubOptions::new().with_max_events(1));
+    hub.publish_keyed("b", "k", Event::data("newest")).unwrap();
+    publish(&hub, "a", ["one"]);
+    let mut bytes = hub.export();
+    assert!(Hub::import(&bytes, HubOptions::new()).is_ok());
+    // As if the last event of `a` that is not kept were the first of all, and that of `b` none.
+    let at = |name: &[u8]| bytes.windows(3).position(|window| window == name).unwrap() + 3;
+    let (a, b) = (at(b"\x01\0a"), at(b"\x01\0b"));
+    bytes[b..b + 8].copy_from_slice(&0_u64.to_le_bytes());
+    assert!(Hub::import(&bytes, HubOptions::new()).is_ok());
+    bytes[a..a + 8].copy_from_slice(&1_u64.to_le_bytes());
+    assert!(Hub::import(&bytes, HubOptions::new()).is_err());
 }

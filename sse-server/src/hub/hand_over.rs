@@ -100,6 +100,8 @@ impl State {
         state.lanes.set_forgotten_to(forgotten_to);
 
         let mut topics = HashMap::new();
+        // No event before this is kept, but as the newest of its key.
+        let mut kept_from = forgotten_to + 1;
         for _ in 0..reader.u64()? {
             let id = reader.u32()?;
             let name = reader.text()?;
@@ -107,6 +109,7 @@ impl State {
             let (evicted_to, lost_to) = (reader.u64()?, reader.u64()?);
             reader.check(lost_to <= evicted_to && evicted_to < next, "offset of a lost event")?;
             reader.check(topics.insert(id, name).is_none(), "topic of its own")?;
+            kept_from = kept_from.max(evicted_to + 1);
             let lane = state.lanes.topic(name);
             if let Some(lane) = state.lanes.get_mut(lane) {
                 (lane.evicted_to, lane.lost_to) = (evicted_to, lost_to);
@@ -131,7 +134,7 @@ impl State {
             match key.filter(|_| offset <= evicted_to) {
                 Some(key) => state.push_compacted(topic, key, event, at, offset),
                 None => {
-                    reader.check(evicted_to < offset, "event that is kept")?;
+                    reader.check(kept_from <= offset, "event that is kept")?;
                     state.store.skip_to(offset);
                     state.push(topic, key, event, at, &mut Called::default());
                 }
