@@ -1,5 +1,5 @@
 //! What the tests and fuzz targets of ssekit share: a naive reference decoder, the conformance cases, ways to
-//! cut a stream, generators, and the bodies of the properties that proptest and the fuzzers check.
+//! cut a stream, generators, and the bodies of the properties that proptest and the fuzzers check. With the feature `hub`, the hub's too.
 
 #![forbid(unsafe_code)]
 
@@ -7,6 +7,8 @@ pub mod alloc_count;
 pub mod cases;
 pub mod cut;
 pub mod decode;
+#[cfg(feature = "hub")]
+pub mod hub;
 pub mod props;
 pub mod reference;
 pub mod strategies;
