@@ -128,3 +128,21 @@ fn a_resume_copies_nothing_that_is_not_asked_for() {
     assert!(held < 4096, "{held}");
     drop(subscription);
 }
+
+/// Though nothing is ever published that would call those who wait.
+#[test]
+fn clients_of_an_idle_topic_that_go_leave_nothing() {
+    with_timer(|| {
+        let hub = Hub::default();
+        let come_and_go = |count: usize| {
+            for n in 0..count {
+                let several = Subscribe::topics(["a", "b"]).with_prefix("c").with_key(&format!("user:{}", n % 10));
+                drop(subscribe(&hub, several));
+            }
+        };
+        let _stays = subscribe(&hub, Subscribe::topics(["a", "b"]).with_prefix("c"));
+        come_and_go(10);
+        let ((), held) = held(|| come_and_go(10_000));
+        assert!(held < 1024, "{held}");
+    });
+}
