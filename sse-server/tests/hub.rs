@@ -338,6 +338,27 @@ fn pages_of_nothing_for_a_client_are_passed_over() {
     assert!(polls > 2 && frame.as_bytes().ends_with(format!("-3000\ndata: {data}\n\n").as_bytes()), "{polls}");
 }
 
+/// Not even when there are news that it has not taken, of a topic that it waits for still.
+#[tokio::test(start_paused = true)]
+async fn a_body_gives_way_amid_pages_of_nothing() {
+    let hub = Hub::default();
+    let calls = Arc::new(AtomicUsize::new(0));
+    let of_filter = calls.clone();
+    let is_right = move |_: &ssekit_server::hub::EventInfo<'_>| of_filter.fetch_add(1, Ordering::Relaxed) == usize::MAX;
+    let mut body = hub.subscribe(Subscribe::topics(["a", "b"]).with_filter(is_right)).unwrap().into_body();
+    body_ready(&hub, &mut body);
+    let data = "x".repeat(200);
+    publish(&hub, "a", std::iter::repeat_n(&*data, 2000));
+    let mut poll = || {
+        body_ready(&hub, &mut body);
+        calls.swap(0, Ordering::Relaxed)
+    };
+    let first = poll();
+    publish(&hub, "b", ["x"]);
+    let second = poll();
+    assert!(first < 500 && second < 500, "{first} and {second} events at once");
+}
+
 #[derive(Default)]
 struct Count(AtomicUsize);
 

@@ -246,6 +246,8 @@ impl Stream for Subscription {
                 Read::Gone => return Poll::Ready(None),
             }
         }
+        // A body that has news does not give way, and these are seen when it is asked again in any case.
+        this.control.take_news();
         cx.waker().wake_by_ref();
         Poll::Pending
     }
