@@ -446,6 +446,29 @@ async fn clients_are_known_and_found_and_go_by_themselves() {
     assert_eq!(hub.topics().iter().map(|topic| topic.clients).sum::<usize>(), 0);
 }
 
+/// What a filter has may want to know of the hub when it goes.
+#[test]
+fn a_filter_that_is_not_taken_goes_outside_the_lock() {
+    struct Asks(Hub, Arc<AtomicUsize>);
+
+    impl Drop for Asks {
+        fn drop(&mut self) {
+            self.1.fetch_add(1 + self.0.len(), Ordering::Relaxed);
+        }
+    }
+
+    let hub = Hub::new(HubOptions::new().with_max_clients(0));
+    let count = Arc::<AtomicUsize>::default();
+    let asks = Asks(hub.clone(), count.clone());
+    let (sender, receiver) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let subscribe = Subscribe::topic("a").with_filter(move |_| asks.1.load(Ordering::Relaxed) == 0);
+        let _ = sender.send(hub.subscribe(subscribe).is_err());
+    });
+    assert_eq!(receiver.recv_timeout(10 * SECOND), Ok(true));
+    assert_eq!(count.load(Ordering::Relaxed), 1);
+}
+
 #[test]
 fn there_are_no_more_clients_than_there_may_be() {
     let options = HubOptions::new().with_max_clients(4).with_max_clients_per_key(2).with_max_clients_per_topic(3);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::ptr;
+use std::mem;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
@@ -33,11 +34,11 @@ impl State {
     /// Takes a subscriber, or says why not. The history has what is from this offset on.
     pub(super) fn subscribe(
         &mut self,
-        request: Subscribe,
+        request: &mut Subscribe,
         control: &Arc<Control>,
         history: Option<u64>,
     ) -> Result<Admitted, RejectReason> {
-        let admission = request.check().and_then(|()| self.admit(&request));
+        let admission = request.check().and_then(|()| self.admit(request));
         let taken_over = admission.inspect_err(|_| self.counts.rejected += 1)?;
         self.evict(self.now());
 
@@ -52,7 +53,7 @@ impl State {
             }
         }
 
-        let (resume, cursor, gap) = self.resume(&request, &seats, history);
+        let (resume, cursor, gap) = self.resume(request, &seats, history);
         self.counts.resumes[resume.kind()] += 1;
         self.counts.gaps += u64::from(gap.is_some());
         let at = self.at(cursor - 1);
@@ -78,11 +79,11 @@ impl State {
             id: self.registry.last_id,
             control: control.clone(),
             seats,
-            keys: request.keys.into_iter().collect(),
+            keys: mem::take(&mut request.keys).into_iter().collect(),
             since: Instant::now(),
             resume,
             policy: request.policy,
-            filter: request.filter,
+            filter: request.filter.take(),
             cursor,
             told_to,
             passed,

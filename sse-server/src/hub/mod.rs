@@ -202,11 +202,12 @@ impl<L: History> Hub<L> {
     /// # Errors
     ///
     /// [`Rejection`] when there is no room for it, or it names too much.
-    pub fn subscribe(&self, subscribe: Subscribe) -> Result<Subscription, Rejection> {
+    pub fn subscribe(&self, mut subscribe: Subscribe) -> Result<Subscription, Rejection> {
         let control = Control::new(DEFAULT_STALL_TIMEOUT);
         let history = self.log.first();
+        // What is asked for goes outside the lock, being the application's, whether it is taken or not.
         let mut state = self.tail.state();
-        let (admitted, retry) = (state.subscribe(subscribe, &control, history), state.options.retry);
+        let (admitted, retry) = (state.subscribe(&mut subscribe, &control, history), state.options.retry);
         drop(state);
         let admitted = admitted.map_err(|reason| Rejection::new(reason, jitter(retry, retry)))?;
         for old in &admitted.taken_over {
