@@ -1,7 +1,6 @@
 //! How a subscriber comes in, where it then stands, and how it goes.
 
-use std::collections::BTreeSet;
-use std::ptr;
+use std::collections::{BTreeSet, HashMap};
 use std::mem;
 use std::sync::Arc;
 
@@ -9,7 +8,6 @@ use bytes::{Bytes, BytesMut};
 use ssekit_core::Frame;
 use tokio::time::Instant;
 
-use super::lanes::Lane;
 use super::position::Position;
 use super::registry::{Client, ClientInfo, Seat, Slot};
 use super::rejection::RejectReason;
@@ -119,15 +117,19 @@ impl State {
             return Err(RejectReason::KeyFull { max });
         }
         let max = self.options.max_per_topic;
-        let (topics, prefixes) = request.disjoint();
-        let lanes = topics.into_iter().map(|name| self.lanes.find_topic(name));
-        let lanes = lanes.chain(prefixes.into_iter().map(|name| self.lanes.find_prefix(name))).flatten();
         let leaving = || leaving.into_iter().flatten().filter_map(|index| registry.clients.get(*index));
-        let leaves = |lane: &Lane| {
-            let lanes = leaving().flat_map(|client| &client.seats).filter_map(|seat| self.lanes.get(seat.lane));
-            lanes.filter(|of_seat| ptr::eq(*of_seat, lane)).count()
+        let mut leaving_of = HashMap::<u32, usize>::new();
+        for seat in leaving().flat_map(|client| &client.seats) {
+            *leaving_of.entry(seat.lane).or_default() += 1;
+        }
+        let (topics, prefixes) = request.disjoint();
+        let lanes = topics.into_iter().filter_map(|name| self.lanes.find_topic(name));
+        let lanes = lanes.chain(prefixes.into_iter().filter_map(|name| self.lanes.find_prefix(name)));
+        let count = |id| {
+            let subscribers = self.lanes.get(id).map_or(0, |lane| lane.subscribers);
+            subscribers - leaving_of.get(&id).copied().unwrap_or(0)
         };
-        if lanes.map(|lane| lane.subscribers - leaves(lane)).chain([0]).any(|subscribers| subscribers >= max) {
+        if lanes.map(count).chain([0]).any(|subscribers| subscribers >= max) {
             return Err(RejectReason::TopicFull { max });
         }
         Ok(leaving().map(|client| client.control.clone()).collect())

@@ -142,13 +142,13 @@ impl Lanes {
     }
 
     /// The lane of a topic, if it has one.
-    pub(super) fn find_topic(&self, name: &str) -> Option<&Lane> {
-        self.get(*self.topics.get(name)?)
+    pub(super) fn find_topic(&self, name: &str) -> Option<u32> {
+        self.topics.get(name).copied()
     }
 
     /// The lane of a prefix, if it has one.
-    pub(super) fn find_prefix(&self, prefix: &str) -> Option<&Lane> {
-        self.get(*self.prefixes.get(prefix)?)
+    pub(super) fn find_prefix(&self, prefix: &str) -> Option<u32> {
+        self.prefixes.get(prefix).copied()
     }
 
     pub(super) fn forgotten_to(&self) -> u64 {
