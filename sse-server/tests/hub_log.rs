@@ -178,6 +178,34 @@ fn a_tail_may_begin_anywhere_and_leave_offsets_out() {
     }
 }
 
+/// Another process has published, and this one's tail has yet to hear of it.
+#[test]
+fn a_history_that_is_ahead_of_the_tail_doubles_nothing() {
+    let log = Shared::default();
+    publish(&hub(&log).0, &["a"; 9]);
+    let (hub, tail) = hub(&log);
+    let hear = |offset: u64| {
+        let data = offset.to_string();
+        Hub::with_log(Direct(offset), tail.clone()).publish("a", Event::data(&data)).unwrap();
+    };
+    (1..=6).for_each(hear);
+    for filter in [false, true] {
+        let mut subscribe = Subscribe::topic("a").with_last_event_id(after(1));
+        if filter {
+            subscribe = subscribe.with_filter(|_| true);
+        }
+        let mut stream = hub.subscribe(subscribe).unwrap();
+        assert_eq!(all(&mut stream), format!("id: 7-1\n\n{}", (2..=9).map(event).collect::<String>()));
+        let next = hub.stats().next.offset;
+        hear(next);
+        assert_eq!(all(&mut stream), "", "{next}");
+    }
+    let mut stream = hub.subscribe(Subscribe::topic("a").with_last_event_id(after(1))).unwrap();
+    all(&mut stream);
+    [9, 10].map(hear);
+    assert_eq!(all(&mut stream), event(10));
+}
+
 /// Publishes with an offset of its own.
 struct Direct(u64);
 

@@ -116,7 +116,8 @@ impl State {
             page.fill(&client.seats, lanes, store, skip, scratch);
         }
         if !page.is_full {
-            page.cursor = store.next();
+            // What a history had may be ahead of what has come here.
+            page.cursor = page.cursor.max(store.next());
         }
         let chosen = &scratch[..];
         let event = |offset| match compacted.get(&offset) {
