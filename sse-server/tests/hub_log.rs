@@ -9,8 +9,8 @@ use std::task::{Context, Poll, Waker};
 use futures_util::{FutureExt, Stream, StreamExt};
 use ssekit_core::Event;
 use ssekit_server::hub::{
-    History, Hub, HubOptions, Log, OldEvent, Position, Publication, PublishError, ReadHistory, Resume, Start,
-    Subscribe, Subscription, Tail,
+    History, Hub, HubOptions, Log, OldEvent, Position, Publication, PublishError, ReadHistory, Resume,
+    SlowConsumerPolicy, Start, Subscribe, Subscription, Tail,
 };
 use ssekit_server::{CloseReason, LastEventId};
 
@@ -175,6 +175,22 @@ fn a_tail_may_begin_anywhere_and_leave_offsets_out() {
     for offset in [0, 6, u64::MAX] {
         let error = Direct(offset).publish_to(&tail);
         assert_eq!(error, Err(PublishError::Passed { offset, next: 7 }));
+    }
+}
+
+#[test]
+fn offsets_that_are_left_out_are_counted_as_missed() {
+    for (topics, missed) in [(&["a"][..], 4), (&["a", "b"], 4), (&["b"], 4)] {
+        let tail = Tail::with_epoch(EPOCH, HubOptions::new());
+        let hub = Hub::with_log(Direct(1), tail.clone());
+        let subscribe = Subscribe::topics(topics.iter().copied()).with_policy(SlowConsumerPolicy::SkipToOldest);
+        let mut stream = hub.subscribe(subscribe).unwrap();
+        assert_eq!(all(&mut stream), "id: 7-0\n\n");
+        [1, 5].map(|offset| Direct(offset).publish_to(&tail).unwrap());
+        let gap = format!("\"from\":\"7-1\",\"to\":\"7-4\",\"missed\":{missed}}}");
+        let text = all(&mut stream);
+        assert!(text.contains(&gap), "{topics:?} {text}");
+        assert_eq!(text.ends_with("id: 7-5\ndata: x\n\n"), topics[0] == "a");
     }
 }
 

@@ -265,10 +265,12 @@ impl Lanes {
         self.maybe_idle(topic);
     }
 
-    /// Events up to this offset, of whatever topics, have never been here.
-    pub(super) fn skip_to(&mut self, offset: u64) {
+    /// Events up to this offset, so many of them, of whatever topics, have never been here.
+    pub(super) fn skip_to(&mut self, offset: u64, count: u64) {
         self.set_forgotten_to(offset);
         for (_, lane) in &mut self.all {
+            // They may have been any topic's.
+            lane.published += count;
             (lane.evicted_to, lane.lost_to) = (lane.evicted_to.max(offset), lane.lost_to.max(offset));
         }
     }

@@ -297,19 +297,18 @@ impl Client {
     /// The log has gone on without it: from where, to where and how many events it is told to have missed. It goes on
     /// behind them.
     fn fall_behind(&mut self, lanes: &Lanes, next: u64, lost_to: u64) -> (u64, u64, u64) {
-        let (all, left) = Self::counts(&self.seats, lanes, self.cursor);
         let (from, to) = (
             self.cursor.max(self.told_to + 1),
             if self.policy == SlowConsumerPolicy::SkipToLatest { next - 1 } else { lost_to },
         );
-        let missed = match self.policy {
-            SlowConsumerPolicy::SkipToLatest => all - self.passed,
-            _ => all - self.passed - left,
-        };
+        let cursor = if self.policy == SlowConsumerPolicy::Coalesce { self.cursor } else { to + 1 };
+        // Where offsets were left out, some events before them are kept, and missed all the same.
+        let (all, left) = Self::counts(&self.seats, lanes, cursor);
+        let missed = all - self.passed - left;
         self.told_to = to;
         self.gaps += 1;
         if self.policy != SlowConsumerPolicy::Coalesce {
-            self.cursor = to + 1;
+            self.cursor = cursor;
             self.passed += missed;
         }
         (from, to, missed.min(to - from + 1))

@@ -133,8 +133,8 @@ impl State {
         }
         let now = self.now();
         if let Some(offset) = offset.filter(|offset| *offset > self.store.next()) {
+            self.lanes.skip_to(offset - 1, offset - self.store.next());
             self.store.skip_to(offset);
-            self.lanes.skip_to(offset - 1);
         }
         let offset = self.push(topic, key, block, now, called);
         self.counts.published += 1;
