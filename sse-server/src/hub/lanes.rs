@@ -266,11 +266,12 @@ impl Lanes {
     }
 
     /// Events up to this offset, so many of them, of whatever topics, have never been here.
-    pub(super) fn skip_to(&mut self, offset: u64, count: u64) {
+    pub(super) fn skip_to(&mut self, offset: u64, count: u64, called: &mut Called) {
         self.set_forgotten_to(offset);
         for (_, lane) in &mut self.all {
-            // They may have been any topic's.
+            // They may have been any topic's: who waits has to be told, or to read them.
             lane.published += count;
+            lane.waiters.call(called);
             (lane.evicted_to, lane.lost_to) = (lane.evicted_to.max(offset), lane.lost_to.max(offset));
         }
     }

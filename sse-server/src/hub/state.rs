@@ -133,7 +133,7 @@ impl State {
         }
         let now = self.now();
         if let Some(offset) = offset.filter(|offset| *offset > self.store.next()) {
-            self.lanes.skip_to(offset - 1, offset - self.store.next());
+            self.lanes.skip_to(offset - 1, offset - self.store.next(), called);
             self.store.skip_to(offset);
         }
         let offset = self.push(topic, key, block, now, called);
