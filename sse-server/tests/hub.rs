@@ -7,7 +7,7 @@ use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
 use futures_util::{FutureExt, Stream, StreamExt};
-use ssekit_core::{Event, Frame};
+use ssekit_core::{Event, Frame, RelayStream};
 use ssekit_server::hub::{
     Disconnect, Hub, HubOptions, PublishError, RejectReason, Resume, SessionPolicy, SlowConsumerPolicy, Start,
     Subscribe, Subscription,
@@ -626,6 +626,19 @@ fn a_log_that_is_handed_over_goes_on_where_it_was() {
     old.unseal();
     assert_eq!(old.subscribe(ahead).unwrap().resume(), Resume::EpochChanged);
     assert_eq!((old.position().offset, new.position().offset), (5, 6));
+}
+
+/// With lines that end as they like.
+#[test]
+fn a_log_with_relayed_events_is_handed_over() {
+    for wire in ["data: a\r\r\n", "data: a\n\r\n", "data: a\r\n\n", ": c\r\rdata: a\r\r"] {
+        let mut relay = RelayStream::new(futures_util::stream::iter([Ok::<_, std::io::Error>(wire.as_bytes())]));
+        let event = relay.next().now_or_never().flatten().unwrap().unwrap();
+        let hub = Hub::default();
+        hub.publish("a", event).unwrap();
+        let new = Hub::import(&hub.seal(), HubOptions::new());
+        assert_eq!(new.map(|new| new.stats().bytes), Ok(hub.stats().bytes), "{wire:?}");
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 use futures_util::{FutureExt, Stream, StreamExt};
 use ssekit_core::Event;
 use ssekit_server::hub::{
-    History, Hub, HubOptions, Log, OldEvent, Position, Publication, PublishError, ReadHistory, Resume,
+    History, Hub, HubOptions, Log, Memory, OldEvent, Position, Publication, PublishError, ReadHistory, Resume,
     SlowConsumerPolicy, Start, Subscribe, Subscription, Tail,
 };
 use ssekit_server::{CloseReason, LastEventId};

@@ -154,10 +154,9 @@ impl State {
 
 /// Whether a block ends with a blank line.
 fn is_terminated(block: &[u8]) -> bool {
-    let ends = [b"\n\n".as_slice(), b"\r\r", b"\n\r", b"\r\n\r\n"];
-    matches!(block, b"\n" | b"\r" | b"\r\n")
-        || ends.iter().any(|end| block.ends_with(end))
-        || block.ends_with(b"\n\r\n")
+    let ends = [b"\r\n".as_slice(), b"\n", b"\r"];
+    let rest = ends.iter().find_map(|end| block.strip_suffix(*end));
+    rest.is_some_and(|rest| rest.is_empty() || rest.ends_with(b"\n") || rest.ends_with(b"\r"))
 }
 
 fn text(out: &mut Vec<u8>, text: Option<&str>) {
@@ -209,5 +208,21 @@ impl<'a> Reader<'a> {
 
     fn check(&self, is_right: bool, expected: &'static str) -> Result<(), ImportError> {
         self.some(is_right.then_some(()), expected)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_ends_with_a_blank_line_of_any_kind() {
+        for end in ["\n\n", "\r\r", "\r\n\r\n", "\n\r", "\n\r\n", "\r\r\n", "\r\n\r", "\r\n\n"] {
+            assert!(is_terminated(format!("data: a{end}").as_bytes()), "{end:?}");
+        }
+        for end in ["", "\n", "\r", "\r\n", "\n\nx"] {
+            assert!(!is_terminated(format!("data: a{end}").as_bytes()), "{end:?}");
+        }
+        assert!(["\n", "\r", "\r\n"].iter().all(|block| is_terminated(block.as_bytes())) && !is_terminated(b""));
     }
 }
