@@ -590,6 +590,20 @@ async fn a_client_that_stalls_is_none() {
     assert!(body.next().await.is_none());
 }
 
+/// Names that clients make up push out none that had events.
+#[test]
+fn a_topic_without_events_is_not_remembered() {
+    let hub = Hub::new(HubOptions::new().with_max_events(2).with_max_idle_topics(10));
+    publish(&hub, "quiet", ["1"]);
+    publish(&hub, "busy", ["2", "3", "4"]);
+    for n in 0..100 {
+        let _gone = hub.subscribe(Subscribe::topic(&n.to_string()).with_prefix("p")).unwrap();
+    }
+    assert_eq!(hub.stats().topics, 2);
+    let subscribe = |offset| hub.subscribe(Subscribe::topic("quiet").with_last_event_id(id(&hub, offset))).unwrap();
+    assert_eq!((subscribe(1).resume(), subscribe(0).resume().as_str()), (Resume::UpToDate, "gap"));
+}
+
 #[test]
 fn a_log_that_is_handed_over_goes_on_where_it_was() {
     let options = || HubOptions::new().with_max_events(3);

@@ -280,6 +280,11 @@ impl Lanes {
     /// exactly what is missing.
     pub(super) fn maybe_idle(&mut self, id: u32) {
         let Some(lane) = self.all.get_mut(id as usize).filter(|lane| lane.may_be_forgotten()) else { return };
+        if !lane.is_idle && lane.evicted_to <= self.forgotten_to {
+            // A new one would know no less: nobody has published to it.
+            self.forget(id);
+            return;
+        }
         if !lane.is_idle {
             lane.is_idle = true;
             lane.index.shrink_to_fit();
@@ -290,12 +295,16 @@ impl Lanes {
             let Some(lane) = self.all.get_mut(id as usize) else { continue };
             lane.is_idle = false;
             if lane.may_be_forgotten() {
-                let lane = self.all.remove(id as usize);
-                self.forgotten_to = self.forgotten_to.max(lane.evicted_to);
-                self.topics.remove(&lane.name);
-                self.sorted.remove(&lane.name);
+                self.forget(id);
             }
         }
+    }
+
+    fn forget(&mut self, id: u32) {
+        let Some(lane) = self.all.try_remove(id as usize) else { return };
+        self.forgotten_to = self.forgotten_to.max(lane.evicted_to);
+        self.topics.remove(&lane.name);
+        self.sorted.remove(&lane.name);
     }
 }
 

@@ -15,7 +15,7 @@ use crate::drain::Streams;
 pub struct HubStats {
     /// The clients that are connected.
     pub clients: usize,
-    /// The topics that have events or clients, or had.
+    /// The topics that have events or clients, or had events.
     pub topics: usize,
     /// The oldest event that is kept, or the next one.
     pub first: Position,
