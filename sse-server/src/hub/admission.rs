@@ -43,8 +43,9 @@ impl State {
         let (topics, prefixes) = request.disjoint();
         let topics: Vec<u32> = topics.into_iter().map(|name| self.lanes.topic(name)).collect();
         let prefixes = prefixes.into_iter().map(|name| self.lanes.prefix(name));
-        let seats: Box<[Seat]> =
+        let mut seats: Box<[Seat]> =
             topics.into_iter().chain(prefixes).map(|lane| Seat { lane, place: Place::default() }).collect();
+        seats.sort_unstable_by_key(|seat| seat.lane);
         for seat in &seats {
             if let Some(lane) = self.lanes.get_mut(seat.lane) {
                 lane.subscribers += 1;
@@ -219,12 +220,18 @@ impl State {
     }
 
     pub(super) fn info(&self, client: &Client) -> ClientInfo {
-        let lanes = || client.seats.iter().filter_map(|seat| self.lanes.get(seat.lane));
+        let names = |is_prefix: bool| {
+            let lanes = client.seats.iter().filter_map(|seat| self.lanes.get(seat.lane));
+            let mut names: Vec<_> =
+                lanes.filter(|lane| lane.is_prefix() == is_prefix).map(|lane| lane.name.clone()).collect();
+            names.sort_unstable();
+            names
+        };
         ClientInfo {
             id: client.id,
             keys: client.keys.to_vec(),
-            topics: lanes().filter(|lane| !lane.is_prefix()).map(|lane| lane.name.clone()).collect(),
-            prefixes: lanes().filter(|lane| lane.is_prefix()).map(|lane| lane.name.clone()).collect(),
+            topics: names(false),
+            prefixes: names(true),
             resume: client.resume,
             age: client.since.elapsed(),
             last_write: client.control.last_write().map(|at| at.elapsed()),

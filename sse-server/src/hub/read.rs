@@ -102,11 +102,12 @@ impl State {
         scratch.clear();
         let mut page = Page { cursor: client.cursor, ..Page::default() };
         if coalesces && client.cursor < store.first() {
-            for (offset, event) in compacted.range(client.cursor..) {
-                if page.is_full || !Client::has_lane(&client.seats, lanes, event.lane) {
-                    continue;
-                }
+            let is_its = |event: &&Compacted| Client::has_lane(&client.seats, lanes, event.lane);
+            for (offset, event) in compacted.range(client.cursor..).filter(|(_, event)| is_its(event)) {
                 page.add(*offset, event.bytes.len(), scratch);
+                if page.is_full {
+                    break;
+                }
             }
         }
         let old = scratch.len();

@@ -27,6 +27,7 @@ pub(super) struct Registry {
 pub(super) struct Client {
     pub(super) id: u64,
     pub(super) control: Arc<Control>,
+    /// By their lanes' numbers.
     pub(super) seats: Box<[Seat]>,
     pub(super) keys: Box<[Arc<str>]>,
     pub(super) since: Instant,
@@ -150,7 +151,7 @@ impl Client {
 
     /// Whether an event of this topic's lane is for it.
     pub(super) fn has_lane(seats: &[Seat], lanes: &Lanes, topic: u32) -> bool {
-        let is_its = |lane: u32| seats.iter().any(|seat| seat.lane == lane);
+        let is_its = |lane: u32| seats.binary_search_by_key(&lane, |seat| seat.lane).is_ok();
         is_its(topic) || lanes.get(topic).is_some_and(|topic| topic.prefixes.iter().any(|prefix| is_its(*prefix)))
     }
 }
