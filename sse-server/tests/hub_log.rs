@@ -175,21 +175,45 @@ fn a_tail_may_begin_anywhere_and_leave_offsets_out() {
     let mut stream = hub.subscribe(Subscribe::topic("a").with_last_event_id(after(3))).unwrap();
     assert_eq!(all(&mut stream), format!("id: 7-3\n\n{}", (4..=6).map(event).collect::<String>()));
     for offset in [0, 6, u64::MAX] {
-        let error = Direct(offset).publish_to(&tail);
+        let error = append_at(&tail, offset, "x");
         assert_eq!(error, Err(PublishError::Passed { offset, next: 7 }));
     }
+}
+
+/// A process that has just started, of whose log clients come that were served by another one.
+#[test]
+fn a_tail_may_begin_behind_an_event() {
+    let log = Shared::default();
+    publish(&hub(&log).0, &["a"; 5]);
+    let tail = Tail::behind(Position { epoch: EPOCH, offset: 5 }, HubOptions::new().with_max_events(2));
+    let subscribe = |hub: &Hub<Shared>, last| hub.subscribe(Subscribe::topic("a").with_last_event_id(last)).unwrap();
+    let hub = Hub::with_log(log.clone(), tail);
+    let mut streams = [3, 5].map(|offset| subscribe(&hub, after(offset)));
+    assert_eq!(streams[0].resume(), Resume::Resumed { missed: 2 });
+    assert_eq!(streams[1].resume(), Resume::UpToDate);
+    assert_eq!(all(&mut streams[0]), format!("id: 7-3\n\n{}{}", event(4), event(5)));
+    assert_eq!(all(&mut streams[1]), "id: 7-5\n\n");
+    hub.publish("a", Event::data("6")).unwrap();
+    assert_eq!(streams.map(|mut stream| all(&mut stream)), [event(6), event(6)]);
+
+    let tail = Tail::behind(Position { epoch: EPOCH, offset: 5 }, HubOptions::new());
+    let hub = Hub::with_log(Memory::default(), tail);
+    let gone = hub.subscribe(Subscribe::topic("a").with_last_event_id(after(3))).unwrap();
+    assert!(matches!(gone.resume(), Resume::Gap { .. }));
+    let here = hub.subscribe(Subscribe::topic("a").with_last_event_id(after(5))).unwrap();
+    assert_eq!(here.resume(), Resume::UpToDate);
 }
 
 #[test]
 fn offsets_that_are_left_out_are_counted_as_missed() {
     for (topics, missed) in [(&["a"][..], 4), (&["a", "b"], 4), (&["b"], 3)] {
         let tail = Tail::with_epoch(EPOCH, HubOptions::new());
-        let hub = Hub::with_log(Direct(1), tail.clone());
+        let hub = Hub::with_log(Memory::default(), tail.clone());
         let subscribe = Subscribe::topics(topics.iter().copied()).with_policy(SlowConsumerPolicy::SkipToOldest);
         let mut stream = hub.subscribe(subscribe).unwrap();
         assert_eq!(all(&mut stream), "id: 7-0\n\n");
         for offset in [1, 5] {
-            Direct(offset).publish_to(&tail).unwrap();
+            append_at(&tail, offset, "x").unwrap();
         }
         let gap = format!("\"from\":\"7-1\",\"to\":\"7-4\",\"missed\":{missed}}}");
         let text = all(&mut stream);
@@ -206,8 +230,7 @@ fn a_history_that_is_ahead_of_the_tail_doubles_nothing() {
     log.0.lock().unwrap().more = 100;
     let (hub, tail) = hub(&log);
     let hear = |offset: u64| {
-        let data = offset.to_string();
-        Hub::with_log(Direct(offset), tail.clone()).publish("a", Event::data(&data)).unwrap();
+        append_at(&tail, offset, &offset.to_string()).unwrap();
     };
     (1..=6).for_each(hear);
     for filter in [false, true] {
@@ -227,23 +250,8 @@ fn a_history_that_is_ahead_of_the_tail_doubles_nothing() {
     assert_eq!(all(&mut stream), event(10));
 }
 
-/// Publishes with an offset of its own.
-struct Direct(u64);
-
-impl History for Direct {}
-
-impl Log for Direct {
-    type Published = Result<Position, PublishError>;
-
-    fn publish(&self, tail: &Tail, event: Publication<'_>) -> Self::Published {
-        tail.append_at(self.0, &event)
-    }
-}
-
-impl Direct {
-    fn publish_to(self, tail: &Tail) -> Result<Position, PublishError> {
-        Hub::with_log(self, tail.clone()).publish("a", Event::data("x"))
-    }
+fn append_at(tail: &Tail, offset: u64, data: &str) -> Result<Position, PublishError> {
+    tail.append_at(offset, &Publication::new("a", Event::data(data)))
 }
 
 #[tokio::test(start_paused = true)]

@@ -130,7 +130,8 @@ impl Hub {
         state.export()
     }
 
-    /// Publishes again: the other process has failed.
+    /// Publishes again: the other process has failed before it published anything. If it has, clients that know its events
+    /// would lose those that this one gives the same IDs; begin a new hub then, whose clients are told.
     pub fn unseal(&self) {
         self.tail.state().set_sealed(false);
     }
@@ -141,7 +142,8 @@ impl Hub {
     }
 
     /// The log as bytes, as it is now. Events that are published later are not in it: if this one goes on, the other must
-    /// not, since their IDs would be the same.
+    /// not, since their IDs would be the same. So it is no backup of a hub that publishes.
+    #[must_use]
     pub fn export(&self) -> Vec<u8> {
         self.tail.state().export()
     }
@@ -178,7 +180,7 @@ impl<L: Log> Hub<L> {
     ///
     /// See [`PublishError`].
     pub fn publish(&self, topic: &str, event: impl Into<Frame>) -> L::Published {
-        self.log.publish(&self.tail, Publication { topic, key: None, frame: event.into() })
+        self.log.publish(&self.tail, Publication::new(topic, event))
     }
 
     /// The same, of an event that is the newest state of what `key` names: see [`SlowConsumerPolicy::Coalesce`].
@@ -187,7 +189,7 @@ impl<L: Log> Hub<L> {
     ///
     /// See [`PublishError`].
     pub fn publish_keyed(&self, topic: &str, key: &str, event: impl Into<Frame>) -> L::Published {
-        self.log.publish(&self.tail, Publication { topic, key: Some(key), frame: event.into() })
+        self.log.publish(&self.tail, Publication::new(topic, event).with_key(key))
     }
 
     /// The log behind it.

@@ -9,6 +9,7 @@ use super::options::MAX_NAME_LEN;
 
 /// An event that is to be published: checked, encoded, and without its ID.
 #[derive(Clone, Debug)]
+#[must_use]
 #[non_exhaustive]
 pub struct Publication<'a> {
     /// The topic, of at most [`MAX_NAME_LEN`] bytes.
@@ -19,7 +20,29 @@ pub struct Publication<'a> {
     pub frame: Frame,
 }
 
-impl Publication<'_> {
+impl<'a> Publication<'a> {
+    /// An event for a topic: for a [`Log`](super::Log) that hears of it from elsewhere, and puts it into its
+    /// [`Tail`](super::Tail).
+    ///
+    /// ```
+    /// use ssekit_core::Event;
+    /// use ssekit_server::hub::{HubOptions, Position, Publication, Tail};
+    ///
+    /// let tail = Tail::behind(Position { epoch: 7, offset: 41 }, HubOptions::new());
+    /// let publication = Publication::new("prices", Event::data("17")).with_key("oil");
+    /// assert_eq!(tail.append_at(42, &publication)?, Position { epoch: 7, offset: 42 });
+    /// # Ok::<(), ssekit_server::hub::PublishError>(())
+    /// ```
+    pub fn new(topic: &'a str, event: impl Into<Frame>) -> Self {
+        Self { topic, key: None, frame: event.into() }
+    }
+
+    /// The same, as the newest state of what this names.
+    pub fn with_key(mut self, key: &'a str) -> Self {
+        self.key = Some(key);
+        self
+    }
+
     /// The event's block, as it stands on the wire behind its ID.
     ///
     /// # Errors

@@ -32,6 +32,15 @@ impl Tail {
         Self::new(State::new(epoch, 1, options))
     }
 
+    /// One with no events yet, of a log whose last event is at this place: its clients know of what was before, and what they
+    /// have missed of it is in the [history](super::History), or is a gap.
+    pub fn behind(last: Position, options: HubOptions) -> Self {
+        let offset = last.offset.min(u64::MAX / 2 - 1);
+        let mut state = State::new(last.epoch, offset + 1, options);
+        state.lanes.set_forgotten_to(offset);
+        Self::new(state)
+    }
+
     /// Adds an event, with the next offset, and wakes the subscribers that wait for it. It waits for none of them.
     ///
     /// # Errors
