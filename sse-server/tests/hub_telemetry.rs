@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::{FutureExt, StreamExt};
 use metrics::{Counter, CounterFn, Gauge, GaugeFn, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
@@ -75,6 +75,9 @@ impl Recorder for Remember {
     }
 }
 
+/// Tracing remembers who wants to know of a client for all threads, and forgets now and then who has just come to it.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
 /// Publishes three events, of which the client gets two, and the client goes.
 fn one_client(hub: &Hub) {
     let mut stream = hub.subscribe(Subscribe::topic("a")).unwrap();
@@ -87,6 +90,7 @@ fn one_client(hub: &Hub) {
 
 #[test]
 fn what_is_counted_is_told_when_it_is_asked_for() {
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let recorder = Remember::default();
     metrics::with_local_recorder(&recorder, || {
         let hub = Hub::new(HubOptions::new().with_max_events(3).with_max_clients(1));
@@ -156,6 +160,7 @@ impl tracing::Subscriber for Lines {
 
 #[test]
 fn a_client_has_a_span_and_an_event_none() {
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let lines = Lines::default();
     tracing::subscriber::with_default(lines.clone(), || {
         let hub = Hub::default();
