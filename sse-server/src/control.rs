@@ -379,6 +379,31 @@ mod tests {
         assert_eq!(count.0.load(Ordering::Relaxed), 1);
     }
 
+    /// Looks, when it is woken, whether there is what it was woken for.
+    #[cfg(feature = "hub")]
+    struct Looks(Arc<Control>, AtomicUsize);
+
+    #[cfg(feature = "hub")]
+    impl Wake for Looks {
+        fn wake(self: Arc<Self>) {
+            self.1.fetch_add(usize::from(self.0.take_news()), Ordering::Relaxed);
+        }
+    }
+
+    #[cfg(feature = "hub")]
+    #[test]
+    fn news_are_there_before_who_waits_is_woken_and_nobody_waits_who_has_some() {
+        let control = Control::new(Duration::from_secs(1));
+        let looks = Arc::new(Looks(control.clone(), AtomicUsize::new(0)));
+        let waker = Waker::from(looks.clone());
+        assert!(control.wait(&waker));
+        control.bring_news();
+        assert_eq!(looks.1.load(Ordering::Relaxed), 1);
+        control.bring_news();
+        assert!(!control.wait(&waker), "they came just before");
+        assert!(control.take_news() && control.wait(&waker));
+    }
+
     /// It was asked for more just when it was found to have stalled.
     #[test]
     fn a_body_that_waits_is_woken_when_it_is_over() {
