@@ -204,6 +204,22 @@ fn a_tail_may_begin_behind_an_event() {
     assert_eq!(here.resume(), Resume::UpToDate);
 }
 
+/// The history has not got that far, or what it says to have is not there.
+#[test]
+fn what_is_left_out_and_not_in_the_history_is_a_gap_and_no_loop() {
+    let log = Shared::default();
+    publish(&hub(&log).0, &["a"]);
+    let tail = Tail::with_epoch(EPOCH, HubOptions::new());
+    let hub = Hub::with_log(log.clone(), tail.clone());
+    append_at(&tail, 1, "1").unwrap();
+    let mut stream = hub.subscribe(Subscribe::topic("a").with_last_event_id(after(0))).unwrap();
+    assert_eq!(all(&mut stream), format!("id: 7-0\n\n{}", event(1)));
+    append_at(&tail, 5, "5").unwrap();
+    let text = all(&mut stream);
+    let told = "\"from\":\"7-2\",\"to\":\"7-4\",\"missed\":3}\n\n";
+    assert!(text.ends_with(&format!("{told}{}", event(5))), "{text}");
+}
+
 #[test]
 fn offsets_that_are_left_out_are_counted_as_missed() {
     for (topics, missed) in [(&["a"][..], 4), (&["a", "b"], 4), (&["b"], 3)] {

@@ -173,6 +173,13 @@ impl State {
         (events.iter().map(is_of).collect(), client.and_then(|client| client.filter.clone()))
     }
 
+    /// From where on a subscriber needs no history: also where offsets were left out behind events that are kept.
+    pub(super) fn here_from(&self, slot: Slot) -> u64 {
+        let client = self.registry.clients.get(slot.index).filter(|client| client.id == slot.id);
+        let not_here = client.map_or(0, |client| Client::lost_to(&client.seats, &self.lanes, client.policy));
+        self.store.first().max(not_here + 1)
+    }
+
     /// A subscriber has got its old events up to this offset.
     pub(super) fn seek(&mut self, slot: Slot, cursor: u64, lost: u64) {
         let Self { registry, lanes, counts, .. } = self;

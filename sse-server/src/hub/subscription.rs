@@ -112,8 +112,8 @@ impl Subscription {
         let (mut bytes, mut next, mut events, mut size, mut gaps) = (BytesMut::new(), from, 0, 0, 0);
         let (epoch, (wants, filter), to) = {
             let state = self.tail.state();
-            // An empty page: it has none before the tail's any more.
-            (state.epoch, state.wants(self.slot, page), state.store.first())
+            // An empty page: it has none any more before those that are here.
+            (state.epoch, state.wants(self.slot, page), state.here_from(self.slot))
         };
         let at = |offset| Position { epoch, offset };
         let mut skip_to = |next: &mut u64, offset: u64, bytes: &mut BytesMut| {
