@@ -428,8 +428,13 @@ where
             _ if had_event => self.schedule.next().into_iter().chain(stalls_at).min(),
             _ => self.schedule.next().or(stalls_at),
         };
-        if let Some(at) = at.filter(|_| Handle::try_current().is_ok()) {
-            let _ = self.set_timer(at);
+        match at {
+            Some(at) if Handle::try_current().is_ok() => {
+                let _ = self.set_timer(at);
+            }
+            // One that has run out is asked when the server asks for more.
+            Some(_) => self.guard.control.fired(),
+            None => {}
         }
     }
 

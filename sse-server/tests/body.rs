@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use futures_util::{Stream, StreamExt, stream};
+use futures_util::{FutureExt, Stream, StreamExt, stream};
 use http_body_util::BodyExt;
 use ssekit_core::{Event, Frame, event_type};
 use ssekit_server::{DEFAULT_MAX_CHUNK, EventBody, IntoFrame, KeepAlive};
@@ -47,6 +47,29 @@ async fn the_preamble_comes_before_any_event_is_there() {
     let body = EventBody::new(stream::pending::<Frame>()).with_reconnection_time(Duration::from_secs(3));
     assert_eq!({ body }.next().await.unwrap().unwrap(), ": \nretry: 3000\n\n");
     assert_eq!(start.elapsed(), Duration::ZERO);
+}
+
+/// The runtime's timer runs, but who polls is not in it.
+#[test]
+fn a_body_that_is_polled_from_outside_its_runtime_is_kept_alive() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let handle = runtime.handle().clone();
+    let (is_over, over) = tokio::sync::oneshot::channel::<()>();
+    let running = std::thread::spawn(move || runtime.block_on(over));
+    let keep_alive = KeepAlive::every(Duration::from_millis(20));
+    let mut body = EventBody::new(stream::pending::<Frame>()).with_keep_alive(keep_alive);
+    let entered = handle.enter();
+    assert!(body.next().now_or_never().is_some() && is_pending(&mut body));
+    drop(entered);
+    for _ in 0..3 {
+        let start = std::time::Instant::now();
+        while is_pending(&mut body) {
+            assert!(start.elapsed() < Duration::from_secs(10), "no keep-alive");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+    drop(is_over);
+    assert!(running.join().unwrap().is_err());
 }
 
 #[tokio::test(start_paused = true)]
