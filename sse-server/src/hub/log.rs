@@ -24,7 +24,8 @@ pub trait Log: History {
 
 /// The part of a log that the tail has no more. Without any, by default.
 ///
-/// A subscriber who needs it reads it page by page, as fast as its client reads, and goes on with the tail.
+/// A subscriber who needs it reads it page by page, as fast as its client reads, and goes on with the tail. So an event has
+/// to be in the history before the tail drops it: what is in neither is told as a gap. It may be ahead of the tail.
 pub trait History: Send + Sync + 'static {
     /// The offset of the oldest event, if there is a history. It is asked often, and must not wait.
     fn first(&self) -> Option<u64> {
