@@ -96,6 +96,23 @@ fn what_is_kept_is_bounded_whoever_does_not_read() {
     });
 }
 
+/// In a topic where nothing is published there is nobody to clear the list of who waits.
+#[test]
+fn a_quiet_topic_holds_nothing_of_who_has_gone_or_is_woken_by_another() {
+    with_timer(|| {
+        let hub = Hub::new(HubOptions::new().with_max_events(100));
+        let mut client = subscribe(&hub, Subscribe::topics(["quiet", "busy"]));
+        let mut round = || {
+            drop(subscribe(&hub, Subscribe::topic("quiet").with_prefix("p")));
+            hub.publish("busy", Event::data("x")).unwrap();
+            assert!(next(&mut client).is_some() && next(&mut client).is_none());
+        };
+        (0..5_000).for_each(|_| round());
+        let ((), held) = held(|| (0..15_000).for_each(|_| round()));
+        assert!(held < 128 << 10, "{held}");
+    });
+}
+
 #[test]
 fn a_delivery_allocates_nothing() {
     with_timer(|| {
