@@ -26,6 +26,7 @@ struct Events {
     /// Beyond two.
     more: usize,
     is_broken: bool,
+    is_stuck: bool,
 }
 
 struct Page(Shared, u64, bool);
@@ -39,6 +40,9 @@ impl Future for Page {
             return Poll::Pending;
         }
         let events = self.0.0.lock().unwrap();
+        if events.is_stuck {
+            return Poll::Pending;
+        }
         if events.is_broken {
             return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
         }
@@ -129,7 +133,7 @@ fn what_the_tail_has_no_more_comes_from_the_history() {
     let filtered =
         Subscribe::prefix("").with_last_event_id(after(0)).with_filter(|event| event.position.offset % 5 == 0);
     assert_eq!(all(&mut hub.subscribe(filtered).unwrap()), format!("id: 7-0\n\n{}{}", event(5), event(10)));
-    assert_eq!(hub.stats().gaps, 0);
+    assert_eq!((hub.stats().gaps, hub.stats().delivered), (0, 7 + 6 + 2));
 }
 
 #[test]
@@ -264,6 +268,43 @@ fn a_history_that_is_ahead_of_the_tail_doubles_nothing() {
     all(&mut stream);
     (9..=10).for_each(hear);
     assert_eq!(all(&mut stream), event(10));
+}
+
+/// What is new has to wait until a page of what is old is there.
+#[test]
+fn news_that_come_while_the_history_is_waited_for_keep_nobody_busy() {
+    let log = Shared::default();
+    let (hub, _) = hub(&log);
+    let subscribe = Subscribe::topics(["a", "b"]);
+    let mut body = hub.subscribe(subscribe).unwrap().into_body().without_keep_alive().without_stall_timeout();
+    while body.next().now_or_never().is_some() {}
+    publish(&hub, &["a"; 5]);
+    log.0.lock().unwrap().is_stuck = true;
+    assert!(body.next().now_or_never().is_none());
+    publish(&hub, &["b"]);
+    let (sender, receiver) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let is_pending = body.next().now_or_never().is_none();
+        let _ = sender.send((body, is_pending));
+    });
+    let (mut body, is_pending) = receiver.recv_timeout(std::time::Duration::from_secs(10)).unwrap();
+    assert!(is_pending);
+    log.0.lock().unwrap().is_stuck = false;
+    let mut text = String::new();
+    while let Some(Some(Ok(chunk))) = body.next().now_or_never() {
+        text.push_str(std::str::from_utf8(&chunk).unwrap());
+    }
+    assert_eq!(text, (1..=6).map(event).collect::<String>());
+}
+
+#[test]
+fn an_old_event_with_an_id_of_its_own_does_not_go_out() {
+    let log = Shared::default();
+    let (hub, _) = hub(&log);
+    publish(&hub, &["a"; 9]);
+    log.0.lock().unwrap().all[1].frame = Event::data("2").with_id(ssekit_core::event_id!("8-1")).into();
+    let mut stream = hub.subscribe(Subscribe::topic("a").with_last_event_id(after(0))).unwrap();
+    assert_eq!(all(&mut stream), format!("id: 7-0\n\n{}{}", event(1), (3..=9).map(event).collect::<String>()));
 }
 
 fn append_at(tail: &Tail, offset: u64, data: &str) -> Result<Position, PublishError> {
