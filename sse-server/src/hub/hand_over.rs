@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::{fmt, str};
 
+use super::lanes::Lane;
 use super::options::{HubOptions, MAX_NAME_LEN};
 use super::publication::block;
 use super::state::{Counts, State};
@@ -57,7 +58,9 @@ impl State {
             out.extend_from_slice(&number.to_le_bytes());
         }
         let topics = self.lanes.topics().filter_map(|(name, id)| Some((name, id, self.lanes.get(id)?)));
-        let topics: Vec<_> = topics.collect();
+        // One that has only clients is a new one's to make.
+        let had_events = |lane: &Lane| lane.evicted_to > self.lanes.forgotten_to() || lane.has_events();
+        let topics: Vec<_> = topics.filter(|(.., lane)| had_events(lane)).collect();
         out.extend_from_slice(&(topics.len() as u64).to_le_bytes());
         for (name, id, lane) in topics {
             out.extend_from_slice(&id.to_le_bytes());

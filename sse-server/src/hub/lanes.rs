@@ -109,8 +109,12 @@ impl Lane {
         self.waiters.call(called);
     }
 
+    pub(super) fn has_events(&self) -> bool {
+        !self.index.is_empty() || self.compacted > 0
+    }
+
     fn may_be_forgotten(&self) -> bool {
-        !self.is_prefix && self.subscribers == 0 && self.index.is_empty() && self.compacted == 0
+        !self.is_prefix && self.subscribers == 0 && !self.has_events()
     }
 }
 
