@@ -524,6 +524,26 @@ async fn several_streams_of_one_session_are_shared_taken_over_or_rejected() {
     }
 }
 
+/// Those that it takes over from need not be polled for that, nor read.
+#[tokio::test(start_paused = true)]
+async fn a_session_that_is_taken_over_makes_room_for_itself_and_no_more() {
+    let options = HubOptions::new().with_max_clients(2).with_max_clients_per_topic(1).with_max_clients_per_key(1);
+    let hub = Hub::new(options);
+    let subscribe = || hub.subscribe(Subscribe::topic("a").with_prefix("p").with_session("s", SessionPolicy::TakeOver));
+    let mut bodies: Vec<_> = (0..10).map(|_| subscribe().unwrap().into_body()).collect();
+    assert_eq!((hub.len(), hub.count_of("s")), (1, 1));
+    let last = bodies.pop().unwrap();
+    for body in &mut bodies {
+        assert_eq!(body_ready(&hub, body), (": \n\nid: ssekit:done\n\n".to_owned(), true));
+    }
+    assert_eq!((hub.len(), last.handle().closed()), (1, None));
+    let other = Subscribe::topic("a").with_session("t", SessionPolicy::TakeOver);
+    assert_eq!(hub.subscribe(other).unwrap_err().reason(), RejectReason::TopicFull { max: 1 });
+
+    assert_eq!(hub.disconnect_key("s", &Disconnect::new()), 1);
+    assert_eq!((hub.len(), last.handle().closed()), (0, Some(CloseReason::Kicked)), "at once");
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_is_too_old_is_dropped() {
     let hub = Hub::new(HubOptions::new().with_max_age(10 * SECOND));

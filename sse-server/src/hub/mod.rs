@@ -368,4 +368,6 @@ pub const DISCONNECT_EVENT_TYPE: &str = "ssekit:disconnect";
 fn kick(control: &Control, how: &Disconnect) {
     let tail = how.reason.clone().into_iter().chain(how.finish.frame()).collect();
     control.end(Ending { reason: CloseReason::Kicked, tail, is_graceful: false });
+    // At once: a body that its server does not poll, since the client reads nothing, would keep its place.
+    control.close_from_outside(CloseReason::Kicked);
 }
