@@ -315,15 +315,34 @@ fn a_filter_decides_on_what_is_replayed_and_on_what_is_new() {
     assert_eq!((info.events, info.bytes), (3, 3 * event.len() as u64));
 }
 
+/// Or it would come back to where those are gone that it had no right to.
+#[test]
+fn a_client_that_is_denied_a_great_deal_is_told_how_far_the_log_is() {
+    let hub = small(500);
+    let subscribe = || Subscribe::topic("a").with_filter(|event| event.position.offset < 100);
+    let mut stream = hub.subscribe(subscribe()).unwrap();
+    let mut id = String::new();
+    for _ in 0..100 {
+        publish(&hub, "a", ["x"; 20]);
+        for line in ready(&hub, &mut stream).lines().filter_map(|line| line.strip_prefix("id: E-")) {
+            id = line.to_owned();
+        }
+    }
+    let last: u64 = id.parse().unwrap();
+    assert!((1700..=2000).contains(&last), "{last}");
+    let back = hub.subscribe(subscribe().with_last_event_id(self::id(&hub, last))).unwrap();
+    assert!(matches!(back.resume(), Resume::Resumed { .. } | Resume::UpToDate), "{:?}", back.resume());
+}
+
 /// A filter that is false for more pages than are looked at in one go does not end the reading.
 #[test]
 fn pages_of_nothing_for_a_client_are_passed_over() {
     let hub = Hub::default();
-    let subscribe = Subscribe::topic("a").with_filter(|event| event.position.offset == 3000);
+    let subscribe = Subscribe::topic("a").with_filter(|event| event.position.offset == 200);
     let mut stream = hub.subscribe(subscribe).unwrap();
     ready(&hub, &mut stream);
-    let data = "x".repeat(100);
-    publish(&hub, "a", std::iter::repeat_n(&*data, 3000));
+    let data = "x".repeat(8000);
+    publish(&hub, "a", std::iter::repeat_n(&*data, 200));
     let count = Arc::new(Count::default());
     let waker = Waker::from(count.clone());
     let mut polls = 0;
@@ -335,7 +354,7 @@ fn pages_of_nothing_for_a_client_are_passed_over() {
         }
         assert!(count.0.load(Ordering::Relaxed) > woken, "nobody asks again");
     };
-    assert!(polls > 2 && frame.as_bytes().ends_with(format!("-3000\ndata: {data}\n\n").as_bytes()), "{polls}");
+    assert!(polls > 2 && frame.as_bytes().ends_with(format!("-200\ndata: {data}\n\n").as_bytes()), "{polls}");
 }
 
 /// Not even when there are news that it has not taken, of a topic that it waits for still.
@@ -347,8 +366,8 @@ async fn a_body_gives_way_amid_pages_of_nothing() {
     let is_right = move |_: &ssekit_server::hub::EventInfo<'_>| of_filter.fetch_add(1, Ordering::Relaxed) == usize::MAX;
     let mut body = hub.subscribe(Subscribe::topics(["a", "b"]).with_filter(is_right)).unwrap().into_body();
     body_ready(&hub, &mut body);
-    let data = "x".repeat(200);
-    publish(&hub, "a", std::iter::repeat_n(&*data, 2000));
+    let data = "x".repeat(5000);
+    publish(&hub, "a", std::iter::repeat_n(&*data, 200));
     let mut poll = || {
         body_ready(&hub, &mut body);
         calls.swap(0, Ordering::Relaxed)
@@ -356,7 +375,7 @@ async fn a_body_gives_way_amid_pages_of_nothing() {
     let first = poll();
     publish(&hub, "b", ["x"]);
     let second = poll();
-    assert!(first < 500 && second < 500, "{first} and {second} events at once");
+    assert!(first < 50 && second < 50, "{first} and {second} events at once");
 }
 
 #[derive(Default)]
@@ -493,9 +512,9 @@ fn there_are_no_more_clients_than_there_may_be() {
     let long = "x".repeat(257);
     let rejection = hub.subscribe(Subscribe::prefix(&long)).unwrap_err();
     assert_eq!((rejection.reason(), rejection.is_temporary()), (RejectReason::NameTooLong { len: 257 }, false));
-    let names: Vec<String> = (0..1025).map(|n| n.to_string()).collect();
+    let names: Vec<String> = (0..257).map(|n| n.to_string()).collect();
     let rejection = hub.subscribe(Subscribe::topics(names.iter().map(String::as_str))).unwrap_err();
-    assert_eq!((rejection.reason(), rejection.status()), (RejectReason::TooManyNames { count: 1025 }, 400));
+    assert_eq!((rejection.reason(), rejection.status()), (RejectReason::TooManyNames { count: 257 }, 400));
 }
 
 #[tokio::test(start_paused = true)]
@@ -519,7 +538,7 @@ async fn several_streams_of_one_session_are_shared_taken_over_or_rejected() {
         let hub = Hub::new(options);
         let subscribe = || Subscribe::topic("a").with_prefix("b").with_session("s", SessionPolicy::TakeOver);
         let _one = hub.subscribe(subscribe()).unwrap();
-        assert!(hub.subscribe(subscribe()).is_ok());
+        let _two = hub.subscribe(subscribe()).unwrap();
         assert!(hub.subscribe(Subscribe::topic("a").with_key("s")).is_err());
     }
 }

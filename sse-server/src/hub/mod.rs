@@ -32,8 +32,8 @@
 //!
 //! - Each event has its place in the log as its ID: see [`Position`]. Offsets are counted over all topics, so a client of
 //!   some of them sees numbers left out.
-//! - First comes a block with an ID and nothing else, which is no event: so a client that is cut off before its first event
-//!   comes back to where it was.
+//! - First comes where it stands: a block with an ID and nothing else, which is no event, unless it is told of a gap or how
+//!   it was resumed. So a client that is cut off before its first event comes back to where it was.
 //! - Where events are missing, it is told so by an event of type [`GAP_EVENT_TYPE`], and never otherwise left without
 //!   them: see [`SlowConsumerPolicy`] and [`Resume`].
 //!
@@ -183,7 +183,8 @@ impl<L: Log> Hub<L> {
         self.log.publish(&self.tail, Publication::new(topic, event))
     }
 
-    /// The same, of an event that is the newest state of what `key` names: see [`SlowConsumerPolicy::Coalesce`].
+    /// The same, of an event that is the newest state of what `key` names in this topic: see
+    /// [`SlowConsumerPolicy::Coalesce`].
     ///
     /// # Errors
     ///

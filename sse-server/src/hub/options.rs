@@ -5,7 +5,7 @@ use crate::drain::Streams;
 /// The most bytes that the name of a topic, a prefix or a key may have.
 pub const MAX_NAME_LEN: usize = 256;
 /// The most topics, prefixes and keys, together, that one subscriber may name.
-pub const MAX_NAMES: usize = 1024;
+pub const MAX_NAMES: usize = 256;
 
 /// What a [`Hub`](super::Hub) keeps and whom it takes.
 #[derive(Clone, Debug)]

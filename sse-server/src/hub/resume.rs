@@ -27,10 +27,12 @@ pub enum Resume {
     },
     /// Some of what it has missed is not kept any more. It is told so, and gets the rest.
     Gap {
-        /// The oldest event of its topics that is kept, or the end of the log if there is none.
+        /// The oldest event of its topics that is kept, but for those that are kept as the newest of their key; or the end of
+        /// the log if there is none.
         oldest: Position,
     },
-    /// Its last event is of another log: the history was replaced. It is told so, and gets all that is kept.
+    /// Its last event is of another log: the history was replaced. It is told so, and gets all that is kept, or with
+    /// [`SkipToLatest`](super::SlowConsumerPolicy::SkipToLatest) what is new.
     EpochChanged,
     /// Its last event ID is none of a hub's. It is told so, and starts like a new one.
     Malformed,

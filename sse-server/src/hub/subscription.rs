@@ -1,6 +1,7 @@
 //! A subscriber's stream.
 
 use std::fmt;
+use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -15,7 +16,7 @@ use super::position::Position;
 use super::publication::Publication;
 use super::read::{Candidate, Read};
 use super::registry::Slot;
-use super::resume::{Gap, GapReason, Resume};
+use super::resume::{Gap, GapReason, Resume, position_frame};
 use super::subscribe::{EventInfo, Filter};
 use super::tail::Tail;
 use crate::body::EventBody;
@@ -23,13 +24,16 @@ use crate::close::CloseReason;
 use crate::control::{Control, Ending, StreamHandle};
 use crate::drain::Streams;
 
+/// After how many events that its filter is false for a subscriber is told how far the log is.
+const DENIED: usize = 256;
 /// How many pages with nothing for the subscriber are read at once.
 const PAGES: usize = 4;
 
 /// The events of a hub for one subscriber: a stream, whose items are one or more whole events each.
 ///
-/// It is made a body by [`into_body`](Self::into_body), or by the adapters' `Sse::from`. Used as a stream by itself, it
-/// ends when the hub ends it, and takes no part in a drain.
+/// It is made a body by [`into_body`](Self::into_body), or by the adapters' `Sse::from`. Used as a stream by itself, also
+/// in a body of another kind as by `EventBody::new`, it ends when the hub ends it, with what the hub tells it then; but it
+/// takes no part in a drain, and the hub does not see that its client reads nothing.
 ///
 /// The subscriber is one of the hub's as long as this is there, and its stream is not over.
 #[must_use = "a subscriber gets nothing unless its stream is sent"]
@@ -46,6 +50,10 @@ pub struct Subscription {
     /// It has all there is, and is called when there is more.
     is_waiting: bool,
     is_in_body: bool,
+    /// By itself, it has ended.
+    is_over: bool,
+    /// How many events its filter was false for since it last had an ID.
+    denied: usize,
 }
 
 /// A page of the history, from this offset on.
@@ -82,6 +90,8 @@ impl Subscription {
             reading: None,
             is_waiting: false,
             is_in_body: false,
+            is_over: false,
+            denied: 0,
         }
     }
 
@@ -161,15 +171,29 @@ impl Subscription {
         }
     }
 
-    /// The stream ends for this reason.
-    fn end(&mut self, reason: CloseReason) -> Poll<Option<Frame>> {
+    /// The stream ends.
+    fn end(&mut self, ending: Ending) -> Poll<Option<Frame>> {
         if self.is_in_body {
-            self.control.end(Ending { reason, tail: Vec::new(), is_graceful: false });
-            Poll::Pending
-        } else {
-            self.control.close(reason);
-            Poll::Ready(None)
+            self.control.end(ending);
+            return Poll::Pending;
         }
+        self.control.close(ending.reason);
+        let tail: Vec<u8> = ending.tail.iter().flat_map(|frame| frame.as_bytes()).copied().collect();
+        let has_told = mem::replace(&mut self.is_over, true) || tail.is_empty();
+        Poll::Ready((!has_told).then(|| Frame::__from_whole_events(tail.into())))
+    }
+
+    fn end_for(&mut self, reason: CloseReason) -> Poll<Option<Frame>> {
+        self.end(Ending { reason, tail: Vec::new(), is_graceful: false })
+    }
+
+    /// Its filter was false for the last events, so many of them. Now and then it is to know how far the log is, or it
+    /// would come back to where those are gone that it had no right to, and be told of a gap.
+    fn deny(&mut self, count: usize, last: Option<Position>) -> Option<Frame> {
+        self.denied += count;
+        let last = last.filter(|_| self.denied >= DENIED)?;
+        self.denied = 0;
+        Some(position_frame(last))
     }
 }
 
@@ -193,8 +217,8 @@ impl Stream for Subscription {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Frame>> {
         let this = &mut *self;
-        if let Some(Ending { reason, .. }) = if this.is_in_body { None } else { this.control.ending() } {
-            return this.end(reason);
+        if let Some(ending) = if this.is_in_body { None } else { this.control.ending() } {
+            return this.end(ending);
         }
         if let Some(head) = this.head.take() {
             return Poll::Ready(Some(Frame::__from_whole_events(*head)));
@@ -209,7 +233,7 @@ impl Stream for Subscription {
                 this.control.take_news();
                 let (from, page) = match reading.page.as_mut().poll(cx) {
                     Poll::Ready(Ok(page)) => (reading.from, page),
-                    Poll::Ready(Err(_)) => return this.end(CloseReason::Error),
+                    Poll::Ready(Err(_)) => return this.end_for(CloseReason::Error),
                     Poll::Pending => return this.wait(cx),
                 };
                 this.reading = None;
@@ -229,8 +253,12 @@ impl Stream for Subscription {
                     this.is_waiting = is_last;
                     let (chosen, count) = choose(&filter, &events, &bytes);
                     if count > 0 {
+                        this.denied = 0;
                         this.tail.state().delivered(this.slot, count, chosen.len());
                         return Poll::Ready(Some(Frame::__from_whole_events(chosen.into())));
+                    }
+                    if let Some(frame) = this.deny(events.len(), events.last().map(|event| event.position)) {
+                        return Poll::Ready(Some(frame));
                     }
                     if is_last {
                         return this.wait(cx);
@@ -242,7 +270,7 @@ impl Stream for Subscription {
                     return this.wait(cx);
                 }
                 Read::Old(from) => this.reading = Some(Box::new(Reading { from, page: this.history.read(from) })),
-                Read::Behind => return this.end(CloseReason::SlowConsumer),
+                Read::Behind => return this.end_for(CloseReason::SlowConsumer),
                 Read::Gone => return Poll::Ready(None),
             }
         }

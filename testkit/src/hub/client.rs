@@ -246,7 +246,7 @@ impl Client {
             assert_eq!(block, ": \n\n");
             return None;
         }
-        if connection.kicked.is_some() && self.by.in_body {
+        if connection.kicked.is_some() {
             if block == "id: ssekit:done\n\n" {
                 connection.is_done = true;
                 return None;
@@ -412,7 +412,7 @@ impl Client {
         connection.is_over = true;
         let expected = match connection.kicked {
             Some(kick) => {
-                assert!(!self.by.in_body || connection.is_done == (kick == Kick::TakenOver));
+                assert_eq!(connection.is_done, kick == Kick::TakenOver);
                 CloseReason::Kicked
             }
             None => {

@@ -411,11 +411,11 @@ fn keys(by: &Subscriber) -> BTreeSet<&'static str> {
 }
 
 fn is_connected(client: &Client) -> bool {
-    client.connection.as_ref().is_some_and(|connection| !connection.is_over)
+    client.connection.as_ref().is_some_and(|connection| !connection.is_over && connection.kicked.is_none())
 }
 
 fn connected(client: &mut Client) -> Option<&mut Connection> {
-    client.connection.as_mut().filter(|connection| !connection.is_over)
+    client.connection.as_mut().filter(|connection| !connection.is_over && connection.kicked.is_none())
 }
 
 fn kick(connection: &mut Connection, how: Kick) {
