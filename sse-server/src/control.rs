@@ -158,12 +158,14 @@ impl Control {
 
     /// There is something new for the stream, which is woken if it waits.
     ///
-    /// No wake-up is lost: this sets the flag and then takes the waker under the lock; [`wait`](Self::wait) looks at the
-    /// flag and leaves the waker under the same lock. So either this finds the waker, or that finds the flag.
+    /// No wake-up is lost: the flag is set and the waker taken under the lock under which [`wait`](Self::wait) looks at
+    /// the one and leaves the other. Whichever comes second sees what the first has done.
     #[cfg(feature = "hub")]
     pub(crate) fn bring_news(&self) {
+        let mut state = self.state();
         self.has_news.store(true, Ordering::Release);
-        let waker = self.state().waker.take();
+        let waker = state.waker.take();
+        drop(state);
         waker.into_iter().for_each(Waker::wake);
     }
 
@@ -357,6 +359,8 @@ impl fmt::Debug for StreamHandle {
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::AtomicUsize;
+    #[cfg(feature = "hub")]
+    use std::thread;
 
     use super::*;
 
@@ -402,6 +406,53 @@ mod tests {
         control.bring_news();
         assert!(!control.wait(&waker), "they came just before");
         assert!(control.take_news() && control.wait(&waker));
+    }
+
+    /// A thread that sleeps until it is woken.
+    #[cfg(feature = "hub")]
+    struct Sleeper(thread::Thread, AtomicBool);
+
+    #[cfg(feature = "hub")]
+    impl Wake for Sleeper {
+        fn wake(self: Arc<Self>) {
+            self.1.store(true, Ordering::Release);
+            self.0.unpark();
+        }
+    }
+
+    /// The two are at it at the same time, again and again.
+    #[cfg(feature = "hub")]
+    #[test]
+    fn no_news_are_missed_by_who_is_about_to_wait() {
+        /// Only a failure takes this long.
+        const SOON: Duration = Duration::from_secs(20);
+
+        let control = Control::new(Duration::from_secs(1));
+        let sleeper = Arc::new(Sleeper(thread::current(), AtomicBool::new(false)));
+        let waker = Waker::from(sleeper.clone());
+        let (brings, seen) = (control.clone(), Arc::new(AtomicUsize::new(0)));
+        let is_seen = seen.clone();
+        let other = thread::spawn(move || {
+            for round in 0..100_000 {
+                brings.bring_news();
+                while is_seen.load(Ordering::Acquire) <= round {
+                    thread::yield_now();
+                }
+            }
+        });
+        for round in 0..100_000 {
+            while !control.take_news() {
+                if control.wait(&waker) {
+                    let deadline = Instant::now() + SOON;
+                    while !sleeper.1.swap(false, Ordering::Acquire) {
+                        thread::park_timeout(SOON);
+                        assert!(Instant::now() < deadline, "nobody wakes it in round {round}");
+                    }
+                }
+            }
+            seen.store(round + 1, Ordering::Release);
+        }
+        other.join().unwrap();
     }
 
     /// It was asked for more just when it was found to have stalled.
