@@ -76,6 +76,12 @@ impl Lane {
         }
     }
 
+    /// All of its events from this offset on, if they have been joined.
+    pub(super) fn joined_from(&self, from: u64) -> Option<&Joined> {
+        let first = self.index.get(self.position(from))?;
+        self.joined.as_ref().filter(|joined| joined.first == *first && self.index.back() == Some(&joined.last))
+    }
+
     /// How many of its events from this offset on are kept.
     pub(super) fn count_from(&self, from: u64) -> u64 {
         (self.index.len() - self.position(from)) as u64

@@ -72,9 +72,8 @@ impl State {
             if client.policy == SlowConsumerPolicy::Disconnect {
                 return Read::Behind;
             }
-            let gap = client.fall_behind(lanes, store.next(), lost_to);
+            let (from, to, missed) = client.fall_behind(lanes, store.next(), lost_to);
             counts.gaps += 1;
-            let (from, to, missed) = gap;
             let (from, missed) = (Some(position(from)), Some(missed));
             let gap = Gap { reason: GapReason::SlowConsumer, from, to: position(to), missed };
             return Read::Gap(gap.into_frame(position(client.cursor - 1)));
@@ -86,13 +85,12 @@ impl State {
 
         // Whoever stands where another one stood gets the same bytes.
         let is_plain = client.filter.is_none() && !coalesces;
-        if let Some((bytes, count, last)) = Some(&*client.seats).filter(|_| is_plain).and_then(|seats| {
-            let [seat] = seats else { return None };
-            let lane = lanes.get(seat.lane)?;
-            let first = lane.index.get(lane.position(client.cursor))?;
-            let joined = lane.joined.as_ref().filter(|joined| joined.first == *first)?;
-            (lane.index.back() == Some(&joined.last)).then(|| (joined.bytes.clone(), joined.count, joined.last))
-        }) {
+        let joined = match &*client.seats {
+            [seat] if is_plain => lanes.get(seat.lane).and_then(|lane| lane.joined_from(client.cursor)),
+            _ => None,
+        };
+        if let Some(Joined { last, count, bytes, .. }) = joined {
+            let (last, count, bytes) = (*last, *count, bytes.clone());
             client.wait(last + 1, lanes);
             client.delivered(count, bytes.len());
             counts.delivered(count, bytes.len());
@@ -152,10 +150,10 @@ impl State {
         if let Some(last) = chosen.get(count..).filter(|rest| !rest.is_empty()).and_then(|_| chosen.get(count - 1)) {
             (page.cursor, page.is_full) = (last + 1, true);
         }
-        if let ([seat], [first, ..], [.., last], false, true) = (&*client.seats, chosen, chosen, page.is_full, is_plain)
-        {
-            if let Some(lane) = lanes.get_mut(seat.lane).filter(|lane| lane.subscribers > 1) {
-                lane.joined = Some(Joined { first: *first, last: *last, count, bytes: bytes.clone() });
+        if let (&[Seat { lane, .. }], &[first, ..], &[.., last]) = (&*client.seats, chosen, chosen) {
+            let lane = lanes.get_mut(lane).filter(|lane| is_plain && !page.is_full && lane.subscribers > 1);
+            if let Some(lane) = lane {
+                lane.joined = Some(Joined { first, last, count, bytes: bytes.clone() });
             }
         }
         let is_last = client.pass(&page, lanes, compacted);
@@ -186,7 +184,7 @@ impl State {
         let client = registry.clients.get_mut(slot.index).filter(|client| client.id == slot.id);
         let Some(client) = client else { return };
         let (all, left) = Client::counts(&client.seats, lanes, cursor);
-        (client.cursor, client.passed) = (cursor, all - left);
+        (client.cursor, client.passed) = (cursor, all.saturating_sub(left));
         client.gaps += lost;
         counts.gaps += lost;
     }
@@ -262,7 +260,8 @@ impl Client {
     ) -> u64 {
         let (all, left) = Self::counts(seats, lanes, cursor);
         let coalesces = policy == SlowConsumerPolicy::Coalesce;
-        all - left - if coalesces { Self::count_compacted(seats, lanes, cursor, compacted) } else { 0 }
+        let kept = left + if coalesces { Self::count_compacted(seats, lanes, cursor, compacted) } else { 0 };
+        all.saturating_sub(kept)
     }
 
     /// How many events of its lanes from the cursor on are kept as the newest of their key alone.
@@ -305,14 +304,12 @@ impl Client {
     /// The log has gone on without it: from where, to where and how many events it is told to have missed. It goes on
     /// behind them.
     fn fall_behind(&mut self, lanes: &Lanes, next: u64, lost_to: u64) -> (u64, u64, u64) {
-        let (from, to) = (
-            self.cursor.max(self.told_to + 1),
-            if self.policy == SlowConsumerPolicy::SkipToLatest { next - 1 } else { lost_to },
-        );
+        let from = self.cursor.max(self.told_to + 1);
+        let to = if self.policy == SlowConsumerPolicy::SkipToLatest { next - 1 } else { lost_to };
         let cursor = if self.policy == SlowConsumerPolicy::Coalesce { self.cursor } else { to + 1 };
         // Where offsets were left out, some events before them are kept, and missed all the same.
         let (all, left) = Self::counts(&self.seats, lanes, cursor);
-        let missed = all - self.passed - left;
+        let missed = all.saturating_sub(self.passed + left);
         self.told_to = to;
         self.gaps += 1;
         if self.policy != SlowConsumerPolicy::Coalesce {

@@ -1,0 +1,179 @@
+//! Who is there, who is taken, and how they go.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use futures_util::{FutureExt, StreamExt};
+use ssekit_core::Event;
+use ssekit_server::hub::{Disconnect, Hub, HubOptions, RejectReason, SessionPolicy, Subscribe, Subscription};
+use ssekit_server::{CloseReason, DrainOptions};
+use tokio::time::advance;
+
+use super::{SECOND, body_ready, publish};
+
+#[tokio::test(start_paused = true)]
+async fn clients_are_known_and_found_and_go_by_themselves() {
+    let hub = Hub::default();
+    let of_user = |user: &str| Subscribe::topic("a").with_prefix("b").with_key(user).with_key("tenant:1");
+    let mut one = hub.subscribe(of_user("user:1")).unwrap().into_body();
+    let two = hub.subscribe(of_user("user:2")).unwrap();
+    assert_eq!((hub.len(), hub.count_of("tenant:1"), hub.count_of("user:1"), hub.count_of("none")), (2, 2, 1, 0));
+    advance(SECOND).await;
+    body_ready(&hub, &mut one);
+    publish(&hub, "a", ["1", "2"]);
+    body_ready(&hub, &mut one);
+    advance(2 * SECOND).await;
+    let clients = hub.clients_of("user:1");
+    let info = &clients[0];
+    let names = |names: &[Arc<str>]| names.iter().map(|name| name.to_string()).collect::<Vec<_>>();
+    assert_eq!((names(&info.topics), names(&info.prefixes)), (vec!["a".to_owned()], vec!["b".to_owned()]));
+    assert_eq!(names(&info.keys), ["tenant:1", "user:1"]);
+    assert_eq!((info.age, info.last_write, info.lag), (3 * SECOND, Some(2 * SECOND), 0));
+    let bytes = 2 * format!("id: {}-1\ndata: 1\n\n", hub.stats().next.epoch).len() as u64;
+    assert_eq!((info.events, info.bytes, info.gaps), (2, bytes, 0));
+    let behind = &hub.clients_of("user:2")[0];
+    let ids = |after, max| hub.clients_after(after, max).iter().map(|client| client.id).collect::<Vec<_>>();
+    assert_eq!((ids(0, 9), ids(0, 1), ids(1, 9), ids(2, 9)), (vec![1, 2], vec![1], vec![2], vec![]));
+    assert_eq!((behind.lag, behind.last_write, behind.events), (2, None, 0));
+    assert_eq!(hub.stats().max_lag, 2);
+
+    assert!(hub.disconnect(info.id, &Disconnect::new().with_reason("bye\nnow")));
+    assert_eq!(body_ready(&hub, &mut one), ("event: ssekit:disconnect\ndata: bye\ndata: now\n\n".to_owned(), true));
+    assert!(!hub.disconnect(info.id, &Disconnect::new()));
+    assert_eq!((hub.len(), hub.count_of("tenant:1"), hub.count_of("user:1")), (1, 1, 0));
+    assert_eq!(hub.disconnect_key("tenant:1", &Disconnect::new()), 1);
+    let (handle, mut two) = (two.handle(), two);
+    assert!(two.next().now_or_never().is_some_and(|end| end.is_none()), "a stream by itself ends too");
+    assert_eq!((handle.closed(), hub.len(), hub.count_of("tenant:1")), (Some(CloseReason::Kicked), 0, 0));
+    assert_eq!(hub.topics().iter().map(|topic| topic.clients).sum::<usize>(), 0);
+}
+
+/// What a filter has may want to know of the hub when it goes.
+#[test]
+fn a_filter_that_is_not_taken_goes_outside_the_lock() {
+    struct Asks(Hub, Arc<AtomicUsize>);
+
+    impl Drop for Asks {
+        fn drop(&mut self) {
+            self.1.fetch_add(1 + self.0.len(), Ordering::Relaxed);
+        }
+    }
+
+    let hub = Hub::new(HubOptions::new().with_max_clients(0));
+    let count = Arc::<AtomicUsize>::default();
+    let asks = Asks(hub.clone(), count.clone());
+    let (sender, receiver) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let subscribe = Subscribe::topic("a").with_filter(move |_| asks.1.load(Ordering::Relaxed) == 0);
+        let _ = sender.send(hub.subscribe(subscribe).is_err());
+    });
+    assert_eq!(receiver.recv_timeout(10 * SECOND), Ok(true));
+    assert_eq!(count.load(Ordering::Relaxed), 1);
+}
+
+#[test]
+fn there_are_no_more_clients_than_there_may_be() {
+    let options = HubOptions::new().with_max_clients(4).with_max_clients_per_key(2).with_max_clients_per_topic(3);
+    let hub = Hub::new(options.with_retry(10 * SECOND));
+    let subscribe = |topic: &str, key: &str| hub.subscribe(Subscribe::topic(topic).with_key(key));
+    let reason = |result: Result<Subscription, ssekit_server::hub::Rejection>| {
+        let rejection = result.unwrap_err();
+        assert!((10 * SECOND..20 * SECOND).contains(&rejection.retry()), "{rejection:?}");
+        (rejection.reason(), rejection.status())
+    };
+    let one = subscribe("a", "1").unwrap();
+    let _two = subscribe("a", "1").unwrap();
+    assert_eq!(reason(subscribe("a", "1")), (RejectReason::KeyFull { max: 2 }, 429));
+    let _three = subscribe("a", "2").unwrap();
+    assert_eq!(reason(subscribe("a", "3")), (RejectReason::TopicFull { max: 3 }, 503));
+    let _four = subscribe("b", "3").unwrap();
+    assert_eq!(reason(subscribe("b", "4")), (RejectReason::Full { max: 4 }, 503));
+    drop(one);
+    let _again = subscribe("a", "1").unwrap();
+    assert_eq!(hub.stats().rejected, 3);
+
+    let long = "x".repeat(257);
+    let rejection = hub.subscribe(Subscribe::prefix(&long)).unwrap_err();
+    assert_eq!((rejection.reason(), rejection.is_temporary()), (RejectReason::NameTooLong { len: 257 }, false));
+    let names: Vec<String> = (0..257).map(|n| n.to_string()).collect();
+    let rejection = hub.subscribe(Subscribe::topics(names.iter().map(String::as_str))).unwrap_err();
+    assert_eq!((rejection.reason(), rejection.status()), (RejectReason::TooManyNames { count: 257 }, 400));
+}
+
+#[tokio::test(start_paused = true)]
+async fn several_streams_of_one_session_are_shared_taken_over_or_rejected() {
+    let hub = Hub::new(HubOptions::new().with_max_clients(2));
+    let subscribe = |policy| hub.subscribe(Subscribe::topic("a").with_session("s", policy));
+    let mut one = subscribe(SessionPolicy::Share).unwrap().into_body();
+    let mut two = subscribe(SessionPolicy::Share).unwrap().into_body();
+    assert_eq!(subscribe(SessionPolicy::RejectNew).unwrap_err().reason(), RejectReason::SessionTaken);
+    body_ready(&hub, &mut one);
+    // Those that it takes over from make room.
+    let three = subscribe(SessionPolicy::TakeOver).unwrap();
+    assert_eq!(body_ready(&hub, &mut one), ("id: ssekit:done\n\n".to_owned(), true));
+    assert_eq!(body_ready(&hub, &mut two), (": \n\nid: ssekit:done\n\n".to_owned(), true));
+    assert_eq!((hub.len(), hub.count_of("s"), hub.streams().closed(CloseReason::Kicked)), (1, 1, 2));
+    drop((one, two, three));
+    assert!(subscribe(SessionPolicy::RejectNew).is_ok());
+
+    // Of whatever there may be no more of.
+    for options in [HubOptions::new().with_max_clients_per_topic(1), HubOptions::new().with_max_clients_per_key(1)] {
+        let hub = Hub::new(options);
+        let subscribe = || Subscribe::topic("a").with_prefix("b").with_session("s", SessionPolicy::TakeOver);
+        let _one = hub.subscribe(subscribe()).unwrap();
+        let _two = hub.subscribe(subscribe()).unwrap();
+        assert!(hub.subscribe(Subscribe::topic("a").with_key("s")).is_err());
+    }
+}
+
+/// Those that it takes over from need not be polled for that, nor read.
+#[tokio::test(start_paused = true)]
+async fn a_session_that_is_taken_over_makes_room_for_itself_and_no_more() {
+    let options = HubOptions::new().with_max_clients(2).with_max_clients_per_topic(1).with_max_clients_per_key(1);
+    let hub = Hub::new(options);
+    let subscribe = || hub.subscribe(Subscribe::topic("a").with_prefix("p").with_session("s", SessionPolicy::TakeOver));
+    let mut bodies: Vec<_> = (0..10).map(|_| subscribe().unwrap().into_body()).collect();
+    assert_eq!((hub.len(), hub.count_of("s")), (1, 1));
+    let last = bodies.pop().unwrap();
+    for body in &mut bodies {
+        assert_eq!(body_ready(&hub, body), (": \n\nid: ssekit:done\n\n".to_owned(), true));
+    }
+    assert_eq!((hub.len(), last.handle().closed()), (1, None));
+    let other = Subscribe::topic("a").with_session("t", SessionPolicy::TakeOver);
+    assert_eq!(hub.subscribe(other).unwrap_err().reason(), RejectReason::TopicFull { max: 1 });
+
+    assert_eq!(hub.disconnect_key("s", &Disconnect::new()), 1);
+    assert_eq!((hub.len(), last.handle().closed()), (0, Some(CloseReason::Kicked)), "at once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_lets_each_have_what_waits_for_it() {
+    let hub = Hub::default();
+    let mut body = hub.subscribe(Subscribe::topic("a")).unwrap().into_body();
+    body_ready(&hub, &mut body);
+    publish(&hub, "a", ["1"]);
+    let options = DrainOptions::new().with_farewell(Event::data("bye")).with_retry(Duration::ZERO);
+    let mut drain = std::pin::pin!(hub.drain(options));
+    assert!(drain.as_mut().now_or_never().is_none());
+    let (text, is_over) = body_ready(&hub, &mut body);
+    assert_eq!((&*text, is_over), ("id: E-1\ndata: 1\n\ndata: bye\n\nretry: 0\n\n", true));
+    let report = drain.await;
+    assert_eq!((report.open, report.drained, hub.len(), hub.streams().is_ready()), (1, 1, 0, false));
+    let mut late = hub.subscribe(Subscribe::topic("a")).unwrap().into_body();
+    let (text, is_over) = body_ready(&hub, &mut late);
+    assert!(text.starts_with("retry: ") && is_over && hub.is_empty(), "{text}");
+}
+
+/// A stream that is over is no client's any more, also if nothing polls its body.
+#[tokio::test(start_paused = true)]
+async fn a_client_that_stalls_is_none() {
+    let hub = Hub::default();
+    let mut body = hub.subscribe(Subscribe::topic("a")).unwrap().into_body();
+    body_ready(&hub, &mut body);
+    publish(&hub, "a", ["1"]);
+    assert!(body.next().await.is_some());
+    tokio::time::sleep(60 * SECOND).await;
+    assert_eq!((hub.len(), hub.streams().closed(CloseReason::SlowConsumer)), (0, 1));
+    assert!(body.next().await.is_none());
+}

@@ -1,0 +1,105 @@
+//! A log as bytes.
+
+use ssekit_core::{Event, RelayStream};
+use ssekit_server::hub::{Hub, HubOptions, RejectReason, Resume, SlowConsumerPolicy, Subscribe};
+
+use super::{id, publish, ready};
+
+#[test]
+fn a_log_that_is_handed_over_goes_on_where_it_was() {
+    let options = || HubOptions::new().with_max_events(3);
+    let old = Hub::new(options());
+    old.publish_keyed("prices", "x", Event::data("1")).unwrap();
+    publish(&old, "a", ["2", "3", "4"]);
+    publish(&old, "b", ["5"]);
+    let bytes = old.seal();
+    let new = Hub::import(&bytes, options()).unwrap();
+    let (before, after) = (old.stats(), new.stats());
+    assert_eq!((before.first, before.next, before.bytes), (after.first, after.next, after.bytes));
+    assert_eq!((after.events, after.compacted, after.published), (3, 1, 0));
+    for hub in [&old, &new] {
+        let resume = |offset| {
+            let subscribe = Subscribe::topic("a").with_last_event_id(id(hub, offset));
+            let mut stream = hub.subscribe(subscribe).unwrap();
+            (stream.resume().as_str(), ready(hub, &mut stream))
+        };
+        assert_eq!(resume(2), ("resumed", "id: E-2\n\nid: E-3\ndata: 3\n\nid: E-4\ndata: 4\n\n".to_owned()));
+        assert_eq!(resume(1).0, "gap", "what was lost is known");
+        let coalesce = Subscribe::topic("prices").with_policy(SlowConsumerPolicy::Coalesce);
+        let mut stream = hub.subscribe(coalesce.with_last_event_id(id(hub, 0))).unwrap();
+        assert_eq!(ready(hub, &mut stream), "id: E-0\n\nid: E-1\ndata: 1\n\n");
+    }
+    assert_eq!(new.publish("a", Event::data("6")).unwrap().offset, 6);
+    // What is kept of it is for the new one to say.
+    let less = Hub::import(&bytes, HubOptions::new().with_max_events(1)).unwrap();
+    assert_eq!((less.stats().events, less.stats().first.offset), (1, 5));
+    assert!(!new.is_sealed() && old.is_sealed());
+    // One that comes from there already.
+    let ahead = Subscribe::topic("a").with_last_event_id(id(&new, 6));
+    assert_eq!(old.subscribe(ahead.clone()).unwrap_err().reason(), RejectReason::Sealed);
+    assert!(old.subscribe(Subscribe::topic("a").with_last_event_id(id(&old, 5))).is_ok());
+    old.unseal();
+    assert_eq!(old.subscribe(ahead).unwrap().resume(), Resume::EpochChanged);
+    assert_eq!((old.position().offset, new.position().offset), (5, 6));
+}
+
+/// With lines that end as they like.
+#[test]
+fn a_log_with_relayed_events_is_handed_over() {
+    for wire in ["data: a\r\r\n", "data: a\n\r\n", "data: a\r\n\n", ": c\r\rdata: a\r\r"] {
+        let mut relay = RelayStream::new(futures_util::stream::iter([Ok::<_, std::io::Error>(wire.as_bytes())]));
+        let event = relay.next().now_or_never().flatten().unwrap().unwrap();
+        let hub = Hub::default();
+        hub.publish("a", event).unwrap();
+        let new = Hub::import(&hub.seal(), HubOptions::new());
+        assert_eq!(new.map(|new| new.stats().bytes), Ok(hub.stats().bytes), "{wire:?}");
+    }
+}
+
+#[test]
+fn bytes_that_are_no_log_are_refused() {
+    let hub = Hub::default();
+    publish(&hub, "a", ["one"]);
+    let bytes = hub.export();
+    assert!(Hub::import(&bytes, HubOptions::new()).is_ok());
+    for len in 0..bytes.len() {
+        assert!(Hub::import(&bytes[..len], HubOptions::new()).is_err(), "{len}");
+    }
+    assert!(Hub::import(&[&*bytes, b"x"].concat(), HubOptions::new()).is_err());
+    let tampered = |from: &str, to: &str| {
+        let text: Vec<u8> = bytes.clone();
+        let at = text.windows(from.len()).position(|window| window == from.as_bytes()).unwrap();
+        let mut text = text;
+        text[at..at + to.len()].copy_from_slice(to.as_bytes());
+        Hub::import(&text, HubOptions::new()).map(drop)
+    };
+    for (from, to) in
+        [("log 1", "log 2"), ("data: one", "id: 1\ndat"), ("data: one", "data\n\ndat"), ("one\n\n", "one\nx")]
+    {
+        let error = tampered(from, to).unwrap_err();
+        assert!(!error.to_string().is_empty(), "{from:?} {to:?}");
+    }
+    assert_eq!(tampered("one", "two"), Ok(()));
+
+    // Of offsets, no more can be counted than there are.
+    let mut most = bytes.clone();
+    let next = "ssekit hub log 1\n".len() + 8;
+    most[next..next + 8].copy_from_slice(&u64::MAX.to_le_bytes());
+    assert!(Hub::import(&most, HubOptions::new()).is_err());
+}
+
+#[test]
+fn a_log_whose_events_are_in_no_order_is_refused() {
+    let hub = Hub::new(HubOptions::new().with_max_events(1));
+    hub.publish_keyed("b", "k", Event::data("newest")).unwrap();
+    publish(&hub, "a", ["one"]);
+    let mut bytes = hub.export();
+    assert!(Hub::import(&bytes, HubOptions::new()).is_ok());
+    // As if the last event of `a` that is not kept were the first of all, and that of `b` none.
+    let at = |name: &[u8]| bytes.windows(3).position(|window| window == name).unwrap() + 3;
+    let (a, b) = (at(b"\x01\0a"), at(b"\x01\0b"));
+    bytes[b..b + 8].copy_from_slice(&0_u64.to_le_bytes());
+    assert!(Hub::import(&bytes, HubOptions::new()).is_ok());
+    bytes[a..a + 8].copy_from_slice(&1_u64.to_le_bytes());
+    assert!(Hub::import(&bytes, HubOptions::new()).is_err());
+}
