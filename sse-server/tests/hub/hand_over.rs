@@ -1,5 +1,6 @@
 //! A log as bytes.
 
+use futures_util::{FutureExt, StreamExt};
 use ssekit_core::{Event, RelayStream};
 use ssekit_server::hub::{Hub, HubOptions, RejectReason, Resume, SlowConsumerPolicy, Subscribe};
 
