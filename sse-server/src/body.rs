@@ -126,14 +126,14 @@ where
 
     /// The same body with this keep-alive.
     pub fn with_keep_alive(mut self, keep_alive: KeepAlive) -> Self {
-        self.schedule.keep_alive = Some(keep_alive.interval());
+        self.schedule.set_keep_alive(Some(keep_alive.interval()));
         self.extras().keep_alive = keep_alive.into_frame();
         self
     }
 
     /// The same body with no keep-alive. A client that goes from an idle stream may then never be noticed.
     pub fn without_keep_alive(mut self) -> Self {
-        self.schedule.keep_alive = None;
+        self.schedule.set_keep_alive(None);
         self
     }
 
@@ -155,13 +155,13 @@ where
     /// together do not end together. An EventSource reconnects at once: to a server that has been added since, say, or
     /// with fresh credentials.
     pub fn with_max_lifetime(mut self, max: Duration, jitter: Duration) -> Self {
-        self.schedule.lifetime = Some(random(max.saturating_sub(jitter), jitter.min(max)));
+        self.schedule.set_lifetime(random(max.saturating_sub(jitter), jitter.min(max)));
         self
     }
 
     /// The same body, which ends when the application has had no event for so long.
     pub fn with_idle_timeout(mut self, timeout: Duration) -> Self {
-        self.schedule.idle = Some(timeout);
+        self.schedule.set_idle(timeout);
         self
     }
 
@@ -174,14 +174,14 @@ where
     /// keep-alive.) The connection itself is the server's, and the application's stream goes with it: the socket
     /// option `TCP_USER_TIMEOUT` bounds it in time.
     pub fn with_stall_timeout(mut self, timeout: Duration) -> Self {
-        self.schedule.stall = Some(timeout);
+        self.schedule.set_stall(Some(timeout));
         self.guard.control.set_stall_timeout(Some(timeout));
         self
     }
 
     /// The same body, whose client may take as long as it likes.
     pub fn without_stall_timeout(mut self) -> Self {
-        self.schedule.stall = None;
+        self.schedule.set_stall(None);
         self.guard.control.set_stall_timeout(None);
         self
     }
@@ -421,14 +421,8 @@ where
         if *self.state == State::Open && self.schedule.has_lived(now) {
             self.end(CloseReason::MaxLifetime, Vec::new());
         }
-        // Whether the server asks for more is seen when a timer runs out, so there has to be one, by then.
-        let stalls_at = self.schedule.stalls_at(now);
-        let at = match &*self.timer {
-            Some(timer) if !timer.is_elapsed() => stalls_at.filter(|at| had_event && *at < timer.deadline()),
-            _ if had_event => self.schedule.next().into_iter().chain(stalls_at).min(),
-            _ => self.schedule.next().or(stalls_at),
-        };
-        match at {
+        // Not by way of the timer, which is elsewhere in memory.
+        match self.schedule.timer_for(now, had_event) {
             Some(at) if Handle::try_current().is_ok() => {
                 let _ = self.set_timer(at);
             }
@@ -454,18 +448,17 @@ where
             if let Some(due) = self.schedule.due(now) {
                 return Poll::Ready(due);
             }
-            let Some(mut at) = self.schedule.next() else {
+            let Some(at) = self.schedule.timer_again(now) else {
                 *self.timer = None;
+                self.schedule.unset_timer();
                 return Poll::Pending;
             };
-            if let Some(timer) = &*self.timer {
-                at = self.schedule.next_stall(timer.deadline(), now).map_or(at, |stall| at.min(stall));
-            }
             ready!(self.set_timer(at));
         }
     }
 
     fn set_timer(&mut self, at: Instant) -> Poll<()> {
+        self.schedule.set_timer(at);
         match self.timer {
             Some(timer) => timer.as_mut().reset(at),
             None => *self.timer = Some(Box::pin(sleep_until(at))),

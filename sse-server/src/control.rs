@@ -49,8 +49,14 @@ pub(crate) struct Control {
 struct State {
     /// The connection's.
     waker: Option<Waker>,
-    ending: Option<Box<Ending>>,
     over: Option<CloseReason>,
+    rest: Box<Rest>,
+}
+
+/// What no event has to look at. In a box, so that what each does look at is on few cache lines.
+#[derive(Default)]
+struct Rest {
+    ending: Option<Ending>,
     stall_timeout: Option<Duration>,
     finish: Finish,
     on_close: Vec<OnClose>,
@@ -68,24 +74,27 @@ impl Control {
             #[cfg(feature = "hub")]
             last_write: AtomicU64::new(0),
             made: Instant::now(),
-            state: Mutex::new(State { stall_timeout: Some(stall_timeout), ..State::default() }),
+            state: Mutex::new(State {
+                rest: Box::new(Rest { stall_timeout: Some(stall_timeout), ..Rest::default() }),
+                ..State::default()
+            }),
         })
     }
 
     pub(crate) fn set_stall_timeout(&self, timeout: Option<Duration>) {
-        self.state().stall_timeout = timeout;
+        self.state().rest.stall_timeout = timeout;
     }
 
     pub(crate) fn stall_timeout(&self) -> Option<Duration> {
-        self.state().stall_timeout
+        self.state().rest.stall_timeout
     }
 
     pub(crate) fn set_finish(&self, finish: Finish) {
-        self.state().finish = finish;
+        self.state().rest.finish = finish;
     }
 
     pub(crate) fn finish(&self) -> Finish {
-        self.state().finish
+        self.state().rest.finish
     }
 
     /// Calls `callback` when the stream is over, or now if it is.
@@ -94,10 +103,10 @@ impl Control {
         match state.over {
             None => {
                 // Mostly there is one.
-                if state.on_close.capacity() == 0 {
-                    state.on_close.reserve_exact(1);
+                if state.rest.on_close.capacity() == 0 {
+                    state.rest.on_close.reserve_exact(1);
                 }
-                state.on_close.push(callback);
+                state.rest.on_close.push(callback);
             }
             Some(reason) => {
                 drop(state);
@@ -110,7 +119,7 @@ impl Control {
     pub(crate) fn on_leave(&self, callback: OnClose) {
         let mut state = self.state();
         match state.over {
-            None => state.leave = Some(callback),
+            None => state.rest.leave = Some(callback),
             // By a drain with no time to spare, just when it came in.
             Some(reason) => {
                 drop(state);
@@ -122,8 +131,8 @@ impl Control {
     /// Asks the body to end the stream. Of several such, the first is heard, unless one asks to be quick.
     pub(crate) fn end(&self, ending: Ending) {
         let mut state = self.state();
-        if state.over.is_none() && (state.ending.is_none() || !ending.is_graceful) {
-            state.ending = Some(Box::new(ending));
+        if state.over.is_none() && (state.rest.ending.is_none() || !ending.is_graceful) {
+            state.rest.ending = Some(ending);
             self.is_asked.store(true, Ordering::Release);
             let waker = state.waker.take();
             drop(state);
@@ -137,8 +146,8 @@ impl Control {
             return None;
         }
         let state = self.state();
-        let Some(reason) = state.over else { return state.ending.as_deref().cloned() };
-        let forced = state.ending.as_deref().filter(|ending| !ending.is_graceful);
+        let Some(reason) = state.over else { return state.rest.ending.clone() };
+        let forced = state.rest.ending.as_ref().filter(|ending| !ending.is_graceful);
         Some(Ending { reason, tail: forced.map(|ending| ending.tail.clone()).unwrap_or_default(), is_graceful: false })
     }
 
@@ -224,7 +233,7 @@ impl Control {
             }
             state.over = Some(reason);
             self.is_asked.store(true, Ordering::Release);
-            (mem::take(&mut state.on_close), state.leave.take(), state.waker.take())
+            (mem::take(&mut state.rest.on_close), state.rest.leave.take(), state.waker.take())
         };
         for callback in on_close.into_iter().chain(leave) {
             // One that panics is the application's, and has been reported by its hook. It must neither keep the others

@@ -14,79 +14,145 @@ pub(crate) enum Due {
     MaxLifetime,
 }
 
-#[derive(Clone, Debug, Default)]
+/// All times are nanoseconds, [`NEVER`] if there is no such time: each event looks at them, so they are kept small.
+#[derive(Clone, Debug)]
 pub(crate) struct Schedule {
     /// After how long with nothing written the keep-alive is.
-    pub(crate) keep_alive: Option<Duration>,
+    keep_alive: u64,
     /// After how long with no event the stream ends.
-    pub(crate) idle: Option<Duration>,
+    idle: u64,
     /// After how long it ends in any case.
-    pub(crate) lifetime: Option<Duration>,
+    lifetime: u64,
     /// After how long with a chunk not taken it is over.
-    pub(crate) stall: Option<Duration>,
+    stall: u64,
     start: Option<Instant>,
-    last_write: Option<Instant>,
-    last_event: Option<Instant>,
+    // Since the start.
+    last_write: u64,
+    last_event: u64,
+    timer: u64,
+}
+
+const NEVER: u64 = u64::MAX;
+
+fn nanos(time: Option<Duration>) -> u64 {
+    time.map_or(NEVER, |time| u64::try_from(time.min(LONGEST).as_nanos()).unwrap_or(NEVER))
 }
 
 impl Schedule {
     pub(crate) fn new(keep_alive: Duration, stall: Duration) -> Self {
-        Self { keep_alive: Some(keep_alive), stall: Some(stall), ..Self::default() }
+        Self { keep_alive: nanos(Some(keep_alive)), stall: nanos(Some(stall)), ..Self::default() }
+    }
+
+    pub(crate) fn set_keep_alive(&mut self, time: Option<Duration>) {
+        self.keep_alive = nanos(time);
+    }
+
+    pub(crate) fn set_idle(&mut self, time: Duration) {
+        self.idle = nanos(Some(time));
+    }
+
+    pub(crate) fn set_lifetime(&mut self, time: Duration) {
+        self.lifetime = nanos(Some(time));
+    }
+
+    pub(crate) fn set_stall(&mut self, time: Option<Duration>) {
+        self.stall = nanos(time);
     }
 
     pub(crate) fn start(&mut self, now: Instant) {
-        (self.start, self.last_write, self.last_event) = (Some(now), Some(now), Some(now));
+        self.start = Some(now);
     }
 
     /// Something was written.
     pub(crate) fn wrote(&mut self, now: Instant) {
-        self.last_write = Some(now);
+        self.last_write = self.since(now);
     }
 
     /// The application had an event.
     pub(crate) fn had_event(&mut self, now: Instant) {
-        self.last_event = Some(now);
+        self.last_event = self.since(now);
+    }
+
+    /// The timer is set to run out then.
+    pub(crate) fn set_timer(&mut self, at: Instant) {
+        self.timer = self.since(at);
+    }
+
+    /// There is no timer.
+    pub(crate) fn unset_timer(&mut self) {
+        self.timer = NEVER;
     }
 
     /// When there is something to do, if nothing is written before. It only ever moves to later.
-    pub(crate) fn next(&self) -> Option<Instant> {
-        self.times().map(|(at, _)| at).min()
+    #[cfg(test)]
+    fn next(&self) -> Option<Instant> {
+        self.at(self.times().map(|(at, _)| at).into_iter().min()?)
     }
 
-    /// When a chunk that is handed over now has stalled.
-    pub(crate) fn stalls_at(&self, now: Instant) -> Option<Instant> {
-        self.stall.map(|timeout| now + timeout.min(LONGEST))
+    /// When the timer has to be set to, a chunk having been handed over now, with events or without. Whether the server asks
+    /// for more is seen when the timer runs out, so that with events it has to, by then.
+    pub(crate) fn timer_for(&self, now: Instant, had_event: bool) -> Option<Instant> {
+        let since = self.since(now);
+        let stalls_at = since.saturating_add(self.stall);
+        if self.timer > since && self.timer != NEVER {
+            return self.at(stalls_at).filter(|_| had_event && stalls_at < self.timer);
+        }
+        let next = self.times().map(|(at, _)| at).into_iter().min().unwrap_or(NEVER);
+        self.at(if had_event || next == NEVER { next.min(stalls_at) } else { next })
     }
 
-    /// The same, if there were events since a timer was set that was to run out at `deadline`: there may be a burst, which
-    /// is to be watched.
-    pub(crate) fn next_stall(&self, deadline: Instant, now: Instant) -> Option<Instant> {
-        let was_set = deadline.checked_sub(self.stall?.min(LONGEST));
-        self.last_event.filter(|last| was_set.is_none_or(|at| at < *last)).and_then(|_| self.stalls_at(now))
+    /// When a timer that has run out has to be set to again. If there were events since it was set, there may be a burst,
+    /// which is to be watched.
+    pub(crate) fn timer_again(&self, now: Instant) -> Option<Instant> {
+        let next = self.times().map(|(at, _)| at).into_iter().min().filter(|at| *at != NEVER)?;
+        let had_events = self.stall != NEVER && self.timer.saturating_sub(self.stall) < self.last_event;
+        let stalls_at = if had_events { self.since(now).saturating_add(self.stall) } else { NEVER };
+        self.at(next.min(stalls_at))
     }
 
     /// Whether its lifetime is over.
     pub(crate) fn has_lived(&self, now: Instant) -> bool {
-        self.lifetime.is_some() && self.due(now) == Some(Due::MaxLifetime)
+        self.lifetime != NEVER && self.due(now) == Some(Due::MaxLifetime)
     }
 
     /// What there is to do.
     pub(crate) fn due(&self, now: Instant) -> Option<Due> {
-        self.times().filter(|(at, _)| *at <= now).map(|(_, due)| due).next()
+        let now = self.since(now);
+        let due = self.start.and(self.times().into_iter().find(|(at, _)| *at <= now && *at != NEVER));
+        due.map(|(_, due)| due)
     }
 
     /// An end comes before a keep-alive.
-    fn times(&self) -> impl Iterator<Item = (Instant, Due)> {
-        let time = |since: Option<Instant>, after: Option<Duration>, due| {
-            since.zip(after).map(|(since, after)| (since + after.min(LONGEST), due))
-        };
+    fn times(&self) -> [(u64, Due); 3] {
         [
-            time(self.start, self.lifetime, Due::MaxLifetime),
-            time(self.last_event, self.idle, Due::Idle),
-            time(self.last_write, self.keep_alive, Due::KeepAlive),
+            (self.lifetime, Due::MaxLifetime),
+            (self.last_event.saturating_add(self.idle), Due::Idle),
+            (self.last_write.saturating_add(self.keep_alive), Due::KeepAlive),
         ]
-        .into_iter()
-        .flatten()
+    }
+
+    fn since(&self, at: Instant) -> u64 {
+        let since = self.start.map_or(Duration::ZERO, |start| at.saturating_duration_since(start));
+        u64::try_from(since.as_nanos()).unwrap_or(NEVER)
+    }
+
+    fn at(&self, time: u64) -> Option<Instant> {
+        self.start.filter(|_| time != NEVER).map(|start| start + Duration::from_nanos(time))
+    }
+}
+
+impl Default for Schedule {
+    fn default() -> Self {
+        Self {
+            keep_alive: NEVER,
+            idle: NEVER,
+            lifetime: NEVER,
+            stall: NEVER,
+            start: None,
+            last_write: 0,
+            last_event: 0,
+            timer: NEVER,
+        }
     }
 }
 
@@ -104,9 +170,9 @@ mod tests {
         schedule.start(start);
         assert_eq!((schedule.next(), schedule.due(at(1000))), (None, None));
 
-        schedule.keep_alive = Some(15 * SECOND);
-        schedule.idle = Some(40 * SECOND);
-        schedule.lifetime = Some(60 * SECOND);
+        schedule.set_keep_alive(Some(15 * SECOND));
+        schedule.set_idle(40 * SECOND);
+        schedule.set_lifetime(60 * SECOND);
         assert_eq!((schedule.next(), schedule.due(at(14))), (Some(at(15)), None));
         assert_eq!(schedule.due(at(15)), Some(Due::KeepAlive));
         schedule.wrote(at(15));
@@ -125,7 +191,8 @@ mod tests {
     #[test]
     fn times_beyond_the_clock_are_in_a_year() {
         let now = Instant::now();
-        let mut schedule = Schedule { lifetime: Some(Duration::MAX), ..Schedule::default() };
+        let mut schedule = Schedule::default();
+        schedule.set_lifetime(Duration::MAX);
         schedule.start(now);
         assert_eq!(schedule.next(), Some(now + LONGEST));
     }
