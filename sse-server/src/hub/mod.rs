@@ -39,9 +39,10 @@
 //!
 //! # Limits
 //!
-//! The log is bounded by [`HubOptions`], in events, bytes and age. A client is sent pages of up to 16 KiB, as fast as it
-//! reads; one that reads nothing holds a page, and the part of the log that it is of, up to 64 KiB. Publishing waits for
-//! nobody. A name has at most [`MAX_NAME_LEN`] bytes, a subscriber at most [`MAX_NAMES`] of them.
+//! The log is bounded by [`HubOptions`], in events, bytes and age. A client is sent pages, as fast as it reads: of up to 16
+//! KiB if they are copied for it alone, of 64 KiB if they are part of the log or the same for others. One that reads
+//! nothing holds a page, and the part of the log that it is of, up to 64 KiB. Publishing waits for nobody. A name has at
+//! most [`MAX_NAME_LEN`] bytes, a subscriber at most [`MAX_NAMES`] of them.
 
 mod admission;
 mod hand_over;

@@ -13,11 +13,13 @@ use super::position::Position;
 use super::registry::{Client, Seat, Slot};
 use super::resume::{Gap, GapReason};
 use super::state::{Compacted, State};
-use super::store::Store;
+use super::store::{SEGMENT, Store};
 use super::subscribe::{Filter, SlowConsumerPolicy};
 
-/// How many bytes a page has at the most, unless one event has more.
-pub(super) const PAGE: usize = 16 * 1024;
+/// How many bytes a page has at the most, unless one event has more: those of a segment, which is shared.
+const PAGE: usize = SEGMENT;
+/// The same, if they have to be copied for one client alone.
+const COPY: usize = 16 * 1024;
 
 /// What there is for a subscriber.
 pub(super) enum Read {
@@ -50,6 +52,7 @@ pub(super) struct Candidate {
 #[derive(Default)]
 struct Page {
     bytes: usize,
+    max: usize,
     /// All events before this have been looked at.
     cursor: u64,
     /// There are more.
@@ -98,7 +101,8 @@ impl State {
         }
 
         scratch.clear();
-        let mut page = Page { cursor: client.cursor, ..Page::default() };
+        let max = if is_plain { PAGE } else { COPY };
+        let mut page = Page { cursor: client.cursor, max, ..Page::default() };
         if coalesces && client.cursor < store.first() {
             let is_its = |event: &&Compacted| Client::has_lane(&client.seats, lanes, event.lane);
             for (offset, event) in compacted.range(client.cursor..).filter(|(_, event)| is_its(event)) {
@@ -145,14 +149,16 @@ impl State {
             chosen.iter().filter_map(|offset| event(*offset)).for_each(|(.., part)| bytes.extend_from_slice(part));
             (Bytes::from(bytes), chosen.len())
         } else {
-            store.join(chosen, page.bytes)
+            // Copied for one, it is for all who then stand there.
+            let is_for_all = !page.is_full && Self::is_shared(&client.seats, lanes);
+            store.join(chosen, page.bytes, if is_for_all { PAGE } else { COPY })
         };
         if let Some(last) = chosen.get(count..).filter(|rest| !rest.is_empty()).and_then(|_| chosen.get(count - 1)) {
             (page.cursor, page.is_full) = (last + 1, true);
         }
         if let (&[Seat { lane, .. }], &[first, ..], &[.., last]) = (&*client.seats, chosen, chosen) {
-            let lane = lanes.get_mut(lane).filter(|lane| is_plain && !page.is_full && lane.subscribers > 1);
-            if let Some(lane) = lane {
+            let is_for_all = is_plain && !page.is_full && Self::is_shared(&client.seats, lanes);
+            if let Some(lane) = lanes.get_mut(lane).filter(|_| is_for_all) {
                 lane.joined = Some(Joined { first, last, count, bytes: bytes.clone() });
             }
         }
@@ -160,6 +166,11 @@ impl State {
         client.delivered(count, bytes.len());
         counts.delivered(count, bytes.len());
         Read::Events { bytes, is_last }
+    }
+
+    /// Whether what is joined for a subscriber may be for others too.
+    fn is_shared(seats: &[Seat], lanes: &Lanes) -> bool {
+        matches!(seats, [seat] if lanes.get(seat.lane).is_some_and(|lane| lane.subscribers > 1))
     }
 
     /// Which of these old events a subscriber has subscribed to, and its filter.
@@ -201,7 +212,7 @@ impl State {
 impl Page {
     /// Takes an event in if there is room.
     fn add(&mut self, offset: u64, len: usize, chosen: &mut Vec<u64>) {
-        if self.bytes > 0 && self.bytes + len > PAGE {
+        if self.bytes > 0 && self.bytes + len > self.max {
             self.is_full = true;
         } else {
             self.bytes += len;
