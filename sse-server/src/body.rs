@@ -412,17 +412,14 @@ where
     /// A chunk goes to the server.
     fn hand_over(&mut self, had_event: bool) {
         let now = Instant::now();
-        self.schedule.wrote(now);
-        if had_event {
-            self.schedule.had_event(now);
-        }
+        // Not by way of the timer, which is elsewhere in memory.
+        let timer = self.schedule.wrote(now, had_event);
         self.guard.control.handed_over(now);
         // A stream that always has something ready never gets to the timer.
         if *self.state == State::Open && self.schedule.has_lived(now) {
             self.end(CloseReason::MaxLifetime, Vec::new());
         }
-        // Not by way of the timer, which is elsewhere in memory.
-        match self.schedule.timer_for(now, had_event) {
+        match timer {
             Some(at) if Handle::try_current().is_ok() => {
                 let _ = self.set_timer(at);
             }

@@ -63,14 +63,21 @@ impl Schedule {
         self.start = Some(now);
     }
 
-    /// Something was written.
-    pub(crate) fn wrote(&mut self, now: Instant) {
-        self.last_write = self.since(now);
-    }
-
-    /// The application had an event.
-    pub(crate) fn had_event(&mut self, now: Instant) {
-        self.last_event = self.since(now);
+    /// A chunk was written now, with events or without: when the timer has to be set to, if it has to. Whether the server
+    /// asks for more is seen when it runs out, so that with events it has to, by then.
+    #[inline]
+    pub(crate) fn wrote(&mut self, now: Instant, had_event: bool) -> Option<Instant> {
+        let now = self.since(now);
+        self.last_write = now;
+        if had_event {
+            self.last_event = now;
+        }
+        let stalls_at = now.saturating_add(self.stall);
+        if self.timer > now && self.timer != NEVER {
+            return if had_event && stalls_at < self.timer { self.at(stalls_at) } else { None };
+        }
+        let next = self.first();
+        self.at(if had_event || next == NEVER { next.min(stalls_at) } else { next })
     }
 
     /// The timer is set to run out then.
@@ -86,25 +93,13 @@ impl Schedule {
     /// When there is something to do, if nothing is written before. It only ever moves to later.
     #[cfg(test)]
     fn next(&self) -> Option<Instant> {
-        self.at(self.times().map(|(at, _)| at).into_iter().min()?)
-    }
-
-    /// When the timer has to be set to, a chunk having been handed over now, with events or without. Whether the server asks
-    /// for more is seen when the timer runs out, so that with events it has to, by then.
-    pub(crate) fn timer_for(&self, now: Instant, had_event: bool) -> Option<Instant> {
-        let since = self.since(now);
-        let stalls_at = since.saturating_add(self.stall);
-        if self.timer > since && self.timer != NEVER {
-            return self.at(stalls_at).filter(|_| had_event && stalls_at < self.timer);
-        }
-        let next = self.times().map(|(at, _)| at).into_iter().min().unwrap_or(NEVER);
-        self.at(if had_event || next == NEVER { next.min(stalls_at) } else { next })
+        self.at(self.first())
     }
 
     /// When a timer that has run out has to be set to again. If there were events since it was set, there may be a burst,
     /// which is to be watched.
     pub(crate) fn timer_again(&self, now: Instant) -> Option<Instant> {
-        let next = self.times().map(|(at, _)| at).into_iter().min().filter(|at| *at != NEVER)?;
+        let next = Some(self.first()).filter(|at| *at != NEVER)?;
         let had_events = self.stall != NEVER && self.timer.saturating_sub(self.stall) < self.last_event;
         let stalls_at = if had_events { self.since(now).saturating_add(self.stall) } else { NEVER };
         self.at(next.min(stalls_at))
@@ -131,9 +126,14 @@ impl Schedule {
         ]
     }
 
+    fn first(&self) -> u64 {
+        let [lifetime, idle, keep_alive] = self.times().map(|(at, _)| at);
+        lifetime.min(idle).min(keep_alive)
+    }
+
     fn since(&self, at: Instant) -> u64 {
         let since = self.start.map_or(Duration::ZERO, |start| at.saturating_duration_since(start));
-        u64::try_from(since.as_nanos()).unwrap_or(NEVER)
+        since.as_secs().saturating_mul(1_000_000_000).saturating_add(since.subsec_nanos().into())
     }
 
     fn at(&self, time: u64) -> Option<Instant> {
@@ -175,14 +175,13 @@ mod tests {
         schedule.set_lifetime(60 * SECOND);
         assert_eq!((schedule.next(), schedule.due(at(14))), (Some(at(15)), None));
         assert_eq!(schedule.due(at(15)), Some(Due::KeepAlive));
-        schedule.wrote(at(15));
+        schedule.wrote(at(15), false);
         assert_eq!((schedule.next(), schedule.due(at(29))), (Some(at(30)), None));
-        schedule.wrote(at(30));
+        schedule.wrote(at(30), false);
         assert_eq!(schedule.next(), Some(at(40)), "a write is no event");
-        schedule.wrote(at(35));
-        schedule.had_event(at(35));
+        schedule.wrote(at(35), true);
         assert_eq!((schedule.next(), schedule.due(at(50))), (Some(at(50)), Some(Due::KeepAlive)));
-        schedule.wrote(at(50));
+        schedule.wrote(at(50), false);
         assert_eq!((schedule.next(), schedule.due(at(59))), (Some(at(60)), None));
         assert_eq!(schedule.due(at(60)), Some(Due::MaxLifetime), "not the keep-alive of 65 s, nor idle at 75 s");
         assert_eq!(schedule.due(at(80)), Some(Due::MaxLifetime));
