@@ -412,7 +412,7 @@ where
     /// A chunk goes to the server.
     fn hand_over(&mut self, had_event: bool) {
         let now = Instant::now();
-        // Not by way of the timer, which is elsewhere in memory.
+        // The schedule knows what the timer is set to, so that no event has to look at that, elsewhere in memory.
         let timer = self.schedule.wrote(now, had_event);
         self.guard.control.handed_over(now);
         // A stream that always has something ready never gets to the timer.

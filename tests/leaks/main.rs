@@ -7,8 +7,9 @@
 // What the other tests use of it.
 #[allow(dead_code)]
 mod app;
+#[path = "../support/usage.rs"]
+mod usage;
 
-use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -18,26 +19,13 @@ use ssekit::server::{DrainOptions, EventBody};
 use ssekit::{Event, Frame};
 
 use app::{App, Client, Http, KINDS, events, soon, until};
+use usage::{memory, open_files};
 
 const CLIENTS: usize = 10_000;
 /// How many come at a time.
 const AT_ONCE: usize = 50;
 /// What an allocator may keep, and no more: 200 bytes a client would be 2 MB.
 const MEMORY: usize = 2 << 20;
-
-fn open_files() -> usize {
-    fs::read_dir("/proc/self/fd").unwrap().count()
-}
-
-/// Private memory of this process, in bytes.
-fn memory() -> usize {
-    let rollup = fs::read_to_string("/proc/self/smaps_rollup").unwrap();
-    let of = |name| {
-        let line = rollup.lines().find(|line| line.starts_with(name)).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() << 10
-    };
-    of("Private_Dirty:") + of("Private_Clean:")
-}
 
 /// Counts those that are there.
 struct Counted(Arc<AtomicUsize>);

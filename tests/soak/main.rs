@@ -10,9 +10,10 @@
 // What the other tests use of it.
 #[allow(dead_code)]
 mod app;
+#[path = "../support/usage.rs"]
+mod usage;
 
 use std::collections::HashMap;
-use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -25,6 +26,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
 use app::{App, Client, Http, Kind, events, soon, until};
+use usage::{memory, open_files};
 
 /// The clients at a time, of each server.
 const CLIENTS: usize = 40;
@@ -35,20 +37,6 @@ const RATE: u64 = 500;
 const EVENTS: usize = 2_000;
 /// What an allocator may keep, and no more.
 const MEMORY: usize = 4 << 20;
-
-fn open_files() -> usize {
-    fs::read_dir("/proc/self/fd").unwrap().count()
-}
-
-/// Private memory of this process, in bytes.
-fn memory() -> usize {
-    let rollup = fs::read_to_string("/proc/self/smaps_rollup").unwrap();
-    let of = |name| {
-        let line = rollup.lines().find(|line| line.starts_with(name)).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() << 10
-    };
-    of("Private_Dirty:") + of("Private_Clean:")
-}
 
 /// Publishes to all topics in turn; an event's data is its number in its topic.
 async fn publish(hub: Hub, is_over: Arc<AtomicBool>) {
