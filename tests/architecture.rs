@@ -70,6 +70,7 @@ const MODULES: [(&str, &[(&str, u32)]); 5] = [
     (
         "sse-server/src/hub",
         &[
+            ("epochs", 1),
             ("options", 0),
             ("position", 0),
             ("store", 0),

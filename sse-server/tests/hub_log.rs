@@ -29,7 +29,7 @@ struct Events {
     is_stuck: bool,
 }
 
-struct Page(Shared, u64, bool);
+struct Page(Shared, Position, bool);
 
 impl Future for Page {
     type Output = io::Result<Vec<OldEvent>>;
@@ -46,17 +46,17 @@ impl Future for Page {
         if events.is_broken {
             return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
         }
-        let from = events.all.iter().filter(|event| event.offset >= self.1);
+        let from = events.all.iter().filter(|event| event.position >= self.1);
         Poll::Ready(Ok(from.take(2 + events.more).cloned().collect()))
     }
 }
 
 impl History for Shared {
-    fn first(&self) -> Option<u64> {
-        self.0.lock().unwrap().all.first().map(|event| event.offset)
+    fn first(&self) -> Option<Position> {
+        self.0.lock().unwrap().all.first().map(|event| event.position)
     }
 
-    fn read(&self, from: u64) -> ReadHistory {
+    fn read(&self, from: Position) -> ReadHistory {
         Box::pin(Page(self.clone(), from, false))
     }
 }
@@ -67,10 +67,11 @@ impl Log for Shared {
     fn publish(&self, tail: &Tail, event: Publication<'_>) -> Self::Published {
         event.block()?;
         let mut events = self.0.lock().unwrap();
-        let offset = events.all.last().map_or(0, |event| event.offset) + 1;
+        let offset = events.all.last().map_or(0, |event| event.position.offset) + 1;
+        let position = Position { epoch: tail.last().epoch, offset };
         let (topic, key) = (event.topic.to_owned(), event.key.map(str::to_owned));
-        events.all.push(OldEvent { offset, topic, key, frame: event.frame.clone() });
-        tail.append_at(offset, &event)
+        events.all.push(OldEvent { position, topic, key, frame: Some(event.frame.clone()) });
+        tail.append_at(position, &event)
     }
 }
 
@@ -78,6 +79,10 @@ impl Log for Shared {
 fn hub(log: &Shared) -> (Hub<Shared>, Tail) {
     let tail = Tail::with_epoch(EPOCH, HubOptions::new().with_max_events(2));
     (Hub::with_log(log.clone(), tail.clone()), tail)
+}
+
+fn at(offset: u64) -> Position {
+    Position { epoch: EPOCH, offset }
 }
 
 fn after(offset: u64) -> Option<LastEventId> {
@@ -156,7 +161,7 @@ fn what_the_history_has_not_either_is_a_gap() {
 
     // It is trimmed, or turns out to have holes, while it is read.
     let mut stream = subscribe(after(2));
-    log.0.lock().unwrap().all.retain(|event| ![4, 6, 7].contains(&event.offset));
+    log.0.lock().unwrap().all.retain(|event| ![4, 6, 7].contains(&event.position.offset));
     let (three, five) = (event(3), event(5));
     let expected = format!("id: 7-2\n\n{three}{}{five}{}{}", gap(4, 4), gap(6, 7), events(8));
     assert_eq!(all(&mut stream), expected);
@@ -180,7 +185,7 @@ fn a_tail_may_begin_anywhere_and_leave_offsets_out() {
     assert_eq!(all(&mut stream), format!("id: 7-3\n\n{}", (4..=6).map(event).collect::<String>()));
     for offset in [0, 6, u64::MAX] {
         let error = append_at(&tail, offset, "x");
-        assert_eq!(error, Err(PublishError::Passed { offset, next: 7 }));
+        assert_eq!(error, Err(PublishError::Passed { position: at(offset), next: at(7) }));
     }
 }
 
@@ -189,7 +194,7 @@ fn a_tail_may_begin_anywhere_and_leave_offsets_out() {
 fn a_tail_may_begin_behind_an_event() {
     let log = Shared::default();
     publish(&hub(&log).0, &["a"; 5]);
-    let tail = Tail::behind(Position { epoch: EPOCH, offset: 5 }, HubOptions::new().with_max_events(2));
+    let tail = Tail::behind(&[], at(5), HubOptions::new().with_max_events(2));
     let subscribe = |hub: &Hub<Shared>, last| hub.subscribe(Subscribe::topic("a").with_last_event_id(last)).unwrap();
     let hub = Hub::with_log(log.clone(), tail);
     let mut streams = [3, 5].map(|offset| subscribe(&hub, after(offset)));
@@ -200,7 +205,7 @@ fn a_tail_may_begin_behind_an_event() {
     hub.publish("a", Event::data("6")).unwrap();
     assert_eq!(streams.map(|mut stream| all(&mut stream)), [event(6), event(6)]);
 
-    let tail = Tail::behind(Position { epoch: EPOCH, offset: 5 }, HubOptions::new());
+    let tail = Tail::behind(&[], at(5), HubOptions::new());
     let hub = Hub::with_log(Memory::default(), tail);
     let gone = hub.subscribe(Subscribe::topic("a").with_last_event_id(after(3))).unwrap();
     assert!(matches!(gone.resume(), Resume::Gap { .. }));
@@ -302,13 +307,13 @@ fn an_old_event_with_an_id_of_its_own_does_not_go_out() {
     let log = Shared::default();
     let (hub, _) = hub(&log);
     publish(&hub, &["a"; 9]);
-    log.0.lock().unwrap().all[1].frame = Event::data("2").with_id(ssekit_core::event_id!("8-1")).into();
+    log.0.lock().unwrap().all[1].frame = Some(Event::data("2").with_id(ssekit_core::event_id!("8-1")).into());
     let mut stream = hub.subscribe(Subscribe::topic("a").with_last_event_id(after(0))).unwrap();
     assert_eq!(all(&mut stream), format!("id: 7-0\n\n{}{}", event(1), (3..=9).map(event).collect::<String>()));
 }
 
 fn append_at(tail: &Tail, offset: u64, data: &str) -> Result<Position, PublishError> {
-    tail.append_at(offset, &Publication::new("a", Event::data(data)))
+    tail.append_at(at(offset), &Publication::new("a", Event::data(data)))
 }
 
 #[tokio::test(start_paused = true)]

@@ -28,14 +28,27 @@ pub(super) struct Admitted {
     pub(super) taken_over: Vec<Arc<Control>>,
 }
 
+/// Where a subscriber stands.
+struct Standing {
+    resume: Resume,
+    /// The first offset that it needs.
+    cursor: u64,
+    /// What it is told to be missing.
+    gap: Option<Gap>,
+    /// See [`Client`].
+    break_at: u64,
+    is_unproven: bool,
+}
+
 impl State {
-    /// Takes a subscriber, or says why not. The history has what is from this offset on.
+    /// Takes a subscriber, or says why not. The history has what is from this place on.
     pub(super) fn subscribe(
         &mut self,
         request: &mut Subscribe,
         control: &Arc<Control>,
-        history: Option<u64>,
+        history: Option<Position>,
     ) -> Result<Admitted, RejectReason> {
+        let history = history.map(|first| self.epochs.first_of(first));
         let admission = request.check().and_then(|()| self.admit(request));
         let taken_over = admission.inspect_err(|_| self.counts.rejected += 1)?;
         self.evict(self.now());
@@ -52,10 +65,11 @@ impl State {
             }
         }
 
-        let (resume, cursor, gap) = self.resume(request, &seats, history);
+        let standing = self.resume(request, &seats, history);
+        let Standing { resume, cursor, gap, break_at, is_unproven } = standing;
         self.counts.resumes[resume.kind()] += 1;
         self.counts.gaps += u64::from(gap.is_some());
-        let at = self.at(cursor - 1);
+        let at = self.epochs.standing(cursor - 1, break_at);
         let told = gap.map(|gap| gap.into_frame(at)).into_iter();
         let mut told: Vec<Frame> = told.chain(request.tells_resume.then(|| resume_frame(resume, at))).collect();
         if told.is_empty() {
@@ -69,7 +83,7 @@ impl State {
         let told_to = match (resume, gap) {
             // It has no claim to what was before.
             (Resume::Fresh | Resume::Malformed, _) => self.lost_to(&seats, request.policy, history).1,
-            (_, Some(gap)) => gap.to.offset,
+            (_, Some(gap)) => self.epochs.find(gap.to).map_or(0, |(offset, _)| offset),
             (_, None) => 0,
         };
         let passed = Client::passed(&seats, &self.lanes, cursor, request.policy, &self.compacted);
@@ -85,6 +99,8 @@ impl State {
             filter: request.filter.take(),
             cursor,
             told_to,
+            break_at,
+            is_unproven,
             passed,
             events: 0,
             bytes: 0,
@@ -139,11 +155,11 @@ impl State {
     /// Whether an ID is of this log, and of an event that it does not have yet.
     fn is_ahead(&self, id: &LastEventId) -> bool {
         let position = id.as_str().parse::<Position>();
-        position.is_ok_and(|position| position.epoch == self.epoch && position.offset >= self.store.next())
+        let found = position.ok().and_then(|position| self.epochs.find(position));
+        found.is_some_and(|(offset, _)| offset >= self.store.next())
     }
 
-    /// Where a subscriber stands, the first offset that it needs, and what it is told to be missing.
-    fn resume(&self, request: &Subscribe, seats: &[Seat], history: Option<u64>) -> (Resume, u64, Option<Gap>) {
+    fn resume(&self, request: &Subscribe, seats: &[Seat], history: Option<u64>) -> Standing {
         let policy = request.policy;
         let coalesces = policy == SlowConsumerPolicy::Coalesce;
         let (next, first) = (self.store.next(), self.store.first());
@@ -154,36 +170,51 @@ impl State {
             Start::Last(count) => self.last(seats, count),
         };
         let kept = if policy == SlowConsumerPolicy::SkipToLatest { next } else { oldest };
-        let gap = |reason, from: Option<u64>, to, missed| {
-            let from = from.map(|from| self.at(from));
-            Some(Gap { reason, from, to: self.at(to), missed })
+        let gap = |reason, from: Option<u64>, to: u64, missed, break_at| {
+            let from = from.map(|from| self.epochs.at(from));
+            Some(Gap { reason, from, to: self.epochs.standing(to, break_at), missed })
         };
-        let Some(id) = &request.last_event_id else { return (Resume::Fresh, live(request.start), None) };
+        let standing = |resume, cursor, gap| {
+            let break_at = self.epochs.break_behind(cursor - 1);
+            Standing { resume, cursor, gap, break_at, is_unproven: false }
+        };
+        let Some(id) = &request.last_event_id else { return standing(Resume::Fresh, live(request.start), None) };
         let Ok(position) = id.as_str().parse::<Position>() else {
             let cursor = live(request.start);
-            return (Resume::Malformed, cursor, gap(GapReason::Malformed, None, cursor - 1, None));
+            return standing(Resume::Malformed, cursor, gap(GapReason::Malformed, None, cursor - 1, None, u64::MAX));
         };
-        if position.epoch != self.epoch || position.offset >= next {
-            let to = if coalesces { history.unwrap_or(first).clamp(1, first) - 1 } else { kept - 1 };
-            return (Resume::EpochChanged, kept, gap(GapReason::EpochChanged, None, to, None));
+        let found = self.epochs.find(position);
+        let Some((offset, break_at)) = found.filter(|(offset, _)| *offset < next || history.is_some()) else {
+            // Of what there was before the last break it may know something else.
+            let kept = kept.max(self.epochs.last_break() + 1);
+            let to = if coalesces { history.unwrap_or(first).clamp(kept, first.max(kept)) - 1 } else { kept - 1 };
+            return standing(Resume::EpochChanged, kept, gap(GapReason::EpochChanged, None, to, None, u64::MAX));
+        };
+        let cursor = offset + 1;
+        if offset >= next {
+            return Standing { is_unproven: true, ..standing(Resume::UpToDate, cursor, None) };
         }
-        let cursor = position.offset + 1;
         let (not_here, lost_to) = self.lost_to(seats, policy, history);
         if lost_to >= cursor {
             let indexes = seats.iter().filter_map(|seat| self.lanes.get(seat.lane)?.index.front().copied());
-            let oldest = self.at(history.or(indexes.min()).unwrap_or(next));
+            let oldest = self.epochs.at(history.or(indexes.min()).unwrap_or(next));
             let to = if policy == SlowConsumerPolicy::SkipToLatest { next - 1 } else { lost_to };
-            let gap = gap(GapReason::Retention, Some(cursor), to, Some(to - cursor + 1));
+            let break_at = if break_at < to { self.epochs.break_behind(to) } else { break_at };
+            let gap = gap(GapReason::Retention, Some(cursor), to, Some(to - cursor + 1), break_at);
             let cursor = if coalesces { cursor } else { to + 1 };
-            return (Resume::Gap { oldest }, cursor, gap);
-        }
-        if not_here >= cursor {
-            return (Resume::Resumed { missed: next - cursor }, cursor, None);
+            return Standing { break_at, ..standing(Resume::Gap { oldest }, cursor, gap) };
         }
         // Only who coalesces gets those that are compacted; for others they are lost, and it does not get here.
         let compacted = Client::count_compacted(seats, &self.lanes, cursor, &self.compacted);
         let missed = Client::counts(seats, &self.lanes, cursor).1 + compacted;
-        (if missed == 0 { Resume::UpToDate } else { Resume::Resumed { missed } }, cursor, None)
+        let resume = match missed {
+            // It is told when it has what was before.
+            _ if break_at != u64::MAX => Resume::EpochChanged,
+            _ if not_here >= cursor => Resume::Resumed { missed: next - cursor },
+            0 => Resume::UpToDate,
+            _ => Resume::Resumed { missed },
+        };
+        Standing { break_at, ..standing(resume, cursor, None) }
     }
 
     /// The last offset of these lanes that is not in memory, and the last that the history does not have either.

@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::{fmt, str};
 
+use super::epochs::MAX_OFFSET;
 use super::lanes::Lane;
 use super::options::{HubOptions, MAX_NAME_LEN};
-use super::publication::block;
+use super::publication::is_block;
 use super::state::{Counts, State};
 use super::waiters::Called;
 
@@ -47,14 +48,15 @@ impl fmt::Display for ImportError {
 impl std::error::Error for ImportError {}
 
 /// All numbers are little-endian. The topics come first, then older events that are the newest of their key, then all
-/// others.
+/// others; of the present epoch, if it had several.
 impl State {
     /// The log as bytes.
     pub(super) fn export(&self) -> Vec<u8> {
         let now = self.now();
         let mut out = Vec::with_capacity(MAGIC.len() + self.store.bytes() + 64 * self.store.len());
         out.extend_from_slice(MAGIC);
-        for number in [self.epoch, self.store.next(), self.lanes.forgotten_to()] {
+        let base = self.epochs.base();
+        for number in [self.epochs.epoch(), self.store.next() - base, self.lanes.forgotten_to().saturating_sub(base)] {
             out.extend_from_slice(&number.to_le_bytes());
         }
         let topics = self.lanes.topics().filter_map(|(name, id)| Some((name, id, self.lanes.get(id)?)));
@@ -65,12 +67,14 @@ impl State {
         for (name, id, lane) in topics {
             out.extend_from_slice(&id.to_le_bytes());
             text(&mut out, Some(name));
-            out.extend_from_slice(&lane.evicted_to.to_le_bytes());
-            out.extend_from_slice(&lane.lost_to.to_le_bytes());
+            out.extend_from_slice(&lane.evicted_to.saturating_sub(base).to_le_bytes());
+            out.extend_from_slice(&lane.lost_to.saturating_sub(base).to_le_bytes());
         }
-        out.extend_from_slice(&((self.compacted.len() + self.store.len()) as u64).to_le_bytes());
+        let compacted = || self.compacted.range(base + 1..);
+        let events = || self.store.events().filter(|(offset, ..)| *offset > base);
+        out.extend_from_slice(&((compacted().count() + events().count()) as u64).to_le_bytes());
         let mut event = |offset: u64, lane: u32, key: Option<&str>, at: u64, bytes: &[u8]| {
-            out.extend_from_slice(&offset.to_le_bytes());
+            out.extend_from_slice(&(offset - base).to_le_bytes());
             out.extend_from_slice(&lane.to_le_bytes());
             text(&mut out, key);
             out.extend_from_slice(&now.saturating_sub(at).to_le_bytes());
@@ -80,10 +84,10 @@ impl State {
             out.extend_from_slice(&(block.len() as u32).to_le_bytes());
             out.extend_from_slice(block);
         };
-        for (offset, old) in &self.compacted {
+        for (offset, old) in compacted() {
             event(*offset, old.lane, Some(&old.key), old.at, &old.bytes);
         }
-        for (offset, entry, bytes) in self.store.events() {
+        for (offset, entry, bytes) in events() {
             event(offset, entry.lane, entry.key.as_deref(), entry.at, bytes);
         }
         out
@@ -98,8 +102,8 @@ impl State {
         reader.position = MAGIC.len();
         let [epoch, next, forgotten_to] = [reader.u64()?, reader.u64()?, reader.u64()?];
         // So far that no hub ever gets there.
-        reader.check((1..=u64::MAX / 2).contains(&next) && forgotten_to < next, "offset of the next event")?;
-        let mut state = Self::new(epoch, 1, options);
+        reader.check((1..=MAX_OFFSET).contains(&next) && forgotten_to < next, "offset of the next event")?;
+        let mut state = Self::new(epoch, options);
         state.lanes.set_forgotten_to(forgotten_to);
 
         let mut topics = HashMap::new();
@@ -130,8 +134,7 @@ impl State {
             let at = now.saturating_sub(reader.u64()?);
             let len = reader.u32()? as usize;
             let event = reader.take(len)?;
-            let is_event = str::from_utf8(event).is_ok() && block(event) == Ok(event) && is_terminated(event);
-            reader.check(is_event, "event")?;
+            reader.check(is_block(event), "event")?;
             let lane = state.lanes.topic(topic);
             let evicted_to = state.lanes.get(lane).map_or(0, |lane| lane.evicted_to);
             match key.filter(|_| offset <= evicted_to) {
@@ -153,13 +156,6 @@ impl State {
         state.evict(now);
         Ok(state)
     }
-}
-
-/// Whether a block ends with a blank line.
-fn is_terminated(block: &[u8]) -> bool {
-    let ends = [b"\r\n".as_slice(), b"\n", b"\r"];
-    let rest = ends.iter().find_map(|end| block.strip_suffix(*end));
-    rest.is_some_and(|rest| rest.is_empty() || rest.ends_with(b"\n") || rest.ends_with(b"\r"))
 }
 
 fn text(out: &mut Vec<u8>, text: Option<&str>) {
@@ -211,21 +207,5 @@ impl<'a> Reader<'a> {
 
     fn check(&self, is_right: bool, expected: &'static str) -> Result<(), ImportError> {
         self.some(is_right.then_some(()), expected)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_block_ends_with_a_blank_line_of_any_kind() {
-        for end in ["\n\n", "\r\r", "\r\n\r\n", "\n\r", "\n\r\n", "\r\r\n", "\r\n\r", "\r\n\n"] {
-            assert!(is_terminated(format!("data: a{end}").as_bytes()), "{end:?}");
-        }
-        for end in ["", "\n", "\r", "\r\n", "\n\nx"] {
-            assert!(!is_terminated(format!("data: a{end}").as_bytes()), "{end:?}");
-        }
-        assert!(["\n", "\r", "\r\n"].iter().all(|block| is_terminated(block.as_bytes())) && !is_terminated(b""));
     }
 }

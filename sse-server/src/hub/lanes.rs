@@ -286,6 +286,11 @@ impl Lanes {
         }
     }
 
+    /// Calls all who wait.
+    pub(super) fn call_all(&mut self, called: &mut Called) {
+        self.all.iter_mut().for_each(|(_, lane)| lane.waiters.call(called));
+    }
+
     /// A topic may have nothing and nobody left. It is remembered for a while: who comes back to it is to be told
     /// exactly what is missing.
     pub(super) fn maybe_idle(&mut self, id: u32) {

@@ -27,13 +27,14 @@ pub trait Log: History {
 /// A subscriber who needs it reads it page by page, as fast as its client reads, and goes on with the tail. So an event has
 /// to be in the history before the tail drops it: what is in neither is told as a gap. It may be ahead of the tail.
 pub trait History: Send + Sync + 'static {
-    /// The offset of the oldest event, if there is a history. It is asked often, and must not wait.
-    fn first(&self) -> Option<u64> {
+    /// Where the oldest event is, or will be, if there is a history. It is asked often, and must not wait.
+    fn first(&self) -> Option<Position> {
         None
     }
 
-    /// Reads the events from this offset on, of all topics: some 100, or 64 KiB. They may reach into the tail.
-    fn read(&self, from: u64) -> ReadHistory {
+    /// Reads the events from this place on, of all topics: some 100, or 64 KiB. They may reach into the tail, and beyond it:
+    /// whether a client is right that knows an event which the tail does not know yet is seen by this, too.
+    fn read(&self, from: Position) -> ReadHistory {
         let _ = from;
         Box::pin(std::future::ready(Ok(Vec::new())))
     }
@@ -47,13 +48,13 @@ pub type ReadHistory = Pin<Box<dyn Future<Output = io::Result<Vec<OldEvent>>> + 
 #[expect(clippy::exhaustive_structs, reason = "a history makes it")]
 pub struct OldEvent {
     /// Its place. Those of a page are in their order.
-    pub offset: u64,
+    pub position: Position,
     /// As it was published.
     pub topic: String,
     /// As it was published.
     pub key: Option<String>,
-    /// As it was published, with no ID.
-    pub frame: Frame,
+    /// As it was published, with no ID. None if there is nothing at this place that anybody could miss.
+    pub frame: Option<Frame>,
 }
 
 /// The log that is in memory alone: the hub's own tail, and no more.

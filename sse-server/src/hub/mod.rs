@@ -45,6 +45,7 @@
 //! most [`MAX_NAME_LEN`] bytes, a subscriber at most [`MAX_NAMES`] of them.
 
 mod admission;
+mod epochs;
 mod hand_over;
 mod lanes;
 mod log;
@@ -241,8 +242,7 @@ impl<L> Hub<L> {
 
     /// The place of the last event that was published; with offset 0 if there was none.
     pub fn position(&self) -> Position {
-        let state = self.tail.state();
-        state.at(state.store.next() - 1)
+        self.tail.last()
     }
 
     /// How many clients there are.

@@ -1,11 +1,13 @@
 //! What is published.
 
-use std::fmt;
+use std::{fmt, str};
 
+use bytes::Bytes;
 use memchr::memchr2;
 use ssekit_core::Frame;
 
 use super::options::MAX_NAME_LEN;
+use super::position::Position;
 
 /// An event that is to be published: checked, encoded, and without its ID.
 #[derive(Clone, Debug)]
@@ -28,13 +30,37 @@ impl<'a> Publication<'a> {
     /// use ssekit_core::Event;
     /// use ssekit_server::hub::{HubOptions, Position, Publication, Tail};
     ///
-    /// let tail = Tail::behind(Position { epoch: 7, offset: 41 }, HubOptions::new());
+    /// let tail = Tail::behind(&[], Position { epoch: 7, offset: 41 }, HubOptions::new());
     /// let publication = Publication::new("prices", Event::data("17")).with_key("oil");
-    /// assert_eq!(tail.append_at(42, &publication)?, Position { epoch: 7, offset: 42 });
+    /// let position = Position { epoch: 7, offset: 42 };
+    /// assert_eq!(tail.append_at(position, &publication)?, position);
     /// # Ok::<(), ssekit_server::hub::PublishError>(())
     /// ```
     pub fn new(topic: &'a str, event: impl Into<Frame>) -> Self {
         Self { topic, key: None, frame: event.into() }
+    }
+
+    /// An event from bytes that were a [`block`](Self::block) once, and are kept by something that others can write to.
+    ///
+    /// ```
+    /// use bytes::Bytes;
+    /// use ssekit_server::hub::{Publication, PublishError};
+    ///
+    /// let publication = Publication::from_block("news", Bytes::from("data: one\n\n"))?;
+    /// assert_eq!(publication.block()?, b"data: one\n\n");
+    /// let cut = Publication::from_block("news", Bytes::from("data: one\n"));
+    /// assert_eq!(cut.unwrap_err(), PublishError::NoEvent);
+    /// # Ok::<(), PublishError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`NoEvent`](PublishError::NoEvent) if they are no such block; and those of what cannot be published.
+    pub fn from_block(topic: &'a str, block: Bytes) -> Result<Self, PublishError> {
+        match is_block(&block) {
+            true => Ok(Self { topic, key: None, frame: Frame::__from_whole_events(block) }),
+            false => Err(PublishError::NoEvent),
+        }
     }
 
     /// The same, as the newest state of what this names.
@@ -75,13 +101,15 @@ pub enum PublishError {
         /// How many are kept.
         max: usize,
     },
-    /// A log gives it an offset that is gone, or that none will ever have.
+    /// A log gives it a place that is gone, or that none will ever have.
     Passed {
         /// That.
-        offset: u64,
+        position: Position,
         /// The next one's.
-        next: u64,
+        next: Position,
     },
+    /// Bytes are no event.
+    NoEvent,
     /// The log was [sealed](super::Hub::seal), to be handed over to another process: publish it there.
     Sealed,
 }
@@ -94,7 +122,8 @@ impl fmt::Display for PublishError {
             }
             Self::HasId => f.write_str("event has an id of its own"),
             Self::TooLarge { len, max } => write!(f, "event has {len} bytes, of {max} that are kept"),
-            Self::Passed { offset, next } => write!(f, "event has offset {offset}, and the next one {next}"),
+            Self::Passed { position, next } => write!(f, "event is at {position}, and the next one at {next}"),
+            Self::NoEvent => f.write_str("bytes are no event"),
             Self::Sealed => f.write_str("log is sealed, to be handed over"),
         }
     }
@@ -120,9 +149,33 @@ pub(super) fn block(frame: &[u8]) -> Result<&[u8], PublishError> {
     Ok(block)
 }
 
+/// Whether bytes are the block of an event, with no ID, in valid UTF-8, and to its end.
+pub(super) fn is_block(bytes: &[u8]) -> bool {
+    str::from_utf8(bytes).is_ok() && block(bytes) == Ok(bytes) && is_terminated(bytes)
+}
+
+/// Whether a block ends with a blank line.
+fn is_terminated(block: &[u8]) -> bool {
+    let ends = [b"\r\n".as_slice(), b"\n", b"\r"];
+    let rest = ends.iter().find_map(|end| block.strip_suffix(*end));
+    rest.is_some_and(|rest| rest.is_empty() || rest.ends_with(b"\n") || rest.ends_with(b"\r"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_block_ends_with_a_blank_line_of_any_kind() {
+        for end in ["\n\n", "\r\r", "\r\n\r\n", "\n\r", "\n\r\n", "\r\r\n", "\r\n\r", "\r\n\n"] {
+            assert!(is_terminated(format!("data: a{end}").as_bytes()), "{end:?}");
+        }
+        for end in ["", "\n", "\r", "\r\n", "\n\nx"] {
+            assert!(!is_terminated(format!("data: a{end}").as_bytes()), "{end:?}");
+        }
+        assert!(["\n", "\r", "\r\n"].iter().all(|block| is_terminated(block.as_bytes())) && !is_terminated(b""));
+        assert!(is_block(b"data: a\n\n") && !is_block(b"data: \xff\n\n") && !is_block(b"id: 1\n\n"));
+    }
 
     #[test]
     fn an_event_has_no_id_of_its_own() {

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use ssekit_core::Frame;
 
+use super::epochs::Epochs;
 use super::lanes::{Joined, Lanes};
 use super::log::OldEvent;
 use super::position::Position;
 use super::registry::{Client, Seat, Slot};
 use super::resume::{Gap, GapReason};
-use super::state::{Compacted, State};
+use super::state::{Compacted, Counts, State};
 use super::store::{SEGMENT, Store};
 use super::subscribe::{Filter, SlowConsumerPolicy};
 
@@ -31,8 +32,8 @@ pub(super) enum Read {
     Gap(Frame),
     /// Nothing: it waits.
     Waiting,
-    /// Those from here on are to be had from the history.
-    Old(u64),
+    /// Those from here on are to be had from the history; or only whether there is one.
+    Old { from: u64, position: Position, is_proof: bool },
     /// It has missed some, and is not to go on.
     Behind,
     /// It is no subscriber any more.
@@ -53,6 +54,8 @@ pub(super) struct Candidate {
 struct Page {
     bytes: usize,
     max: usize,
+    /// No event behind this belongs to it.
+    last: u64,
     /// All events before this have been looked at.
     cursor: u64,
     /// There are more.
@@ -60,30 +63,41 @@ struct Page {
 }
 
 impl State {
-    /// The next page of a subscriber. The history has what is from that offset on.
-    pub(super) fn read(&mut self, slot: Slot, history: Option<u64>) -> Read {
-        let Self { registry, lanes, store, compacted, counts, scratch, .. } = self;
-        let epoch = self.epoch;
-        let position = |offset| Position { epoch, offset };
+    /// The next page of a subscriber. The history has what is from that place on.
+    pub(super) fn read(&mut self, slot: Slot, history: Option<Position>) -> Read {
+        let Self { registry, lanes, store, compacted, counts, scratch, epochs, .. } = self;
         let client = registry.clients.get_mut(slot.index).filter(|client| client.id == slot.id);
         let Some(client) = client else { return Read::Gone };
         let coalesces = client.policy == SlowConsumerPolicy::Coalesce;
 
+        if client.is_unproven && client.cursor > store.next() {
+            let from = client.cursor - 1;
+            return Read::Old { from, position: epochs.at(from), is_proof: true };
+        }
+        client.is_unproven = false;
+        if client.break_at < client.cursor {
+            return Read::Gap(client.tell_break(epochs, counts));
+        }
         let not_here = Client::lost_to(&client.seats, lanes, client.policy);
-        let lost_to = not_here.min(history.map_or(u64::MAX, |first| first.saturating_sub(1)));
+        let lost_to = not_here.min(history.map_or(u64::MAX, |first| epochs.first_of(first) - 1));
         if lost_to >= client.cursor && lost_to > client.told_to {
             if client.policy == SlowConsumerPolicy::Disconnect {
                 return Read::Behind;
             }
             let (from, to, missed) = client.fall_behind(lanes, store.next(), lost_to);
             counts.gaps += 1;
-            let (from, missed) = (Some(position(from)), Some(missed));
-            let gap = Gap { reason: GapReason::SlowConsumer, from, to: position(to), missed };
-            return Read::Gap(gap.into_frame(position(client.cursor - 1)));
+            if client.break_at < to {
+                client.break_at = epochs.break_behind(to);
+            }
+            let at = |offset| epochs.standing(offset, client.break_at);
+            let (from, missed) = (Some(epochs.at(from)), Some(missed));
+            let gap = Gap { reason: GapReason::SlowConsumer, from, to: at(to), missed };
+            return Read::Gap(gap.into_frame(at(client.cursor - 1)));
         }
 
         if not_here >= client.cursor && not_here > client.told_to {
-            return Read::Old(client.cursor);
+            let from = client.cursor;
+            return Read::Old { from, position: epochs.at(from), is_proof: false };
         }
 
         // Whoever stands where another one stood gets the same bytes.
@@ -92,6 +106,7 @@ impl State {
             [seat] if is_plain => lanes.get(seat.lane).and_then(|lane| lane.joined_from(client.cursor)),
             _ => None,
         };
+        let joined = joined.filter(|joined| joined.last <= client.break_at);
         if let Some(Joined { last, count, bytes, .. }) = joined {
             let (last, count, bytes) = (*last, *count, bytes.clone());
             client.wait(last + 1, lanes);
@@ -102,10 +117,10 @@ impl State {
 
         scratch.clear();
         let max = if is_plain { PAGE } else { COPY };
-        let mut page = Page { cursor: client.cursor, max, ..Page::default() };
+        let mut page = Page { cursor: client.cursor, max, last: client.break_at, ..Page::default() };
         if coalesces && client.cursor < store.first() {
             let is_its = |event: &&Compacted| Client::has_lane(&client.seats, lanes, event.lane);
-            for (offset, event) in compacted.range(client.cursor..).filter(|(_, event)| is_its(event)) {
+            for (offset, event) in compacted.range(client.cursor..=page.last).filter(|(_, event)| is_its(event)) {
                 page.add(*offset, event.bytes.len(), scratch);
                 if page.is_full {
                     break;
@@ -121,6 +136,9 @@ impl State {
         if !page.is_full {
             // What a history had may be ahead of what has come here.
             page.cursor = page.cursor.max(store.next());
+            if page.last < u64::MAX {
+                (page.cursor, page.is_full) = (page.last + 1, true);
+            }
         }
         let chosen = &scratch[..];
         let event = |offset| match compacted.get(&offset) {
@@ -128,8 +146,10 @@ impl State {
             None => store.event(offset).map(|(entry, bytes)| (entry.lane, entry.key.as_ref(), bytes)),
         };
 
+        if chosen.is_empty() && !client.pass(&page, lanes, compacted) {
+            return Read::Gap(client.tell_break(epochs, counts));
+        }
         if chosen.is_empty() {
-            client.wait(page.cursor, lanes);
             return Read::Waiting;
         }
         if let Some(filter) = client.filter.clone() {
@@ -138,7 +158,7 @@ impl State {
                 let (lane, key, part) = event(offset)?;
                 bytes.extend_from_slice(part);
                 let topic = lanes.get(lane)?.name.clone();
-                Some(Candidate { topic, key: key.cloned(), position: position(offset), end: bytes.len() })
+                Some(Candidate { topic, key: key.cloned(), position: epochs.at(offset), end: bytes.len() })
             });
             let events = events.collect();
             let is_last = client.pass(&page, lanes, compacted);
@@ -173,20 +193,33 @@ impl State {
         matches!(seats, [seat] if lanes.get(seat.lane).is_some_and(|lane| lane.subscribers > 1))
     }
 
-    /// Which of these old events a subscriber has subscribed to, and its filter.
-    pub(super) fn wants(&self, slot: Slot, events: &[OldEvent]) -> (Vec<bool>, Option<Filter>) {
-        let client = self.registry.clients.get(slot.index).filter(|client| client.id == slot.id);
-        let seats = client.map_or(&[][..], |client| &client.seats);
-        let lanes: Vec<_> = seats.iter().filter_map(|seat| self.lanes.get(seat.lane)).collect();
-        let is_of = |event: &OldEvent| lanes.iter().any(|lane| lane.has(&event.topic));
-        (events.iter().map(is_of).collect(), client.and_then(|client| client.filter.clone()))
+    /// What a page of the history is for a subscriber who needs what is from this offset on.
+    pub(super) fn sort_old(&self, slot: Slot, from: u64, events: &[OldEvent]) -> Option<Sorted> {
+        let client = self.registry.clients.get(slot.index).filter(|client| client.id == slot.id)?;
+        let lanes: Vec<_> = client.seats.iter().filter_map(|seat| self.lanes.get(seat.lane)).collect();
+        let offset = |event: &OldEvent| self.epochs.find(event.position).map(|(offset, _)| offset);
+        let skipped = events.iter().take_while(|event| offset(event).is_some_and(|offset| offset < from)).count();
+        let offsets = events.iter().skip(skipped).map_while(|event| {
+            let offset = offset(event).filter(|offset| *offset <= client.break_at)?;
+            Some((offset, lanes.iter().any(|lane| lane.has(&event.topic))))
+        });
+        let offsets = offsets.collect();
+        // Also where offsets were left out behind events that are kept.
+        let not_here = Client::lost_to(&client.seats, &self.lanes, client.policy);
+        let here_from = self.store.first().max(not_here + 1).min(client.break_at.saturating_add(1));
+        Some(Sorted { skipped, offsets, here_from, filter: client.filter.clone() })
     }
 
-    /// From where on a subscriber needs no history: also where offsets were left out behind events that are kept.
-    pub(super) fn here_from(&self, slot: Slot) -> u64 {
-        let client = self.registry.clients.get(slot.index).filter(|client| client.id == slot.id);
-        let not_here = client.map_or(0, |client| Client::lost_to(&client.seats, &self.lanes, client.policy));
-        self.store.first().max(not_here + 1)
+    /// The history was asked for the event at this offset, which a subscriber says to know.
+    pub(super) fn prove(&mut self, slot: Slot, offset: u64, page: &[OldEvent]) {
+        let Self { registry, lanes, store, epochs, .. } = self;
+        let is_there = page.iter().any(|event| epochs.find(event.position).is_some_and(|(found, _)| found == offset));
+        let client = registry.clients.get_mut(slot.index).filter(|client| client.id == slot.id);
+        let Some(client) = client.filter(|client| client.is_unproven) else { return };
+        client.is_unproven = false;
+        if !is_there && client.cursor > store.next() {
+            client.go_astray(store.next() - 1, lanes);
+        }
     }
 
     /// A subscriber has got its old events up to this offset.
@@ -207,6 +240,17 @@ impl State {
             client.delivered(count, bytes);
         }
     }
+}
+
+/// A page of the history for one subscriber.
+pub(super) struct Sorted {
+    /// How many events it does not need before those that it does.
+    pub(super) skipped: usize,
+    /// Where those stand, and whether they are of its topics.
+    pub(super) offsets: Vec<(u64, bool)>,
+    /// From where on it needs no history.
+    pub(super) here_from: u64,
+    pub(super) filter: Option<Filter>,
 }
 
 impl Page {
@@ -231,9 +275,11 @@ impl Page {
         chosen: &mut Vec<u64>,
     ) {
         let len = |offset| store.event(offset).map_or(0, |(_, bytes)| bytes.len());
+        let last = self.last;
         let indexes = seats.iter().filter_map(|seat| {
             let lane = lanes.get(seat.lane)?;
-            Some(lane.index.range(lane.position(self.cursor)..).copied())
+            let behind = lane.index.range(lane.position(self.cursor)..).copied();
+            Some(behind.take_while(|offset| *offset <= last))
         });
         let mut indexes: Vec<_> = indexes.collect();
         if let [index] = &mut indexes[..] {
@@ -310,6 +356,15 @@ impl Client {
                 lane.waiters.wait(&mut seat.place, &self.control);
             }
         }
+    }
+
+    /// It is told that the history was replaced, and has all that was before.
+    fn tell_break(&mut self, epochs: &Epochs, counts: &mut Counts) -> Frame {
+        let to = epochs.behind(self.break_at);
+        self.break_at = epochs.break_behind(self.break_at);
+        self.gaps += 1;
+        counts.gaps += 1;
+        Gap { reason: GapReason::EpochChanged, from: None, to, missed: None }.into_frame(to)
     }
 
     /// The log has gone on without it: from where, to where and how many events it is told to have missed. It goes on

@@ -38,6 +38,10 @@ pub(super) struct Client {
     pub(super) cursor: u64,
     /// Of the events before the cursor, those up to this were told to be lost.
     pub(super) told_to: u64,
+    /// Where it has to be told that the history was replaced; it gets what is up to there first.
+    pub(super) break_at: u64,
+    /// It says to know an event that has not come here yet, and the history is to be asked whether there is one.
+    pub(super) is_unproven: bool,
     /// How many events its lanes had had at the cursor.
     pub(super) passed: u64,
     pub(super) events: u64,
@@ -147,6 +151,12 @@ impl Client {
             _ => lane.evicted_to,
         });
         lost_to.max().unwrap_or(0)
+    }
+
+    /// It knows events behind this offset that never were: it is told so, and goes on behind that.
+    pub(super) fn go_astray(&mut self, offset: u64, lanes: &Lanes) {
+        (self.cursor, self.break_at, self.is_unproven) = (offset + 1, offset, false);
+        self.passed = Self::counts(&self.seats, lanes, self.cursor).0;
     }
 
     /// Whether an event of this topic's lane is for it.

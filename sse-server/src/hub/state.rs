@@ -9,6 +9,7 @@ use bytes::Bytes;
 use slab::Slab;
 use tokio::time::Instant;
 
+use super::epochs::{Epochs, MAX_OFFSET};
 use super::lanes::Lanes;
 use super::options::HubOptions;
 use super::position::Position;
@@ -26,7 +27,7 @@ const PAST: u64 = 1 << 40;
 ///
 /// Whoever holds its lock calls nothing of the application's, wakes no one and waits for nothing.
 pub(super) struct State {
-    pub(super) epoch: u64,
+    pub(super) epochs: Epochs,
     pub(super) options: HubOptions,
     made: Instant,
     pub(super) store: Store,
@@ -73,13 +74,13 @@ impl Counts {
 }
 
 impl State {
-    /// With no events yet; the next one has this offset.
-    pub(super) fn new(epoch: u64, next: u64, options: HubOptions) -> Self {
-        let id_line = format!("id: {epoch}-").into_bytes();
+    /// With no events yet.
+    pub(super) fn new(epoch: u64, options: HubOptions) -> Self {
+        let id_line = id_line(epoch);
         Self {
-            epoch,
+            epochs: Epochs::new(epoch),
             made: Instant::now(),
-            store: Store::new(next),
+            store: Store::new(1),
             lanes: Lanes::new(options.max_idle_topics),
             compacted: BTreeMap::new(),
             compacted_bytes: 0,
@@ -92,10 +93,6 @@ impl State {
             scratch: Vec::new(),
             options,
         }
-    }
-
-    pub(super) fn at(&self, offset: u64) -> Position {
-        Position { epoch: self.epoch, offset }
     }
 
     pub(super) fn set_sealed(&mut self, is_sealed: bool) {
@@ -111,10 +108,10 @@ impl State {
         PAST.saturating_add(millis(self.made.elapsed()))
     }
 
-    /// Adds an event, whose block has no ID, with this offset or the next.
+    /// Adds an event, whose block has no ID, at this place or the next.
     pub(super) fn append(
         &mut self,
-        offset: Option<u64>,
+        position: Option<Position>,
         topic: &str,
         key: Option<&str>,
         block: &[u8],
@@ -123,23 +120,86 @@ impl State {
         if self.is_sealed {
             return Err(PublishError::Sealed);
         }
-        if let Some(offset) = offset.filter(|offset| !(self.store.next()..=u64::MAX / 2).contains(offset)) {
-            return Err(PublishError::Passed { offset, next: self.store.next() });
-        }
+        let offset = position.map_or(Ok(self.store.next()), |position| self.offset(position))?;
         // An offset has at most 20 digits.
         let (len, max) = (self.epoch_len + 21 + block.len(), self.options.max_bytes.min(u32::MAX as usize / 2));
         if len > max {
             return Err(PublishError::TooLarge { len, max });
         }
         let now = self.now();
-        if let Some(offset) = offset.filter(|offset| *offset > self.store.next()) {
-            self.lanes.skip_to(offset - 1, offset - self.store.next(), called);
-            self.store.skip_to(offset);
-        }
+        self.skip_to(offset, called);
         let offset = self.push(topic, key, block, now, called);
         self.counts.published += 1;
         self.evict(now);
-        Ok(self.at(offset))
+        Ok(self.epochs.at(offset))
+    }
+
+    /// Where events are that are told to be missing.
+    pub(super) fn span(&self, from: u64, to: u64) -> (Position, Position) {
+        (self.epochs.at(from), self.epochs.at(to))
+    }
+
+    /// The offset of a place that has yet to come.
+    fn offset(&self, position: Position) -> Result<u64, PublishError> {
+        let next = self.store.next();
+        let found = self.epochs.find(position).filter(|_| position.epoch == self.epochs.epoch());
+        let offset = found.map(|(offset, _)| offset).filter(|offset| (next..=MAX_OFFSET).contains(offset));
+        offset.ok_or(PublishError::Passed { position, next: self.epochs.at(next) })
+    }
+
+    /// What is before this offset, and has not come, does not come any more.
+    fn skip_to(&mut self, offset: u64, called: &mut Called) {
+        if offset > self.store.next() {
+            self.lanes.skip_to(offset - 1, offset - self.store.next(), called);
+            self.store.skip_to(offset);
+        }
+    }
+
+    /// Events up to this one of the present epoch have been elsewhere.
+    pub(super) fn begin_behind(&mut self, offset: u64) {
+        let last = self.epochs.base().saturating_add(offset).min(MAX_OFFSET);
+        self.store.skip_to(last + 1);
+        self.lanes.set_forgotten_to(last);
+    }
+
+    /// There is no event at this place.
+    pub(super) fn leave_out(&mut self, position: Position, called: &mut Called) -> Result<(), PublishError> {
+        let offset = self.offset(position)?;
+        self.skip_to(offset, called);
+        self.store.skip_to(offset + 1);
+        Ok(())
+    }
+
+    /// Another epoch begins. If events may be missing, all clients are told, each when it is through with those before.
+    pub(super) fn begin_epoch(&mut self, epoch: u64, is_broken: bool, called: &mut Called) -> Result<(), PublishError> {
+        let (base, next) = (self.store.next() - 1, self.epochs.at(self.store.next()));
+        if epoch <= self.epochs.epoch() {
+            return Err(PublishError::Passed { position: Position { epoch, offset: 0 }, next });
+        }
+        if let Some(known_from) = self.epochs.begin(epoch, base, is_broken) {
+            while self.store.len() > 0 && self.store.first() <= known_from {
+                self.evict_one();
+            }
+            while self.compacted.first_key_value().is_some_and(|(offset, _)| *offset <= known_from) {
+                self.evict_compacted();
+            }
+        }
+        self.id_line = id_line(epoch);
+        self.epoch_len = self.id_line.len();
+        let mut is_for_any = is_broken;
+        for (_, client) in &mut self.registry.clients {
+            let is_astray = client.cursor > base + 1;
+            if is_astray {
+                client.go_astray(base, &self.lanes);
+            } else if is_broken {
+                client.break_at = client.break_at.min(base);
+            }
+            is_for_any |= is_astray;
+        }
+        if is_for_any {
+            self.lanes.call_all(called);
+        }
+        Ok(())
     }
 
     /// Adds an event whatever is kept.
@@ -147,7 +207,7 @@ impl State {
         let offset = self.store.next();
         self.id_line.truncate(self.epoch_len);
         // Writing to memory has no way to fail.
-        let _ = writeln!(self.id_line, "{offset}");
+        let _ = writeln!(self.id_line, "{}", offset - self.epochs.base());
         let id = self.lanes.topic(topic);
         let key = key.map(|key| self.supersede(id, key, offset));
         let bytes = self.store.bytes();
@@ -161,7 +221,7 @@ impl State {
     pub(super) fn push_compacted(&mut self, topic: &str, key: &str, block: &[u8], at: u64, offset: u64) {
         let id = self.lanes.topic(topic);
         let key = self.supersede(id, key, offset);
-        let bytes = [format!("id: {}-{offset}\n", self.epoch).as_bytes(), block].concat();
+        let bytes = [format!("id: {}\n", self.epochs.at(offset)).as_bytes(), block].concat();
         self.compacted_bytes += bytes.len();
         self.compacted.insert(offset, Compacted { lane: id, at, key, bytes: bytes.into() });
         if let Some(lane) = self.lanes.get_mut(id) {
@@ -200,14 +260,18 @@ impl State {
             || self.compacted_bytes > max_bytes
             || max_age.is_some() && self.compacted.first_key_value().is_some_and(|(_, event)| is_old(event.at))
         {
-            let Some((offset, event)) = self.compacted.pop_first() else { break };
-            self.compacted_bytes -= event.bytes.len();
-            if let Some(lane) = self.lanes.get_mut(event.lane) {
-                lane.compacted -= 1;
-                lane.forget_key(&event.key);
-            }
-            self.lanes.evict(event.lane, offset, true);
+            self.evict_compacted();
         }
+    }
+
+    fn evict_compacted(&mut self) {
+        let Some((offset, event)) = self.compacted.pop_first() else { return };
+        self.compacted_bytes -= event.bytes.len();
+        if let Some(lane) = self.lanes.get_mut(event.lane) {
+            lane.compacted -= 1;
+            lane.forget_key(&event.key);
+        }
+        self.lanes.evict(event.lane, offset, true);
     }
 
     fn evict_one(&mut self) {
@@ -236,6 +300,10 @@ impl State {
         let newest = entry.key.as_ref().and_then(|key| lanes.get(entry.lane)?.newest(key));
         newest.is_some_and(|newest| newest != offset)
     }
+}
+
+fn id_line(epoch: u64) -> Vec<u8> {
+    format!("id: {epoch}-").into_bytes()
 }
 
 pub(super) fn millis(time: Duration) -> u64 {

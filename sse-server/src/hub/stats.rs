@@ -95,8 +95,8 @@ impl State {
         HubStats {
             clients: self.registry.clients.len(),
             topics: self.lanes.topics().len(),
-            first: self.at(self.store.first()),
-            next: self.at(self.store.next()),
+            first: self.epochs.at(self.store.first()),
+            next: self.epochs.at(self.store.next()),
             events: self.store.len(),
             bytes: self.store.bytes(),
             compacted: self.compacted.len(),

@@ -14,7 +14,7 @@ use super::admission::Admitted;
 use super::log::{History, OldEvent, ReadHistory};
 use super::position::Position;
 use super::publication::Publication;
-use super::read::{Candidate, Read};
+use super::read::{Candidate, Read, Sorted};
 use super::registry::Slot;
 use super::resume::{Gap, GapReason, Resume, position_frame};
 use super::subscribe::{EventInfo, Filter};
@@ -60,6 +60,8 @@ pub struct Subscription {
 struct Reading {
     from: u64,
     page: ReadHistory,
+    /// It is read only to see whether there is one there.
+    is_proof: bool,
 }
 
 impl Subscription {
@@ -120,27 +122,26 @@ impl Subscription {
     /// The old events of a page that are for the subscriber, and what is missing among them.
     fn take_old(&self, from: u64, page: &[OldEvent]) -> Bytes {
         let (mut bytes, mut next, mut events, mut size, mut gaps) = (BytesMut::new(), from, 0, 0, 0);
-        let (epoch, (wants, filter), to) = {
-            let state = self.tail.state();
-            // An empty page: it has none any more before those that are here.
-            (state.epoch, state.wants(self.slot, page), state.here_from(self.slot))
-        };
-        let at = |offset| Position { epoch, offset };
+        let Some(sorted) = self.tail.state().sort_old(self.slot, from, page) else { return Bytes::new() };
+        let Sorted { skipped, offsets, here_from, filter } = sorted;
         let mut skip_to = |next: &mut u64, offset: u64, bytes: &mut BytesMut| {
             if *next < offset {
-                let (from, to, missed) = (Some(at(*next)), at(offset - 1), Some(offset - *next));
-                let gap = Gap { reason: GapReason::Retention, from, to, missed };
+                let (from, to) = self.tail.state().span(*next, offset - 1);
+                let gap = Gap { reason: GapReason::Retention, from: Some(from), to, missed: Some(offset - *next) };
                 bytes.extend_from_slice(gap.into_frame(to).as_bytes());
                 gaps += 1;
             }
             *next = offset.max(*next);
         };
-        for (event, is_wanted) in page.iter().zip(wants).filter(|(event, _)| event.offset >= from) {
-            skip_to(&mut next, event.offset, &mut bytes);
-            next = event.offset + 1;
-            let (topic, key, position) = (&*event.topic, event.key.as_deref(), at(event.offset));
+        // An empty page: it has none any more before those that are here.
+        let is_empty = offsets.is_empty();
+        for (event, (offset, is_wanted)) in page.iter().skip(skipped).zip(offsets) {
+            skip_to(&mut next, offset, &mut bytes);
+            next = offset + 1;
+            let (topic, key, position) = (&*event.topic, event.key.as_deref(), event.position);
             let is_right = |filter: &Filter| filter(&EventInfo { topic, key, position });
-            let publication = Publication { topic, key, frame: event.frame.clone() };
+            let Some(frame) = event.frame.clone() else { continue };
+            let publication = Publication { topic, key, frame };
             // One that is no event of a hub's would take its ID from the client.
             let Ok(block) = publication.block() else { continue };
             if is_wanted && filter.as_ref().is_none_or(is_right) {
@@ -150,8 +151,8 @@ impl Subscription {
                 (events, size) = (events + 1, size + bytes.len() - start);
             }
         }
-        if page.last().is_none_or(|last| last.offset < from) {
-            skip_to(&mut next, to, &mut bytes);
+        if is_empty {
+            skip_to(&mut next, here_from, &mut bytes);
         }
         let mut state = self.tail.state();
         state.seek(self.slot, next, gaps);
@@ -231,12 +232,16 @@ impl Stream for Subscription {
             if let Some(reading) = &mut this.reading {
                 // It is asked for what is new when it is through with this.
                 this.control.take_news();
-                let (from, page) = match reading.page.as_mut().poll(cx) {
-                    Poll::Ready(Ok(page)) => (reading.from, page),
+                let (is_proof, from, page) = match reading.page.as_mut().poll(cx) {
+                    Poll::Ready(Ok(page)) => (reading.is_proof, reading.from, page),
                     Poll::Ready(Err(_)) => return this.end_for(CloseReason::Error),
                     Poll::Pending => return this.wait(cx),
                 };
                 this.reading = None;
+                if is_proof {
+                    this.tail.state().prove(this.slot, from, &page);
+                    continue;
+                }
                 let bytes = this.take_old(from, &page);
                 if !bytes.is_empty() {
                     return Poll::Ready(Some(Frame::__from_whole_events(bytes)));
@@ -269,7 +274,10 @@ impl Stream for Subscription {
                     this.is_waiting = true;
                     return this.wait(cx);
                 }
-                Read::Old(from) => this.reading = Some(Box::new(Reading { from, page: this.history.read(from) })),
+                Read::Old { from, position, is_proof } => {
+                    let page = this.history.read(position);
+                    this.reading = Some(Box::new(Reading { from, page, is_proof }));
+                }
                 Read::Behind => return this.end_for(CloseReason::SlowConsumer),
                 Read::Gone => return Poll::Ready(None),
             }

@@ -29,15 +29,24 @@ impl Tail {
 
     /// One with no events yet, of a log with this epoch.
     pub fn with_epoch(epoch: u64, options: HubOptions) -> Self {
-        Self::new(State::new(epoch, 1, options))
+        Self::new(State::new(epoch, options))
     }
 
-    /// One with no events yet, of a log whose last event is at this place: its clients know of what was before, and what they
-    /// have missed of it is in the [history](super::History), or is a gap.
-    pub fn behind(last: Position, options: HubOptions) -> Self {
-        let offset = last.offset.min(u64::MAX / 2 - 1);
-        let mut state = State::new(last.epoch, offset + 1, options);
-        state.lanes.set_forgotten_to(offset);
+    /// One with no events yet, of a log that has been there: its clients know of what was before, and what they have missed
+    /// of it is in the [history](super::History), or is a gap.
+    ///
+    /// It goes on behind `last`. Before that it had the epochs that `before` has the last places of, in their order and
+    /// with nothing missing between them; those that are not later than the one before are passed over.
+    pub fn behind(before: &[Position], last: Position, options: HubOptions) -> Self {
+        let mut ends = before.iter().chain([&last]).filter(|end| end.epoch <= last.epoch).peekable();
+        let mut state = State::new(ends.peek().map_or(last.epoch, |end| end.epoch), options);
+        for end in ends {
+            // Nobody is there yet who could be told or woken.
+            let is_later = state.begin_epoch(end.epoch, false, &mut Called::default()).is_ok();
+            if is_later || end.epoch == state.epochs.epoch() {
+                state.begin_behind(end.offset);
+            }
+        }
         Self::new(state)
     }
 
@@ -50,31 +59,80 @@ impl Tail {
         self.add(None, event)
     }
 
-    /// Adds an event that has its offset from elsewhere: the next, or a later one, if others are left out.
+    /// Adds an event that has its place from elsewhere: the next, or a later one of the same epoch. What would be between
+    /// them is missing here, and looked for in the history.
     ///
     /// # Errors
     ///
-    /// See [`PublishError`]. [`Passed`](PublishError::Passed) if there is one of this offset or of a later one.
-    pub fn append_at(&self, offset: u64, event: &Publication<'_>) -> Result<Position, PublishError> {
-        self.add(Some(offset), event)
+    /// See [`PublishError`]. [`Passed`](PublishError::Passed) if there is one at this place or a later one, or if it is of
+    /// another epoch.
+    pub fn append_at(&self, position: Position, event: &Publication<'_>) -> Result<Position, PublishError> {
+        self.add(Some(position), event)
     }
 
-    fn add(&self, offset: Option<u64>, event: &Publication<'_>) -> Result<Position, PublishError> {
+    fn add(&self, position: Option<Position>, event: &Publication<'_>) -> Result<Position, PublishError> {
         let block = event.block()?;
+        self.change(|state, called| state.append(position, event.topic, event.key, block, called))
+    }
+
+    /// There is no event at this place, and nobody misses one.
+    ///
+    /// # Errors
+    ///
+    /// [`Passed`](PublishError::Passed), as for [`append_at`](Self::append_at).
+    pub fn leave_out(&self, position: Position) -> Result<(), PublishError> {
+        self.change(|state, called| state.leave_out(position, called))
+    }
+
+    /// The log goes on in a later epoch, and nothing is missing between them: no client is told. A client that says to know
+    /// later events of the epoch before than there were is told that its history was replaced.
+    ///
+    /// ```
+    /// use ssekit_core::Event;
+    /// use ssekit_server::hub::{HubOptions, Position, Publication, Tail};
+    ///
+    /// let tail = Tail::with_epoch(7, HubOptions::new());
+    /// let event = Publication::new("news", Event::data("one"));
+    /// assert_eq!(tail.append(&event)?, Position { epoch: 7, offset: 1 });
+    /// tail.go_on(8)?;
+    /// assert_eq!(tail.append(&event)?, Position { epoch: 8, offset: 1 });
+    /// # Ok::<(), ssekit_server::hub::PublishError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Passed`](PublishError::Passed) unless it is later.
+    pub fn go_on(&self, epoch: u64) -> Result<(), PublishError> {
+        self.change(|state, called| state.begin_epoch(epoch, false, called))
+    }
+
+    /// The log goes on in a later epoch, and events may be missing between them, or were never kept: each client gets what is
+    /// here of those before, and is then told of a gap, for [`EpochChanged`](super::GapReason::EpochChanged).
+    ///
+    /// # Errors
+    ///
+    /// [`Passed`](PublishError::Passed) unless it is later.
+    pub fn start_over(&self, epoch: u64) -> Result<(), PublishError> {
+        self.change(|state, called| state.begin_epoch(epoch, true, called))
+    }
+
+    /// The last place: behind it is the next event.
+    pub fn last(&self) -> Position {
+        let state = self.state();
+        state.epochs.behind(state.store.next() - 1)
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut State, &mut Called) -> T) -> T {
         let mut state = self.state();
         let mut called = Called::default();
         called.spare = state.spare.take();
-        let position = state.append(offset, event.topic, event.key, block, &mut called);
+        let changed = change(&mut state, &mut called);
         state.spare = called.spare.take();
         drop(state);
-        self.wake(called);
-        position
-    }
-
-    fn wake(&self, called: Called) {
         if let Some(spare) = called.wake() {
             self.state().spare = Some(spare);
         }
+        changed
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
@@ -86,8 +144,8 @@ impl fmt::Debug for Tail {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.state();
         f.debug_struct("Tail")
-            .field("first", &state.at(state.store.first()))
-            .field("next", &state.at(state.store.next()))
+            .field("first", &state.epochs.at(state.store.first()))
+            .field("next", &state.epochs.at(state.store.next()))
             .finish_non_exhaustive()
     }
 }

@@ -1,0 +1,358 @@
+//! A log that goes on in another epoch, with nothing missing or with something, and clients that know more than this process.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+
+use futures_util::Stream;
+use ssekit_core::Event;
+use ssekit_server::LastEventId;
+use ssekit_server::hub::{
+    History, Hub, HubOptions, Log, Memory, OldEvent, Position, Publication, PublishError, ReadHistory, Resume,
+    SlowConsumerPolicy, Start, Subscribe, Subscription, Tail,
+};
+
+/// What other processes have published, whether or not this one has heard of it.
+#[derive(Clone, Default)]
+struct Shared(Arc<Mutex<Vec<OldEvent>>>);
+
+impl History for Shared {
+    fn first(&self) -> Option<Position> {
+        Some(self.0.lock().unwrap().first().map_or(at(1, 1), |event| event.position))
+    }
+
+    fn read(&self, from: Position) -> ReadHistory {
+        let all = self.0.lock().unwrap();
+        let page = all.iter().filter(|event| event.position >= from).take(3).cloned().collect();
+        Box::pin(std::future::ready(Ok(page)))
+    }
+}
+
+impl Log for Shared {
+    type Published = Result<Position, PublishError>;
+
+    fn publish(&self, tail: &Tail, event: Publication<'_>) -> Self::Published {
+        let position = tail.append(&event)?;
+        self.keep(&[position]);
+        Ok(position)
+    }
+}
+
+impl Shared {
+    fn keep(&self, positions: &[Position]) {
+        self.0.lock().unwrap().extend(positions.iter().map(|position| OldEvent {
+            position: *position,
+            topic: "a".into(),
+            key: None,
+            frame: Some(Event::data(&position.to_string()).into()),
+        }));
+    }
+}
+
+fn at(epoch: u64, offset: u64) -> Position {
+    Position { epoch, offset }
+}
+
+fn id(position: Position) -> Option<LastEventId> {
+    LastEventId::try_from(&*position.to_string()).ok()
+}
+
+fn publish<L: Log>(hub: &Hub<L>, tail: &Tail, count: u64) {
+    for _ in 0..count {
+        let last = tail.last();
+        let _ = hub.publish("a", Event::data(&at(last.epoch, last.offset + 1).to_string()));
+    }
+}
+
+fn events(epoch: u64, offsets: impl IntoIterator<Item = u64>) -> String {
+    offsets.into_iter().map(|offset| format!("id: {epoch}-{offset}\ndata: {epoch}-{offset}\n\n")).collect()
+}
+
+fn replaced(epoch: u64) -> String {
+    format!(
+        "event: ssekit:gap\nid: {epoch}-0\ndata: {{\"reason\":\"epoch_changed\",\"from\":null,\"to\":\"{epoch}-0\",\"missed\":null}}\n\n"
+    )
+}
+
+/// All that comes, however often it has to be asked for.
+fn all(stream: &mut Subscription) -> String {
+    let mut text = String::new();
+    let mut pending = 0;
+    while pending < 10 {
+        match Pin::new(&mut *stream).poll_next(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Some(frame)) => {
+                pending = 0;
+                text.push_str(std::str::from_utf8(frame.as_bytes()).unwrap());
+            }
+            Poll::Ready(None) => return text + "END",
+            Poll::Pending => pending += 1,
+        }
+    }
+    text
+}
+
+fn subscribe<L: Log>(hub: &Hub<L>, last: Option<Position>) -> Subscription {
+    hub.subscribe(Subscribe::topic("a").with_last_event_id(last.and_then(id))).unwrap()
+}
+
+fn memory() -> (Hub, Tail) {
+    let tail = Tail::with_epoch(7, HubOptions::new());
+    (Hub::with_log(Memory::default(), tail.clone()), tail)
+}
+
+#[test]
+fn nobody_is_told_of_an_epoch_that_goes_on() {
+    let (hub, tail) = memory();
+    publish(&hub, &tail, 3);
+    let mut live = subscribe(&hub, Some(at(7, 1)));
+    assert_eq!(all(&mut live), format!("id: 7-1\n\n{}", events(7, 2..=3)));
+    let mut late = subscribe(&hub, Some(at(7, 0)));
+    tail.go_on(9).unwrap();
+    assert_eq!((hub.position(), tail.last(), hub.stats().next), (at(9, 0), at(9, 0), at(9, 1)));
+    publish(&hub, &tail, 2);
+    assert_eq!(all(&mut live), events(9, 1..=2));
+    assert_eq!(all(&mut late), format!("id: 7-0\n\n{}{}", events(7, 1..=3), events(9, 1..=2)));
+    // By an ID of any of them.
+    for (last, resume, rest) in [
+        (at(7, 2), Resume::Resumed { missed: 3 }, events(7, [3]) + &events(9, 1..=2)),
+        (at(7, 3), Resume::Resumed { missed: 2 }, events(9, 1..=2)),
+        (at(9, 0), Resume::Resumed { missed: 2 }, events(9, 1..=2)),
+        (at(9, 1), Resume::Resumed { missed: 1 }, events(9, [2])),
+        (at(9, 2), Resume::UpToDate, String::new()),
+    ] {
+        let mut stream = subscribe(&hub, Some(last));
+        assert_eq!(stream.resume(), resume, "{last}");
+        let first = if last == at(9, 0) { at(7, 3) } else { last };
+        assert_eq!(all(&mut stream), format!("id: {first}\n\n{rest}"));
+    }
+    // This epoch ended before that.
+    for last in [at(7, 4), at(8, 0), at(9, 3), at(10, 0)] {
+        assert_eq!(subscribe(&hub, Some(last)).resume(), Resume::EpochChanged, "{last}");
+    }
+    for epoch in [9, 8, 0] {
+        let error = PublishError::Passed { position: at(epoch, 0), next: at(9, 3) };
+        assert_eq!((tail.go_on(epoch), tail.start_over(epoch)), (Err(error), Err(error)));
+    }
+    assert_eq!(hub.stats().gaps, 4);
+}
+
+#[test]
+fn each_is_told_where_a_history_was_replaced() {
+    let (hub, tail) = memory();
+    publish(&hub, &tail, 3);
+    let [mut live, mut late] = [at(7, 3), at(7, 1)].map(|last| subscribe(&hub, Some(last)));
+    assert_eq!(all(&mut live), "id: 7-3\n\n");
+    let filtered =
+        Subscribe::topic("a").with_last_event_id(id(at(7, 1))).with_filter(|event| event.position.offset < 3);
+    let mut filtered = hub.subscribe(filtered).unwrap();
+    let mut other = hub.subscribe(Subscribe::topic("b")).unwrap();
+    assert_eq!(all(&mut other), "id: 7-3\n\n");
+    tail.start_over(9).unwrap();
+    assert_eq!(all(&mut live), replaced(9), "at once");
+    assert_eq!(all(&mut other), replaced(9), "also one of another topic");
+    publish(&hub, &tail, 2);
+    assert_eq!(all(&mut live), events(9, 1..=2));
+    assert_eq!(all(&mut late), format!("id: 7-1\n\n{}{}{}", events(7, 2..=3), replaced(9), events(9, 1..=2)));
+    let expected = format!("id: 7-1\n\n{}{}{}", events(7, [2]), replaced(9), events(9, 1..=2));
+    assert_eq!(all(&mut filtered), expected);
+
+    let mut stream = subscribe(&hub, Some(at(7, 2)));
+    assert_eq!(stream.resume(), Resume::EpochChanged);
+    assert_eq!(all(&mut stream), format!("id: 7-2\n\n{}{}{}", events(7, [3]), replaced(9), events(9, 1..=2)));
+    let mut stream = subscribe(&hub, Some(at(9, 0)));
+    assert_eq!(stream.resume(), Resume::Resumed { missed: 2 });
+    assert_eq!(all(&mut stream), format!("id: 9-0\n\n{}", events(9, 1..=2)));
+    // What a client may know of an epoch that is not known here has nothing to do with what was before the break.
+    let mut stream = subscribe(&hub, Some(at(8, 1)));
+    assert_eq!(stream.resume(), Resume::EpochChanged);
+    assert_eq!(all(&mut stream), format!("{}{}", replaced(9), events(9, 1..=2)));
+    let mut oldest = hub.subscribe(Subscribe::topic("a").with_start(Start::Oldest)).unwrap();
+    assert_eq!(all(&mut oldest), format!("id: 7-0\n\n{}{}{}", events(7, 1..=3), replaced(9), events(9, 1..=2)));
+    // Twice in a row is once; and with events between them, in its place.
+    let mut late = subscribe(&hub, Some(at(9, 1)));
+    tail.start_over(10).unwrap();
+    tail.start_over(11).unwrap();
+    publish(&hub, &tail, 1);
+    tail.start_over(12).unwrap();
+    let rest = format!("{}{}{}", replaced(11), events(11, [1]), replaced(12));
+    assert_eq!(all(&mut live), rest);
+    assert_eq!(all(&mut late), format!("id: 9-1\n\n{}{rest}", events(9, [2])));
+    assert_eq!(all(&mut subscribe(&hub, None)), "id: 12-0\n\n");
+}
+
+#[test]
+fn who_was_too_slow_is_told_of_both_and_none_twice() {
+    let tail = Tail::with_epoch(7, HubOptions::new().with_max_events(2));
+    let hub = Hub::with_log(Memory::default(), tail.clone());
+    let slow = |policy| hub.subscribe(Subscribe::topic("a").with_policy(policy)).unwrap();
+    let [mut oldest, mut latest] = [SlowConsumerPolicy::SkipToOldest, SlowConsumerPolicy::SkipToLatest].map(slow);
+    publish(&hub, &tail, 4);
+    tail.start_over(8).unwrap();
+    let gap = |from: Position, to: Position, missed: u64| {
+        format!(
+            "event: ssekit:gap\nid: {to}\ndata: {{\"reason\":\"slow_consumer\",\"from\":\"{from}\",\"to\":\"{to}\",\"missed\":{missed}}}\n\n"
+        )
+    };
+    let expected = format!("id: 7-0\n\n{}{}{}", gap(at(7, 1), at(7, 2), 2), events(7, 3..=4), replaced(8));
+    assert_eq!(all(&mut oldest), expected);
+    assert_eq!(all(&mut latest), format!("id: 7-0\n\n{}{}", gap(at(7, 1), at(7, 4), 4), replaced(8)));
+    // What is lost reaches beyond the break: it is one gap.
+    let mut slow = slow(SlowConsumerPolicy::SkipToOldest);
+    all(&mut slow);
+    publish(&hub, &tail, 1);
+    tail.start_over(9).unwrap();
+    publish(&hub, &tail, 3);
+    assert_eq!(all(&mut slow), format!("{}{}", gap(at(8, 1), at(9, 1), 2), events(9, 2..=3)));
+    assert_eq!(subscribe(&hub, Some(at(8, 1))).resume(), Resume::Gap { oldest: at(9, 2) });
+}
+
+#[test]
+fn keyed_events_of_before_come_before_the_break() {
+    let tail = Tail::with_epoch(7, HubOptions::new().with_max_events(1));
+    let hub = Hub::with_log(Memory::default(), tail.clone());
+    let subscribe = || Subscribe::topic("a").with_policy(SlowConsumerPolicy::Coalesce).with_start(Start::Oldest);
+    let mut slow = hub.subscribe(subscribe()).unwrap();
+    for key in ["x", "y", "x"] {
+        hub.publish_keyed("a", key, Event::data(key)).unwrap();
+    }
+    tail.start_over(8).unwrap();
+    for key in ["z", "x"] {
+        hub.publish_keyed("a", key, Event::data(key)).unwrap();
+    }
+    let (before, after) = ("id: 7-2\ndata: y\n\n", "id: 8-1\ndata: z\n\nid: 8-2\ndata: x\n\n");
+    let expected = format!("id: 7-0\n\n{before}{}{after}", replaced(8));
+    assert_eq!(all(&mut slow), expected);
+    assert_eq!(all(&mut hub.subscribe(subscribe()).unwrap()), expected);
+}
+
+/// It was served by a process that is further ahead.
+#[test]
+fn a_client_that_knows_more_is_believed_if_the_history_knows_it_too() {
+    let log = Shared::default();
+    let tail = Tail::with_epoch(7, HubOptions::new());
+    let hub = Hub::with_log(log.clone(), tail.clone());
+    publish(&hub, &tail, 2);
+    log.keep(&[at(7, 3), at(7, 4), at(7, 5)]);
+    let [mut right, mut last, mut wrong] = [4, 5, 6].map(|offset| subscribe(&hub, Some(at(7, offset))));
+    assert_eq!((right.resume(), wrong.resume()), (Resume::UpToDate, Resume::UpToDate), "as far as is known");
+    assert_eq!((all(&mut right), all(&mut last)), ("id: 7-4\n\n".into(), "id: 7-5\n\n".into()));
+    let told = "event: ssekit:gap\nid: 7-2\ndata: {\"reason\":\"epoch_changed\",\"from\":null,\"to\":\"7-2\",\"missed\":null}\n\n";
+    assert_eq!(all(&mut wrong), format!("id: 7-6\n\n{told}"));
+    for offset in 3..=6 {
+        tail.append_at(at(7, offset), &Publication::new("a", Event::data(&format!("7-{offset}")))).unwrap();
+    }
+    assert_eq!((all(&mut right), all(&mut last)), (events(7, 5..=6), events(7, [6])));
+    assert_eq!(all(&mut wrong), events(7, 3..=6));
+    // With no history there is nobody to ask.
+    assert_eq!(subscribe(&memory().0, Some(at(7, 1))).resume(), Resume::EpochChanged);
+}
+
+#[test]
+fn a_client_that_knows_more_than_its_epoch_had_is_told() {
+    for is_broken in [false, true] {
+        let log = Shared::default();
+        let tail = Tail::with_epoch(7, HubOptions::new());
+        let hub = Hub::with_log(log.clone(), tail.clone());
+        publish(&hub, &tail, 2);
+        log.keep(&[at(7, 3)]);
+        let mut idle = subscribe(&hub, Some(at(7, 2)));
+        let mut ahead = [0; 2].map(|_| subscribe(&hub, Some(at(7, 3))));
+        assert_eq!((all(&mut ahead[0]), all(&mut idle)), ("id: 7-3\n\n".into(), "id: 7-2\n\n".into()));
+        // What they have seen is lost.
+        log.0.lock().unwrap().retain(|event| event.position.offset < 3);
+        let change = if is_broken { Tail::start_over } else { Tail::go_on };
+        change(&tail, 8).unwrap();
+        publish(&hub, &tail, 2);
+        let rest = format!("{}{}", replaced(8), events(8, 1..=2));
+        assert_eq!(all(&mut ahead[0]), rest);
+        assert_eq!(all(&mut ahead[1]), format!("id: 7-3\n\n{rest}"));
+        assert_eq!(all(&mut idle), if is_broken { rest } else { events(8, 1..=2) });
+    }
+}
+
+#[test]
+fn what_is_read_of_the_history_ends_at_a_break() {
+    let log = Shared::default();
+    let tail = Tail::with_epoch(7, HubOptions::new().with_max_events(2));
+    let hub = Hub::with_log(log.clone(), tail.clone());
+    publish(&hub, &tail, 6);
+    tail.go_on(8).unwrap();
+    publish(&hub, &tail, 2);
+    // Another process has kept less than this one was told of before.
+    log.0.lock().unwrap().retain(|event| event.position.epoch == 7 && event.position.offset <= 3);
+    tail.start_over(9).unwrap();
+    log.keep(&[at(9, 1)]);
+    let mut stream = subscribe(&hub, Some(at(7, 1)));
+    let gap =
+        "event: ssekit:gap\nid: 7-6\ndata: {\"reason\":\"retention\",\"from\":\"7-4\",\"to\":\"7-6\",\"missed\":3}\n\n";
+    let expected = format!("id: 7-1\n\n{}{gap}{}{}", events(7, 2..=3), events(8, 1..=2), replaced(9));
+    assert_eq!(all(&mut stream), expected);
+    tail.append_at(at(9, 1), &Publication::new("a", Event::data("9-1"))).unwrap();
+    assert_eq!(all(&mut stream), events(9, [1]));
+}
+
+#[test]
+fn a_tail_may_begin_in_a_later_epoch() {
+    let log = Shared::default();
+    log.keep(&[at(7, 4), at(7, 5), at(9, 1), at(11, 1), at(11, 2)]);
+    let before = [at(7, 5), at(9, 1), at(8, 50)];
+    let tail = Tail::behind(&before, at(11, 2), HubOptions::new());
+    let hub = Hub::with_log(log, tail.clone());
+    assert_eq!(tail.last(), at(11, 2));
+    let mut stream = subscribe(&hub, Some(at(7, 4)));
+    assert_eq!(stream.resume(), Resume::Resumed { missed: 4 });
+    let expected = format!("id: 7-4\n\n{}{}{}", events(7, [5]), events(9, [1]), events(11, 1..=2));
+    assert_eq!(all(&mut stream), expected);
+    assert_eq!(subscribe(&hub, Some(at(9, 2))).resume(), Resume::EpochChanged);
+    assert!(matches!(subscribe(&hub, Some(at(7, 1))).resume(), Resume::Gap { oldest } if oldest == at(7, 4)));
+    publish(&hub, &tail, 1);
+    assert_eq!(all(&mut stream), events(11, [3]));
+}
+
+#[test]
+fn a_place_that_is_left_out_is_missed_by_nobody() {
+    let (hub, tail) = memory();
+    publish(&hub, &tail, 1);
+    let mut stream = subscribe(&hub, Some(at(7, 1)));
+    assert_eq!(all(&mut stream), "id: 7-1\n\n");
+    tail.leave_out(at(7, 2)).unwrap();
+    tail.leave_out(at(7, 3)).unwrap();
+    assert_eq!(tail.leave_out(at(7, 3)), Err(PublishError::Passed { position: at(7, 3), next: at(7, 4) }));
+    assert!(tail.leave_out(at(8, 4)).is_err() && tail.leave_out(at(7, u64::MAX)).is_err());
+    publish(&hub, &tail, 1);
+    assert_eq!(all(&mut stream), events(7, [4]));
+    // What is before it and has not come is missed all the same.
+    tail.leave_out(at(7, 6)).unwrap();
+    assert_eq!(all(&mut stream), "END");
+    assert!(matches!(subscribe(&hub, Some(at(7, 4))).resume(), Resume::Gap { .. }));
+    assert_eq!(subscribe(&hub, Some(at(7, 6))).resume(), Resume::UpToDate);
+}
+
+#[test]
+fn the_oldest_of_very_many_epochs_are_forgotten_with_their_events() {
+    let (hub, tail) = memory();
+    let mut slow = hub.subscribe(Subscribe::topic("a").with_policy(SlowConsumerPolicy::SkipToOldest)).unwrap();
+    for epoch in 8..108 {
+        publish(&hub, &tail, 1);
+        tail.go_on(epoch).unwrap();
+    }
+    let text = all(&mut slow);
+    assert!(text.contains("\"reason\":\"slow_consumer\""), "{text}");
+    assert!(text.ends_with(&(45..=106).map(|epoch| events(epoch, [1])).collect::<String>()), "{text}");
+    assert_eq!(subscribe(&hub, Some(at(7, 1))).resume(), Resume::EpochChanged);
+    assert_eq!(subscribe(&hub, Some(at(106, 1))).resume(), Resume::UpToDate);
+    let hub = Hub::import(&hub.export(), HubOptions::new()).unwrap();
+    assert_eq!((hub.position(), hub.stats().events), (at(107, 0), 0));
+}
+
+#[test]
+fn the_present_epoch_is_handed_over() {
+    let (hub, tail) = memory();
+    publish(&hub, &tail, 3);
+    tail.go_on(8).unwrap();
+    publish(&hub, &tail, 2);
+    let new = Hub::import(&hub.seal(), HubOptions::new()).unwrap();
+    let mut stream = subscribe(&new, Some(at(8, 1)));
+    assert_eq!(all(&mut stream), format!("id: 8-1\n\n{}", events(8, [2])));
+    assert_eq!(subscribe(&new, Some(at(7, 3))).resume(), Resume::EpochChanged);
+}
