@@ -1,5 +1,6 @@
 //! What the tests and fuzz targets of ssekit share: a naive reference decoder, the conformance cases, ways to
-//! cut a stream, generators, and the bodies of the properties that proptest and the fuzzers check. With the feature `hub`, the hub's too.
+//! cut a stream, generators, and the bodies of the properties that proptest and the fuzzers check. With the feature
+//! `hub`, the hub's too; with `redis`, a server of Redis and a proxy that fails.
 
 #![forbid(unsafe_code)]
 
@@ -10,5 +11,7 @@ pub mod decode;
 #[cfg(feature = "hub")]
 pub mod hub;
 pub mod props;
+#[cfg(all(feature = "redis", unix))]
+pub mod redis;
 pub mod reference;
 pub mod strategies;
