@@ -11,6 +11,8 @@
 //! - **server**: the module `server`, a response body for any HTTP server.
 //! - **axum**: the module `axum`, responses, extractors and a server. Brings `server`.
 //! - **hub**: the module `hub`, one log of events for many clients. Brings `server`; **metrics** and **tracing** bring `hub`.
+//! - **redis**: the module `redis`, the hub's log on Redis or Valkey Streams, for several processes. Brings `hub`;
+//!   **redis-tls**, for `rediss://`, brings `redis`.
 //! - **test**: the module `server::test`, a client for tests of handlers.
 //! - **actix**: the same for actix-web, in the module `actix`. Needs its Rust version, 1.89.
 
@@ -27,6 +29,9 @@ pub use ssekit_actix as actix;
 #[cfg(feature = "axum")]
 #[doc(inline)]
 pub use ssekit_axum as axum;
+#[cfg(feature = "redis")]
+#[doc(inline)]
+pub use ssekit_redis as redis;
 #[cfg(feature = "server")]
 #[doc(inline)]
 pub use ssekit_server as server;

@@ -7,11 +7,12 @@ use std::path::Path;
 use toml::Table;
 
 /// Packages by floor. Those on one floor do not know each other.
-const PACKAGES: [(&str, &str, u32); 5] = [
+const PACKAGES: [(&str, &str, u32); 6] = [
     ("sse-core", "ssekit-core", 0),
     ("sse-server", "ssekit-server", 1),
     ("sse-axum", "ssekit-axum", 2),
     ("sse-actix", "ssekit-actix", 2),
+    ("sse-redis", "ssekit-redis", 2),
     (".", "ssekit", 3),
 ];
 
@@ -20,7 +21,7 @@ const CORE_DEPENDENCIES: [&str; 8] =
     ["bytes", "bytestring", "futures-core", "memchr", "pin-project-lite", "serde", "serde_json", "simdutf8"];
 
 /// Modules by floor, for each package that has several.
-const MODULES: [(&str, &[(&str, u32)]); 5] = [
+const MODULES: [(&str, &[(&str, u32)]); 6] = [
     (
         "sse-core",
         &[
@@ -93,6 +94,24 @@ const MODULES: [(&str, &[(&str, u32)]); 5] = [
     ),
     ("sse-axum", &[("serve", 0)]),
     ("sse-actix", &[("server", 0), ("test", 0)]),
+    (
+        "sse-redis",
+        &[
+            ("error", 0),
+            ("options", 0),
+            ("source", 0),
+            ("status", 0),
+            ("entry", 1),
+            ("queue", 1),
+            ("connection", 2),
+            ("join", 3),
+            ("shared", 3),
+            ("keeper", 4),
+            ("reader", 4),
+            ("writer", 4),
+            ("log", 5),
+        ],
+    ),
 ];
 
 fn manifest(folder: &str) -> Table {

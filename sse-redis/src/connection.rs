@@ -1,0 +1,122 @@
+//! One connection: what is asked by it, and how long it is waited for.
+
+use std::future::Future;
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Cmd, ErrorKind, Pipeline, Value, cmd};
+use ssekit_server::hub::Position;
+
+use crate::entry::{self, Entry};
+use crate::error::ConnectError;
+use crate::source::RedisSource;
+
+/// The library's own limit on time is none: a blocking read waits for longer than others.
+#[derive(Clone)]
+pub(crate) struct Connection {
+    inner: MultiplexedConnection,
+    timeout: Duration,
+}
+
+/// What is known of the stream.
+pub(crate) struct Stream {
+    /// The last ID that it has given.
+    pub(crate) last: Position,
+    /// Its oldest entry.
+    pub(crate) first: Option<Entry>,
+}
+
+impl Connection {
+    pub(crate) async fn open(source: &RedisSource, timeout: Duration) -> Result<Self, ConnectError> {
+        #[cfg(feature = "tls")]
+        if rustls::crypto::CryptoProvider::get_default().is_none() {
+            // Somebody else may have been faster.
+            let _ = rustls::crypto::ring::default_provider().install_default();
+        }
+        let config = AsyncConnectionConfig::new().set_response_timeout(None).set_connection_timeout(Some(timeout));
+        let open = async {
+            let client = source.find().await?;
+            Ok(client.get_multiplexed_async_connection_with_config(&config).await?)
+        };
+        Ok(Self { inner: within(timeout, open).await?, timeout })
+    }
+
+    pub(crate) async fn ask(&mut self, command: &Cmd) -> Result<Value, ConnectError> {
+        self.ask_for(command, Duration::ZERO).await
+    }
+
+    /// The same, of a command that takes so much longer.
+    pub(crate) async fn ask_for(&mut self, command: &Cmd, longer: Duration) -> Result<Value, ConnectError> {
+        let timeout = self.timeout.saturating_add(longer);
+        within(timeout, async { Ok(command.query_async(&mut self.inner).await?) }).await
+    }
+
+    /// All of them at once; their answers, of which each may be an error.
+    pub(crate) async fn ask_all(&mut self, commands: &Pipeline) -> Result<Vec<Value>, ConnectError> {
+        let answers = async { Ok(self.inner.send_packed_commands(commands, 0, commands.len()).await?) };
+        within(self.timeout, answers).await
+    }
+
+    /// The last entries before an ID, the last of them first.
+    pub(crate) async fn before(&mut self, key: &str, end: &str, count: usize) -> Result<Vec<Entry>, ConnectError> {
+        let mut command = cmd("XREVRANGE");
+        command.arg(key).arg(end).arg("-").arg("COUNT").arg(count);
+        entry::entries(self.ask(&command).await?)
+    }
+
+    /// The first entries from one on.
+    pub(crate) async fn from(&mut self, key: &str, start: Position, count: usize) -> Result<Vec<Entry>, ConnectError> {
+        let mut command = cmd("XRANGE");
+        command.arg(key).arg(start.to_string()).arg("+").arg("COUNT").arg(count);
+        entry::entries(self.ask(&command).await?)
+    }
+
+    /// What is known of the stream, if there is one.
+    pub(crate) async fn stream(&mut self, key: &str) -> Result<Option<Stream>, ConnectError> {
+        let answer = self.ask(cmd("XINFO").arg("STREAM").arg(key)).await;
+        let told = match answer {
+            Ok(told) => told,
+            Err(ConnectError::Redis(error)) if is_no_such_key(&error) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let last = entry::look_up(&told, "last-generated-id").as_ref().and_then(entry::position);
+        let last = last.ok_or(ConnectError::Unexpected("last-generated-id"))?;
+        Ok(Some(Stream { last, first: entry::look_up(&told, "first-entry").and_then(entry::entry) }))
+    }
+
+    /// Lines of `INFO`.
+    pub(crate) async fn info(&mut self, section: &str) -> Result<String, ConnectError> {
+        match self.ask(cmd("INFO").arg(section)).await? {
+            Value::BulkString(text) => Ok(String::from_utf8_lossy(&text).into_owned()),
+            Value::VerbatimString { text, .. } | Value::SimpleString(text) => Ok(text),
+            _ => Err(ConnectError::Unexpected("INFO")),
+        }
+    }
+}
+
+async fn within<T>(timeout: Duration, what: impl Future<Output = Result<T, ConnectError>>) -> Result<T, ConnectError> {
+    tokio::time::timeout(timeout, what).await.unwrap_or(Err(ConnectError::Timeout))
+}
+
+fn is_no_such_key(error: &redis::RedisError) -> bool {
+    error.detail().is_some_and(|detail| detail.contains("no such key"))
+}
+
+impl ConnectError {
+    /// Whether the server has answered, if only by an error: the connection is good for more.
+    pub(crate) fn is_of_server(&self) -> bool {
+        match self {
+            Self::Redis(error) => {
+                matches!(error.kind(), ErrorKind::Server(_) | ErrorKind::Extension) && !is_passing(error.code())
+            }
+            Self::Timeout => false,
+            _ => true,
+        }
+    }
+}
+
+/// Whether a server's error is of the moment, or of this server: another connection may be better.
+pub(crate) fn is_passing(code: Option<&str>) -> bool {
+    let passing = ["READONLY", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "MOVED", "ASK", "TRYAGAIN", "BUSY", "UNBLOCKED"];
+    code.is_some_and(|code| passing.contains(&code))
+}

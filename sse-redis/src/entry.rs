@@ -1,0 +1,160 @@
+//! What stands in the stream.
+
+use bytes::Bytes;
+use redis::{Cmd, Value};
+use ssekit_server::hub::{OldEvent, Position, Publication};
+
+use crate::error::ConnectError;
+
+const TOPIC: &[u8] = b"topic";
+const KEY: &[u8] = b"key";
+const AT: &[u8] = b"at";
+const EVENT: &[u8] = b"event";
+/// The first of an epoch has this alone, and `at`: the replication ID of the server where it began.
+const EPOCH: &[u8] = b"epoch";
+
+/// An entry of the stream.
+pub(crate) struct Entry {
+    pub(crate) position: Position,
+    fields: Vec<Value>,
+}
+
+/// What an entry is.
+pub(crate) enum Content<'a> {
+    /// An epoch begins.
+    Epoch,
+    Event(Publication<'a>),
+    /// Nothing that a hub has written.
+    Foreign,
+}
+
+impl Entry {
+    fn field(&self, name: &[u8]) -> Option<&[u8]> {
+        self.fields.chunks_exact(2).find_map(|pair| match pair {
+            [Value::BulkString(field), Value::BulkString(value)] if field == name => Some(value.as_slice()),
+            _ => None,
+        })
+    }
+
+    fn text(&self, name: &[u8]) -> Option<&str> {
+        std::str::from_utf8(self.field(name)?).ok()
+    }
+
+    /// When it was added, in milliseconds since 1970.
+    pub(crate) fn at(&self) -> Option<u64> {
+        self.text(AT)?.parse().ok()
+    }
+
+    /// The replication ID of the server where an epoch began, if it is the first of one.
+    pub(crate) fn server(&self) -> Option<&[u8]> {
+        self.field(EPOCH).filter(|_| self.position.offset == 0)
+    }
+
+    /// How many bytes it has, about.
+    pub(crate) fn size(&self) -> usize {
+        let sizes = self.fields.iter().map(|value| match value {
+            Value::BulkString(value) => value.len(),
+            _ => 0,
+        });
+        64 + sizes.sum::<usize>()
+    }
+
+    pub(crate) fn content(&self) -> Content<'_> {
+        if self.server().is_some() {
+            return Content::Epoch;
+        }
+        self.publication().filter(|_| self.position.offset > 0).map_or(Content::Foreign, Content::Event)
+    }
+
+    fn publication(&self) -> Option<Publication<'_>> {
+        // A key that is no text is none of a hub's.
+        let key = self.field(KEY).map(|key| std::str::from_utf8(key).ok());
+        let publication =
+            Publication::from_block(self.text(TOPIC)?, Bytes::copy_from_slice(self.field(EVENT)?)).ok()?;
+        let publication = match key {
+            Some(key) => publication.with_key(key?),
+            None => publication,
+        };
+        publication.block().is_ok().then_some(publication)
+    }
+
+    /// The same as an event of a history; at its place there is none if it is none of a hub's.
+    pub(crate) fn into_old_event(self) -> OldEvent {
+        let (topic, key, frame) = match self.content() {
+            Content::Event(Publication { topic, key, frame, .. }) => (topic, key, Some(frame)),
+            Content::Epoch | Content::Foreign => ("", None, None),
+        };
+        OldEvent { position: self.position, topic: topic.to_owned(), key: key.map(str::to_owned), frame }
+    }
+}
+
+/// Adds the fields of an event to its command.
+pub(crate) fn write_event(command: &mut Cmd, topic: &str, key: Option<&str>, at: u64, block: &[u8]) {
+    command.arg(TOPIC).arg(topic).arg(AT).arg(at);
+    if let Some(key) = key {
+        command.arg(KEY).arg(key);
+    }
+    command.arg(EVENT).arg(block);
+}
+
+/// Adds the fields of an epoch's beginning.
+pub(crate) fn write_epoch(command: &mut Cmd, server: &[u8], at: u64) {
+    command.arg(EPOCH).arg(server).arg(AT).arg(at);
+}
+
+/// An ID of the stream.
+pub(crate) fn position(value: &Value) -> Option<Position> {
+    match value {
+        Value::BulkString(id) => std::str::from_utf8(id).ok()?.parse().ok(),
+        Value::SimpleString(id) => id.parse().ok(),
+        _ => None,
+    }
+}
+
+/// The entries that a range has.
+pub(crate) fn entries(value: Value) -> Result<Vec<Entry>, ConnectError> {
+    let Value::Array(values) = value else { return Err(ConnectError::Unexpected("entries")) };
+    values.into_iter().map(|value| entry(value).ok_or(ConnectError::Unexpected("entry"))).collect()
+}
+
+/// One of them.
+pub(crate) fn entry(value: Value) -> Option<Entry> {
+    let Value::Array(parts) = value else { return None };
+    let mut parts = parts.into_iter();
+    let position = position(&parts.next()?)?;
+    match parts.next()? {
+        Value::Array(fields) => Some(Entry { position, fields }),
+        // It was deleted while it was read.
+        Value::Nil => Some(Entry { position, fields: Vec::new() }),
+        _ => None,
+    }
+}
+
+/// The entries that one stream has of those that were waited for; none if none came. In version 3 of the protocol it is a
+/// map.
+pub(crate) fn entries_of_streams(value: Value) -> Result<Vec<Entry>, ConnectError> {
+    let stream = match value {
+        Value::Nil => return Ok(Vec::new()),
+        Value::Map(streams) => streams.into_iter().next().map(|(_, entries)| entries),
+        Value::Array(streams) => match streams.into_iter().next() {
+            Some(Value::Array(stream)) => stream.into_iter().nth(1),
+            _ => None,
+        },
+        _ => None,
+    };
+    entries(stream.ok_or(ConnectError::Unexpected("stream"))?)
+}
+
+/// What is told of a stream by its names.
+pub(crate) fn look_up(value: &Value, name: &str) -> Option<Value> {
+    let is_it = |value: &Value| match value {
+        Value::BulkString(found) => found == name.as_bytes(),
+        Value::SimpleString(found) => found == name,
+        _ => false,
+    };
+    match value {
+        Value::Array(pairs) => pairs.chunks_exact(2).find(|pair| pair.first().is_some_and(is_it))?.get(1).cloned(),
+        Value::Map(pairs) => pairs.iter().find(|(found, _)| is_it(found)).map(|(_, value)| value.clone()),
+        _ => None,
+    }
+}

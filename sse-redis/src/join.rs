@@ -1,0 +1,77 @@
+//! Before anything is published by a connection: in which epoch.
+//!
+//! An epoch begins by an entry whose ID is `{epoch}-0`, and which names the server: its replication ID, which it has from
+//! its start, or from when it became a master. By Redis's own rule no entry can be added behind it with an ID of an earlier
+//! epoch. So what is published at a server that has lost events, being started again or a replica before, has other IDs than
+//! those had; and where an epoch ended is seen in the stream, by all processes alike.
+
+use std::time::SystemTime;
+
+use redis::{Value, cmd};
+use ssekit_server::hub::Position;
+
+use crate::connection::Connection;
+use crate::entry;
+use crate::error::ConnectError;
+
+/// The first version that can count on in an epoch.
+const MIN_VERSION: u64 = 7;
+/// An epoch that has got so far is not gone on with.
+pub(crate) const MAX_OFFSET: u64 = u64::MAX / 8;
+
+/// The epoch in which to publish by this connection; it begins a new one if need be. All up to `known` has been seen in the
+/// stream.
+pub(crate) async fn join(connection: &mut Connection, key: &str, known: Position) -> Result<u64, ConnectError> {
+    let server = connection.info("server").await?;
+    let version = line(&server, "redis_version").unwrap_or_default();
+    if version.split('.').next().and_then(|major| major.parse::<u64>().ok()).is_some_and(|major| major < MIN_VERSION) {
+        return Err(ConnectError::TooOld { version: version.to_owned() });
+    }
+    let replication = connection.info("replication").await?;
+    if line(&replication, "role").is_some_and(|role| role != "master") {
+        return Err(ConnectError::Replica);
+    }
+    // With no such line each connection is taken for one to another server.
+    let server = line(&replication, "master_replid").unwrap_or_default();
+    loop {
+        let last = connection.stream(key).await?.map_or(Position { epoch: 0, offset: 0 }, |stream| stream.last);
+        if last >= known && last.offset < MAX_OFFSET && last.epoch > 0 {
+            let first = connection.from(key, Position { offset: 0, ..last }, 1).await?;
+            let begun =
+                first.first().filter(|first| first.position.epoch == last.epoch).and_then(|first| first.server());
+            if begun.is_some_and(|begun| begun == server.as_bytes() && !begun.is_empty()) {
+                return Ok(last.epoch);
+            }
+        }
+        let later = last.epoch.max(known.epoch).checked_add(1).ok_or(ConnectError::Exhausted)?;
+        let (now, epoch) = (now(), now().max(later));
+        let mut command = cmd("XADD");
+        command.arg(key).arg(format!("{epoch}-0"));
+        entry::write_epoch(&mut command, server.as_bytes(), now);
+        match connection.ask(&command).await {
+            Ok(Value::BulkString(_) | Value::SimpleString(_)) => {
+                tracing::info!(key, epoch, "an epoch begins in redis");
+                return Ok(epoch);
+            }
+            Ok(_) => return Err(ConnectError::Unexpected("id")),
+            // Another process was faster: look at what it has begun.
+            Err(ConnectError::Redis(error)) if is_passed(error.detail()) => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Whether an ID was refused since there is a higher one.
+pub(crate) fn is_passed(detail: Option<&str>) -> bool {
+    detail.is_some_and(|detail| detail.contains("equal or smaller") || detail.contains("exhausted the last possible"))
+}
+
+fn line<'a>(info: &'a str, name: &str) -> Option<&'a str> {
+    info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
+}
+
+/// In milliseconds since 1970.
+pub(crate) fn now() -> u64 {
+    let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,92 @@
+//! Looks after the stream, once in a second: whether it is there, where it begins, and what is too old in it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis::cmd;
+use ssekit_server::hub::Position;
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::connection::{Connection, Stream};
+use crate::entry::Entry;
+use crate::error::ConnectError;
+use crate::join::now;
+use crate::shared::{Part, Shared};
+
+const EVERY: Duration = Duration::from_secs(1);
+
+/// Keeps for ever.
+pub(crate) async fn keep(shared: Arc<Shared>) {
+    let mut ticks = interval(EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        match look(&shared).await {
+            Ok(()) => shared.is_well(Part::Keeper),
+            Err(error) => {
+                if !error.is_of_server() {
+                    shared.stop_asking().await;
+                }
+                shared.is_ill(Part::Keeper, &error);
+            }
+        }
+    }
+}
+
+async fn look(shared: &Shared) -> Result<(), ConnectError> {
+    let key = &*shared.options.key;
+    let known = shared.known();
+    let mut connection = shared.asking().await?;
+    let stream = connection.stream(key).await?;
+    let Some(Stream { last, first }) = stream.filter(|stream| stream.last >= known) else {
+        tracing::warn!(key, %known, "redis has lost events");
+        shared.count(|status| status.losses += 1);
+        shared.rejoin.notify_one();
+        return Ok(());
+    };
+    let mut begins =
+        first.as_ref().map_or(Position { offset: last.offset.saturating_add(1), ..last }, |first| first.position);
+    let cutoff = shared.options.max_age.and_then(|age| now().checked_sub(age.as_millis().try_into().ok()?));
+    if let (Some(cutoff), Some(first)) = (cutoff, first) {
+        if is_old(&first, cutoff) {
+            begins = trim(&mut connection, key, first.position, last, cutoff).await?;
+        }
+    }
+    shared.count(|status| status.first = begins);
+    Ok(())
+}
+
+/// What says nothing of its age is as old as what is before it.
+fn is_old(entry: &Entry, cutoff: u64) -> bool {
+    entry.at().is_none_or(|at| at < cutoff)
+}
+
+/// Drops what is too old of the first epoch. Where the stream then begins.
+async fn trim(
+    connection: &mut Connection,
+    key: &str,
+    first: Position,
+    last: Position,
+    cutoff: u64,
+) -> Result<Position, ConnectError> {
+    let at = |offset| Position { offset, ..first };
+    let end = match first.epoch == last.epoch {
+        true => last.offset,
+        false => {
+            connection.before(key, &first.epoch.to_string(), 1).await?.first().map_or(0, |entry| entry.position.offset)
+        }
+    };
+    // The first is too old, and what is behind the last is not.
+    let (mut old, mut young) = (first.offset, end.saturating_add(1));
+    while young - old > 1 {
+        let middle = old + (young - old) / 2;
+        match connection.from(key, at(middle), 1).await?.first() {
+            Some(entry) if entry.position.epoch == first.epoch && is_old(entry, cutoff) => {
+                old = entry.position.offset.max(middle)
+            }
+            _ => young = middle,
+        }
+    }
+    connection.ask(cmd("XTRIM").arg(key).arg("MINID").arg("=").arg(at(young).to_string())).await?;
+    Ok(at(young))
+}

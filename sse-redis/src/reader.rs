@@ -1,0 +1,179 @@
+//! Hears of new entries, and puts them into the tail: one for each process, however many clients it has.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis::cmd;
+use ssekit_server::hub::{HubOptions, Position, Publication, Tail};
+
+use crate::connection::Connection;
+use crate::entry::{self, Content, Entry};
+use crate::error::ConnectError;
+use crate::options::RedisOptions;
+use crate::shared::{Backoff, PageLen, Part, Shared};
+
+/// How long Redis waits before it says that there is nothing new.
+const BLOCK: Duration = Duration::from_secs(1);
+/// How many epochs are looked for in the stream.
+const MAX_EPOCHS: usize = 64;
+/// How many bytes are read before a process serves.
+const MAX_PRELOAD: usize = 8 << 20;
+/// No sum of offsets is higher.
+const MAX_SUM: u64 = u64::MAX / 4;
+
+/// What is read before a process serves.
+pub(crate) struct Start {
+    pub(crate) tail: Tail,
+    /// The last entry.
+    pub(crate) read: Position,
+    /// Those that are to be in the tail.
+    pub(crate) entries: Vec<Entry>,
+}
+
+impl Start {
+    pub(crate) async fn read(
+        connection: &mut Connection,
+        options: &RedisOptions,
+        hub: HubOptions,
+    ) -> Result<Self, ConnectError> {
+        let key = &*options.key;
+        let read = connection.stream(key).await?.ok_or(ConnectError::Unexpected("stream"))?.last;
+        let (mut entries, mut bytes, page_len) = (Vec::<Entry>::new(), 0, PageLen::new());
+        let mut end = read.to_string();
+        while entries.len() < options.preload && bytes < MAX_PRELOAD {
+            let page = connection.before(key, &end, page_len.get().min(options.preload - entries.len())).await?;
+            let Some(last) = page.last() else { break };
+            end = format!("({}", last.position);
+            bytes += page.iter().map(Entry::size).sum::<usize>();
+            page_len.learn(&page);
+            entries.extend(page);
+        }
+        entries.reverse();
+        let last = entries
+            .first()
+            .map_or(read, |first| Position { offset: first.position.offset.saturating_sub(1), ..first.position });
+        // Where the epochs before ended.
+        let (mut before, mut first, mut sum) = (Vec::new(), last, last.offset);
+        while before.len() < MAX_EPOCHS - 1 {
+            let found = connection.before(key, &format!("({}-0", first.epoch), 1).await?;
+            let Some(found) = found.first() else { break };
+            sum = sum.saturating_add(found.position.offset);
+            if sum > MAX_SUM {
+                break;
+            }
+            first = found.position;
+            before.push(first);
+        }
+        before.reverse();
+        Ok(Self { tail: Tail::behind(&before, last, hub), read, entries })
+    }
+}
+
+/// Reads for ever.
+pub(crate) async fn read(shared: Arc<Shared>, start: Vec<Entry>) {
+    let mut reader = Reader { at: shared.read(), shared };
+    for entry in start {
+        reader.take(&entry, true);
+    }
+    let mut backoff = Backoff::new();
+    loop {
+        let error = match Connection::open(&reader.shared.source, reader.shared.options.timeout).await {
+            Ok(connection) => reader.read_by(connection, &mut backoff).await,
+            Err(error) => error,
+        };
+        reader.shared.is_ill(Part::Reader, &error);
+        if matches!(error, ConnectError::Timeout) {
+            reader.shared.page_len.shorten();
+        }
+        backoff.pause().await;
+    }
+}
+
+struct Reader {
+    shared: Arc<Shared>,
+    /// The last entry that was read.
+    at: Position,
+}
+
+impl Reader {
+    async fn read_by(&mut self, mut connection: Connection, backoff: &mut Backoff) -> ConnectError {
+        // At first it does not wait, to see whether it is answered.
+        let mut block = Duration::ZERO;
+        loop {
+            match self.read_page(&mut connection, block).await {
+                Ok(()) => {
+                    self.shared.is_well(Part::Reader);
+                    backoff.reset();
+                    block = BLOCK;
+                }
+                Err(error) => return error,
+            }
+        }
+    }
+
+    async fn read_page(&mut self, connection: &mut Connection, block: Duration) -> Result<(), ConnectError> {
+        let acked = self.shared.acked();
+        let mut command = cmd("XREAD");
+        command.arg("COUNT").arg(self.shared.page_len.get());
+        if !block.is_zero() {
+            command.arg("BLOCK").arg(block.as_millis() as u64);
+        }
+        command.arg("STREAMS").arg(&self.shared.options.key).arg(self.at.to_string());
+        let entries = entry::entries_of_streams(connection.ask_for(&command, block).await?)?;
+        if entries.is_empty() && acked > self.at {
+            // It is connected to another server than the writer.
+            return Err(ConnectError::Unexpected("event that it has acknowledged"));
+        }
+        self.shared.page_len.learn(&entries);
+        for entry in &entries {
+            let is_continuous = !self.enters(entry) || self.is_behind_the_last(connection, entry).await?;
+            self.take(entry, is_continuous);
+        }
+        self.shared.count(|status| {
+            status.read = self.at;
+            status.entries += entries.len() as u64;
+        });
+        Ok(())
+    }
+
+    /// Whether an epoch begins by this entry.
+    fn enters(&self, entry: &Entry) -> bool {
+        entry.position.epoch > self.shared.tail.last().epoch && !matches!(entry.content(), Content::Foreign)
+    }
+
+    /// Whether the entry that was read last is the one before this. If not, that has been lost, or one between them.
+    async fn is_behind_the_last(&self, connection: &mut Connection, entry: &Entry) -> Result<bool, ConnectError> {
+        let before = connection.before(&self.shared.options.key, &format!("({}", entry.position), 1).await?;
+        Ok(before.first().is_some_and(|before| before.position == self.at))
+    }
+
+    fn take(&mut self, entry: &Entry, is_continuous: bool) {
+        let (tail, position) = (&self.shared.tail, entry.position);
+        if self.enters(entry) {
+            let change = if is_continuous { tail.go_on(position.epoch) } else { tail.start_over(position.epoch) };
+            if change.is_ok() && !is_continuous {
+                let (key, epoch) = (&self.shared.options.key, position.epoch);
+                tracing::warn!(
+                    key,
+                    epoch,
+                    "redis has lost events, or they were dropped before they were read: all clients are told"
+                );
+            }
+        }
+        self.at = position;
+        let is_taken = match entry.content() {
+            Content::Epoch => position.epoch == tail.last().epoch,
+            Content::Event(event) => self.append(position, &event),
+            Content::Foreign => false,
+        };
+        if !is_taken {
+            self.shared.skip(position);
+            // If it is of this epoch, nobody is to look for it.
+            let _ = tail.leave_out(position);
+        }
+    }
+
+    fn append(&self, position: Position, event: &Publication<'_>) -> bool {
+        self.shared.tail.append_at(position, event).is_ok()
+    }
+}

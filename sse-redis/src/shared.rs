@@ -1,0 +1,227 @@
+//! What the tasks of a hub share.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use ssekit_server::hub::{Position, Tail};
+use tokio::sync::{Mutex as AsyncMutex, Notify, Semaphore};
+
+use crate::connection::Connection;
+use crate::entry::Entry;
+use crate::error::ConnectError;
+use crate::options::RedisOptions;
+use crate::queue::Queue;
+use crate::source::RedisSource;
+use crate::status::RedisStatus;
+
+/// How many bytes a page of entries has, about.
+const PAGE: usize = 256 * 1024;
+/// How many entries it has at the most.
+const MAX_ENTRIES: usize = 1024;
+/// How many pages of old events are read at once.
+const MAX_PAGES: usize = 8;
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LAST_PAUSE: Duration = Duration::from_secs(2);
+
+pub(crate) struct Shared {
+    pub(crate) source: RedisSource,
+    pub(crate) options: RedisOptions,
+    pub(crate) tail: Tail,
+    pub(crate) queue: Queue,
+    state: Mutex<State>,
+    /// The writer is to look again in which epoch it publishes.
+    pub(crate) rejoin: Notify,
+    /// The connection by which is asked for what is old.
+    asking: AsyncMutex<Option<Connection>>,
+    pub(crate) pages: Semaphore,
+    pub(crate) page_len: PageLen,
+}
+
+/// A task that has a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    Reader,
+    Writer,
+    Keeper,
+}
+
+struct State {
+    /// By [`Part`].
+    is_well: [bool; 3],
+    /// The last entry that was acknowledged.
+    acked: Position,
+    status: RedisStatus,
+}
+
+impl Shared {
+    pub(crate) fn new(source: RedisSource, options: RedisOptions, tail: Tail, read: Position, first: Position) -> Self {
+        let status = RedisStatus {
+            is_reading: false,
+            is_writing: false,
+            is_answering: false,
+            error: None,
+            read,
+            first,
+            queued: 0,
+            published: 0,
+            failed: 0,
+            batches: 0,
+            entries: 0,
+            skipped: 0,
+            pages: 0,
+            disconnects: 0,
+            losses: 0,
+        };
+        let acked = Position { epoch: 0, offset: 0 };
+        // Whoever is served has been connected.
+        Self {
+            queue: Queue::new(options.max_queued, options.max_queued_bytes),
+            source,
+            options,
+            tail,
+            state: Mutex::new(State { is_well: [true; 3], acked, status }),
+            rejoin: Notify::new(),
+            asking: AsyncMutex::default(),
+            pages: Semaphore::new(MAX_PAGES),
+            page_len: PageLen::new(),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn status(&self) -> RedisStatus {
+        let queued = self.queue.len();
+        let state = self.state();
+        let [is_reading, is_writing, is_answering] = state.is_well;
+        RedisStatus { is_reading, is_writing, is_answering, queued, ..state.status.clone() }
+    }
+
+    pub(crate) fn count(&self, count: impl FnOnce(&mut RedisStatus)) {
+        count(&mut self.state().status);
+    }
+
+    pub(crate) fn first(&self) -> Position {
+        self.state().status.first
+    }
+
+    pub(crate) fn read(&self) -> Position {
+        self.state().status.read
+    }
+
+    /// What was wrong last.
+    pub(crate) fn error(&self) -> Arc<str> {
+        self.state().status.error.clone().unwrap_or_else(|| "redis was too slow".into())
+    }
+
+    /// All up to this entry has been in the stream.
+    pub(crate) fn known(&self) -> Position {
+        let read = self.tail.last().max(self.read());
+        read.max(self.acked())
+    }
+
+    pub(crate) fn acked(&self) -> Position {
+        self.state().acked
+    }
+
+    pub(crate) fn set_acked(&self, position: Position) {
+        let mut state = self.state();
+        state.acked = state.acked.max(position);
+    }
+
+    pub(crate) fn is_well(&self, part: Part) {
+        let was_well = std::mem::replace(&mut self.state().is_well[part as usize], true);
+        if !was_well {
+            tracing::info!(key = self.options.key, ?part, "redis is back");
+        }
+    }
+
+    pub(crate) fn is_ill(&self, part: Part, error: &ConnectError) {
+        let was_well = {
+            let mut state = self.state();
+            state.status.error = Some(error.to_string().into());
+            state.status.disconnects += 1;
+            std::mem::replace(&mut state.is_well[part as usize], false)
+        };
+        if was_well {
+            tracing::warn!(key = self.options.key, ?part, %error, "redis is not to be had");
+        }
+    }
+
+    /// An entry that is no event of a hub.
+    pub(crate) fn skip(&self, position: Position) {
+        let skipped = {
+            let mut state = self.state();
+            state.status.skipped += 1;
+            state.status.skipped
+        };
+        // Not for each, if there is one behind the other.
+        if skipped.is_power_of_two() {
+            tracing::warn!(key = self.options.key, %position, skipped, "an entry in redis is no event, and left out");
+        }
+    }
+
+    /// Asks for something that is not urgent.
+    pub(crate) async fn asking(&self) -> Result<Connection, ConnectError> {
+        let mut asking = self.asking.lock().await;
+        if let Some(connection) = &*asking {
+            return Ok(connection.clone());
+        }
+        let connection = Connection::open(&self.source, self.options.timeout).await?;
+        *asking = Some(connection.clone());
+        Ok(connection)
+    }
+
+    /// The connection by which it was asked is not good any more.
+    pub(crate) async fn stop_asking(&self) {
+        self.asking.lock().await.take();
+    }
+}
+
+/// How many entries to ask for: as many as make a page, by what the last ones had.
+pub(crate) struct PageLen(AtomicUsize);
+
+impl PageLen {
+    pub(crate) fn new() -> Self {
+        Self(AtomicUsize::new(MAX_ENTRIES / 8))
+    }
+
+    pub(crate) fn get(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// These came.
+    pub(crate) fn learn(&self, entries: &[Entry]) {
+        let bytes: usize = entries.iter().map(Entry::size).sum();
+        if let Some(mean) = bytes.checked_div(entries.len()) {
+            let len = (PAGE / mean.max(1)).clamp(1, MAX_ENTRIES);
+            self.0.store(len.min(self.get() * 2), Ordering::Relaxed);
+        }
+    }
+
+    /// It took too long.
+    pub(crate) fn shorten(&self) {
+        self.0.store((self.get() / 8).max(1), Ordering::Relaxed);
+    }
+}
+
+/// Waits longer each time, up to 2 seconds, or half of it, at random.
+pub(crate) struct Backoff(Duration);
+
+impl Backoff {
+    pub(crate) fn new() -> Self {
+        Self(FIRST_PAUSE)
+    }
+
+    pub(crate) fn reset(&mut self) {
+        self.0 = FIRST_PAUSE;
+    }
+
+    pub(crate) async fn pause(&mut self) {
+        let pause = self.0.mul_f64(0.5 + fastrand::f64() / 2.0);
+        self.0 = (self.0 * 2).min(LAST_PAUSE);
+        tokio::time::sleep(pause).await;
+    }
+}

@@ -1,0 +1,155 @@
+//! Publishes what waits for it, batch by batch: while one is on its way, the next gathers.
+
+use std::sync::Arc;
+
+use redis::{Pipeline, Value};
+
+use crate::connection::{Connection, is_passing};
+use crate::entry;
+use crate::error::{ConnectError, RedisPublishError};
+use crate::join::{self, MAX_OFFSET};
+use crate::queue::Item;
+use crate::shared::{Backoff, Part, Shared};
+
+/// How many events a batch has at the most.
+const MAX_BATCH: usize = 1024;
+/// How many bytes, unless one event has more.
+const MAX_BATCH_BYTES: usize = 1 << 20;
+const MIN_BATCH_BYTES: usize = 1 << 10;
+
+/// Publishes for ever, first by a connection that has been made, in that epoch.
+pub(crate) async fn write(shared: Arc<Shared>, connection: Connection, epoch: u64) {
+    let mut writer =
+        Writer { late: "redis is slower than events are published".into(), bytes: MAX_BATCH_BYTES, shared };
+    let mut joined = Ok((connection, epoch));
+    let mut backoff = Backoff::new();
+    loop {
+        let error = match joined {
+            Ok((connection, epoch)) => {
+                writer.shared.is_well(Part::Writer);
+                backoff.reset();
+                writer.write_by(connection, epoch).await
+            }
+            Err(error) => Some(error),
+        };
+        let shared = &*writer.shared;
+        let again = async {
+            if let Some(error) = error {
+                shared.is_ill(Part::Writer, &error);
+                backoff.pause().await;
+            }
+            let mut connection = Connection::open(&shared.source, shared.options.timeout).await?;
+            let epoch = join::join(&mut connection, &shared.options.key, shared.known()).await?;
+            Ok((connection, epoch))
+        };
+        joined = tokio::select! {
+            joined = again => joined,
+            () = shared.queue.expire(|| shared.error()) => return,
+        };
+    }
+}
+
+struct Writer {
+    shared: Arc<Shared>,
+    /// Why events are late while there is a connection.
+    late: Arc<str>,
+    /// How many bytes a batch may have.
+    bytes: usize,
+}
+
+impl Writer {
+    /// Publishes until the connection is of no more use, because of an error, or because the epoch is over.
+    async fn write_by(&mut self, mut connection: Connection, epoch: u64) -> Option<ConnectError> {
+        loop {
+            let batch = tokio::select! {
+                batch = self.shared.queue.take(MAX_BATCH, self.bytes, &self.late) => batch,
+                () = self.shared.rejoin.notified() => return None,
+            };
+            let commands = self.commands(epoch, &batch);
+            self.shared.count(|status| status.batches += 1);
+            let answers = match connection.ask_all(&commands).await {
+                Ok(answers) if answers.len() == batch.len() => answers,
+                other => {
+                    let error = other.err().unwrap_or(ConnectError::Unexpected("answer for each event"));
+                    if matches!(error, ConnectError::Timeout) {
+                        self.bytes = (self.bytes / 8).max(MIN_BATCH_BYTES);
+                    }
+                    self.shared.count(|status| status.failed += batch.len() as u64);
+                    batch.into_iter().for_each(|item| item.end(Err(RedisPublishError::Unanswered)));
+                    return Some(error);
+                }
+            };
+            self.bytes = (self.bytes * 2).min(MAX_BATCH_BYTES);
+            if let Err(error) = self.take(epoch, batch, answers) {
+                return error;
+            }
+        }
+    }
+
+    fn commands(&self, epoch: u64, batch: &[Item]) -> Pipeline {
+        let options = &self.shared.options;
+        let id = format!("{epoch}-*");
+        let mut commands = Pipeline::with_capacity(batch.len());
+        for item in batch {
+            let mut command = redis::cmd("XADD");
+            // Not made anew: what was in it is lost, and the epoch with it.
+            command.arg(&options.key).arg("NOMKSTREAM").arg("MAXLEN").arg("~").arg(options.max_events).arg(&id);
+            entry::write_event(&mut command, &item.topic, item.key.as_deref(), item.at, &item.block);
+            commands.add_command(command);
+        }
+        commands
+    }
+
+    /// Tells each what became of its event. Those that another epoch or another server may take are put back; then this
+    /// connection is not used any more.
+    fn take(&self, epoch: u64, batch: Vec<Item>, answers: Vec<Value>) -> Result<(), Option<ConnectError>> {
+        let mut back = Vec::new();
+        let mut reason = Ok(());
+        let (mut published, mut failed) = (Vec::new(), 0);
+        for (item, answer) in batch.into_iter().zip(answers) {
+            let error = match answer {
+                Value::Nil => None,
+                Value::ServerError(error) => Some(error),
+                answer => match entry::position(&answer) {
+                    Some(position) if position.epoch == epoch && (1..MAX_OFFSET).contains(&position.offset) => {
+                        published.push((item, position));
+                        continue;
+                    }
+                    _ => {
+                        // It is where no hub looks for it.
+                        reason = Err(None);
+                        failed += 1;
+                        item.end(Err(RedisPublishError::Unanswered));
+                        continue;
+                    }
+                },
+            };
+            let is_passing = error.as_ref().is_some_and(|error| is_passing(Some(error.code())));
+            match error {
+                Some(error) if is_passing => {
+                    reason = Err(Some(ConnectError::Redis(error.into())));
+                    back.push(item);
+                }
+                Some(error) if !join::is_passed(error.details()) => {
+                    failed += 1;
+                    item.end(Err(RedisPublishError::Refused { reason: error.to_string().into() }));
+                }
+                // The stream is gone, or its epoch is over.
+                _ => {
+                    reason = Err(None);
+                    back.push(item);
+                }
+            }
+        }
+        if let Some((_, last)) = published.last() {
+            self.shared.set_acked(*last);
+        }
+        self.shared.count(|status| {
+            status.published += published.len() as u64;
+            status.failed += failed;
+        });
+        published.into_iter().for_each(|(item, position)| item.end(Ok(position)));
+        self.shared.queue.put_back(back);
+        reason
+    }
+}

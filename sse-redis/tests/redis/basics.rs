@@ -1,0 +1,99 @@
+use ssekit_core::Event;
+use ssekit_server::hub::{HubOptions, Resume, Start, Subscribe};
+use ssekit_testkit::redis::RedisSetup;
+
+use crate::node::{Client, node, node_with, options, publish, until_status};
+
+#[tokio::test]
+async fn what_one_publishes_all_hear_and_a_client_goes_on_at_any() {
+    let server = RedisSetup::new().start();
+    let (a, b) = (node(&server.url()).await, node(&server.url()).await);
+    assert_eq!(a.position(), b.position());
+    let clients = [&a, &b].map(|hub| Client::start(hub, None));
+    let first = publish(&a, "one").await.unwrap();
+    let second = publish(&b, "two").await.unwrap();
+    assert_eq!((first.offset, second.offset, first.epoch), (1, 2, second.epoch));
+    for client in &clients {
+        client.until_data(&["one", "two"]).await;
+        assert_eq!((client.last_id(), client.told()), (second.to_string(), vec![]));
+    }
+    let [first_client, _] = clients;
+    drop(first_client);
+    publish(&a, "three").await.unwrap();
+    // At the other one, and at one that has just started.
+    let c = node(&server.url()).await;
+    for hub in [&b, &c] {
+        let client = Client::start(hub, Some(&first.to_string()));
+        client.until_data(&["two", "three"]).await;
+        assert_eq!(client.told(), [""; 0]);
+    }
+    let stats = (a.log().status(), b.log().status());
+    assert_eq!((stats.0.published, stats.1.published, stats.0.skipped, stats.0.failed), (2, 1, 0, 0));
+    assert!(a.log().is_ready() && b.log().is_ready());
+}
+
+#[tokio::test]
+async fn names_and_text_of_any_kind_come_through_as_they_are() {
+    let server = RedisSetup::new().start();
+    let (a, b) = (node(&server.url()).await, node(&server.url()).await);
+    let client = Client::start(&b, None);
+    let texts = [
+        "*3\r\n$3\r\nDEL\r\n",
+        "a\nb\r\nc\rd",
+        "",
+        "\u{0}\u{7f}\u{10ffff} é",
+        "-",
+        "+",
+        "$",
+        "MAXLEN ~ 0",
+        "test:events",
+    ];
+    for text in texts {
+        let keyed = Event::data(text);
+        a.publish_keyed(text, text, keyed).await.unwrap();
+    }
+    let expected: Vec<_> = texts.iter().map(|text| text.replace("\r\n", "\n").replace('\r', "\n")).collect();
+    client.until("all", |client| client.data().len() == texts.len()).await;
+    assert_eq!(client.data(), expected);
+    for text in texts {
+        let subscribe =
+            Subscribe::topic(text).with_start(Start::Oldest).with_filter(move |event| event.key == Some(text));
+        let client = Client::subscribe(&b, subscribe);
+        client.until("one", |client| client.data().len() == 1).await;
+    }
+    let reply = server.command(&[b"KEYS", b"*"]);
+    assert_eq!(
+        reply,
+        ssekit_testkit::redis::Reply::Array(Some(vec![ssekit_testkit::redis::Reply::bulk("test:events")]))
+    );
+}
+
+#[tokio::test]
+async fn what_is_not_in_memory_comes_from_redis() {
+    let server = RedisSetup::new().start();
+    let a = node(&server.url()).await;
+    let start = a.position();
+    for n in 0..5000 {
+        let publishing = a.publish("news", Event::data(&n.to_string()));
+        if n % 500 == 499 {
+            publishing.await.unwrap();
+        }
+    }
+    // One that has little of it.
+    let b = node_with(&server.url(), options().with_preload(10), HubOptions::new().with_max_events(10)).await;
+    until_status(&b, "all read", |status| status.is_ready()).await;
+    let client = Client::start(&b, Some(&start.to_string()));
+    client.until("all", |client| client.data().len() == 5000).await;
+    client.assert_in_order();
+    assert_eq!(client.told(), [""; 0]);
+    let last = Subscribe::topic("news").with_start(Start::Last(3));
+    Client::subscribe(&b, last).until_data(&["4997", "4998", "4999"]).await;
+    let oldest = Client::subscribe(&b, Subscribe::topic("news").with_start(Start::Oldest));
+    oldest.until("all", |client| client.data().len() == 5000).await;
+    assert!(b.log().status().pages > 2);
+    let subscription = b
+        .subscribe(Subscribe::topic("news").with_last_event_id(Some(
+            ssekit_server::LastEventId::try_from(&*format!("{}-4990", start.epoch)).unwrap(),
+        )));
+    assert!(matches!(subscription.unwrap().resume(), Resume::Resumed { missed: 10 }));
+}

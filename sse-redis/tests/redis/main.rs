@@ -1,0 +1,5 @@
+//! Several hubs on one Redis: a real one, started for each test.
+
+mod node;
+
+mod basics;
