@@ -129,11 +129,13 @@ fn nobody_is_told_of_an_epoch_that_goes_on() {
     for last in [at(7, 4), at(8, 0), at(9, 3), at(10, 0)] {
         assert_eq!(subscribe(&hub, Some(last)).resume(), Resume::EpochChanged, "{last}");
     }
+    let mut astray = subscribe(&hub, Some(at(7, 4)));
+    assert_eq!(all(&mut astray), format!("{}{}", replaced(9), events(9, 1..=2)), "it has the rest");
     for epoch in [9, 8, 0] {
         let error = PublishError::Passed { position: at(epoch, 0), next: at(9, 3) };
         assert_eq!((tail.go_on(epoch), tail.start_over(epoch)), (Err(error), Err(error)));
     }
-    assert_eq!(hub.stats().gaps, 4);
+    assert_eq!(hub.stats().gaps, 5);
 }
 
 #[test]

@@ -46,6 +46,10 @@ pub(crate) async fn publish_at_last(hub: &RedisHub, data: &str) -> Position {
     }
 }
 
+pub(crate) fn last_id(position: Position) -> Option<LastEventId> {
+    LastEventId::try_from(&*position.to_string()).ok()
+}
+
 /// Waits until it is so.
 pub(crate) async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let end = Instant::now() + PATIENCE;

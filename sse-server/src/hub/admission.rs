@@ -33,6 +33,8 @@ struct Standing {
     resume: Resume,
     /// The first offset that it needs.
     cursor: u64,
+    /// The same, as it is told.
+    at: Position,
     /// What it is told to be missing.
     gap: Option<Gap>,
     /// See [`Client`].
@@ -66,10 +68,9 @@ impl State {
         }
 
         let standing = self.resume(request, &seats, history);
-        let Standing { resume, cursor, gap, break_at, is_unproven } = standing;
+        let Standing { resume, cursor, at, gap, break_at, is_unproven } = standing;
         self.counts.resumes[resume.kind()] += 1;
         self.counts.gaps += u64::from(gap.is_some());
-        let at = self.epochs.standing(cursor - 1, break_at);
         let told = gap.map(|gap| gap.into_frame(at)).into_iter();
         let mut told: Vec<Frame> = told.chain(request.tells_resume.then(|| resume_frame(resume, at))).collect();
         if told.is_empty() {
@@ -170,29 +171,30 @@ impl State {
             Start::Last(count) => self.last(seats, count),
         };
         let kept = if policy == SlowConsumerPolicy::SkipToLatest { next } else { oldest };
-        let gap = |reason, from: Option<u64>, to: u64, missed, break_at| {
-            let from = from.map(|from| self.epochs.at(from));
-            Some(Gap { reason, from, to: self.epochs.standing(to, break_at), missed })
+        let gap = |reason, to| Some(Gap { reason, from: None, to, missed: None });
+        let standing = |resume, cursor, break_at, gap| {
+            let at = self.epochs.standing(cursor - 1, break_at);
+            Standing { resume, cursor, at, gap, break_at, is_unproven: false }
         };
-        let standing = |resume, cursor, gap| {
-            let break_at = self.epochs.break_behind(cursor - 1);
-            Standing { resume, cursor, gap, break_at, is_unproven: false }
-        };
-        let Some(id) = &request.last_event_id else { return standing(Resume::Fresh, live(request.start), None) };
+        let told = |resume, cursor, gap| standing(resume, cursor, self.epochs.break_behind(cursor - 1), gap);
+        let Some(id) = &request.last_event_id else { return told(Resume::Fresh, live(request.start), None) };
         let Ok(position) = id.as_str().parse::<Position>() else {
             let cursor = live(request.start);
-            return standing(Resume::Malformed, cursor, gap(GapReason::Malformed, None, cursor - 1, None, u64::MAX));
+            let to = self.epochs.standing(cursor - 1, u64::MAX);
+            return told(Resume::Malformed, cursor, gap(GapReason::Malformed, to));
         };
         let found = self.epochs.find(position);
         let Some((offset, break_at)) = found.filter(|(offset, _)| *offset < next || history.is_some()) else {
-            // Of what there was before the last break it may know something else.
-            let kept = kept.max(self.epochs.last_break() + 1);
+            // It has what there was of its epoch. If that is not known, it may know something else of all that there was
+            // before the last break.
+            let kept = kept.max(1 + self.epochs.end_of(position).unwrap_or(self.epochs.last_break()));
             let to = if coalesces { history.unwrap_or(first).clamp(kept, first.max(kept)) - 1 } else { kept - 1 };
-            return standing(Resume::EpochChanged, kept, gap(GapReason::EpochChanged, None, to, None, u64::MAX));
+            let gap = gap(GapReason::EpochChanged, self.epochs.behind(to));
+            return Standing { at: self.epochs.behind(kept - 1), ..told(Resume::EpochChanged, kept, gap) };
         };
         let cursor = offset + 1;
         if offset >= next {
-            return Standing { is_unproven: true, ..standing(Resume::UpToDate, cursor, None) };
+            return Standing { is_unproven: true, ..told(Resume::UpToDate, cursor, None) };
         }
         let (not_here, lost_to) = self.lost_to(seats, policy, history);
         if lost_to >= cursor {
@@ -200,9 +202,10 @@ impl State {
             let oldest = self.epochs.at(history.or(indexes.min()).unwrap_or(next));
             let to = if policy == SlowConsumerPolicy::SkipToLatest { next - 1 } else { lost_to };
             let break_at = if break_at < to { self.epochs.break_behind(to) } else { break_at };
-            let gap = gap(GapReason::Retention, Some(cursor), to, Some(to - cursor + 1), break_at);
+            let (from, missed) = (Some(self.epochs.at(cursor)), Some(to - cursor + 1));
+            let gap = Gap { reason: GapReason::Retention, from, to: self.epochs.standing(to, break_at), missed };
             let cursor = if coalesces { cursor } else { to + 1 };
-            return Standing { break_at, ..standing(Resume::Gap { oldest }, cursor, gap) };
+            return standing(Resume::Gap { oldest }, cursor, break_at, Some(gap));
         }
         // Only who coalesces gets those that are compacted; for others they are lost, and it does not get here.
         let compacted = Client::count_compacted(seats, &self.lanes, cursor, &self.compacted);
@@ -214,7 +217,7 @@ impl State {
             0 => Resume::UpToDate,
             _ => Resume::Resumed { missed },
         };
-        Standing { break_at, ..standing(resume, cursor, None) }
+        standing(resume, cursor, break_at, None)
     }
 
     /// The last offset of these lanes that is not in memory, and the last that the history does not have either.

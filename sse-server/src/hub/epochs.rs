@@ -75,6 +75,12 @@ impl Epochs {
         is_here.then_some((offset, break_at))
     }
 
+    /// The offset of the last place that an epoch had, if it is a known one and over, and never had this place.
+    pub(super) fn end_of(&self, position: Position) -> Option<u64> {
+        let index = self.all.iter().rposition(|era| era.epoch == position.epoch)?;
+        self.all.get(index + 1).map(|next| next.base)
+    }
+
     /// From where on a history is of use that begins at this place.
     pub(super) fn first_of(&self, history: Position) -> u64 {
         let era = self.all.iter().find(|era| era.epoch >= history.epoch);
@@ -159,6 +165,8 @@ mod tests {
         ] {
             assert_eq!(epochs.find(at), expected, "{at}");
         }
+        let end_of = [position(7, 11), position(8, 6), position(12, 2), position(6, 1)];
+        assert_eq!(end_of.map(|at| epochs.end_of(at)), [Some(10), Some(15), None, None]);
         let first_of = [position(1, 5), position(7, 0), position(8, 3), position(10, 4), position(13, 1)];
         assert_eq!(first_of.map(|at| epochs.first_of(at)), [1, 1, 13, 16, MAX_OFFSET]);
         assert_eq!([0, 14, 15].map(|offset| epochs.break_behind(offset)), [15, 15, u64::MAX]);

@@ -31,8 +31,8 @@ pub enum Resume {
         /// the log if there is none.
         oldest: Position,
     },
-    /// Its last event is of another log: the history was replaced. It is told so, and gets all that is kept, or with
-    /// [`SkipToLatest`](super::SlowConsumerPolicy::SkipToLatest) what is new.
+    /// Its last event is of another log, or was lost: the history was replaced. It is told so, and gets all that is kept
+    /// and that it may not have, or with [`SkipToLatest`](super::SlowConsumerPolicy::SkipToLatest) what is new.
     EpochChanged,
     /// Its last event ID is none of a hub's. It is told so, and starts like a new one.
     Malformed,
