@@ -61,9 +61,10 @@ pub(crate) async fn join(connection: &mut Connection, key: &str, known: Position
     }
 }
 
-/// Whether an ID was refused since there is a higher one.
+/// Whether an ID was refused since there is a higher one, or the highest. Redis has no code for it.
 pub(crate) fn is_passed(detail: Option<&str>) -> bool {
-    detail.is_some_and(|detail| detail.contains("equal or smaller") || detail.contains("exhausted the last possible"))
+    let texts = ["equal or smaller", "exhausted the last possible", "too large to be stored"];
+    detail.is_some_and(|detail| texts.iter().any(|text| detail.contains(text)))
 }
 
 fn line<'a>(info: &'a str, name: &str) -> Option<&'a str> {

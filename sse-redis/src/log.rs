@@ -53,7 +53,7 @@ impl RedisLog {
             first.first().map_or(Position { offset: read.offset.saturating_add(1), ..read }, |entry| entry.position);
         let shared = Arc::new(Shared::new(source, options, tail.clone(), read, first));
         let tasks = [
-            tokio::spawn(reader::read(shared.clone(), entries)),
+            tokio::spawn(reader::start(shared.clone(), &entries)),
             tokio::spawn(writer::write(shared.clone(), connection, epoch)),
             tokio::spawn(keeper::keep(shared.clone())),
         ];

@@ -1,5 +1,6 @@
 //! Hears of new entries, and puts them into the tail: one for each process, however many clients it has.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -69,12 +70,16 @@ impl Start {
     }
 }
 
-/// Reads for ever.
-pub(crate) async fn read(shared: Arc<Shared>, start: Vec<Entry>) {
+/// Puts what was read at the start into the tail. Then it reads for ever.
+pub(crate) fn start(shared: Arc<Shared>, entries: &[Entry]) -> impl Future<Output = ()> + use<> {
     let mut reader = Reader { at: shared.read(), shared };
-    for entry in start {
-        reader.take(&entry, true);
+    for entry in entries {
+        reader.take(entry, true);
     }
+    read(reader)
+}
+
+async fn read(mut reader: Reader) {
     let mut backoff = Backoff::new();
     loop {
         let error = match Connection::open(&reader.shared.source, reader.shared.options.timeout).await {

@@ -105,7 +105,8 @@ async fn redis_is_killed_and_comes_back_with_its_data() {
         a_while().await;
         blocking(&server, RedisServer::kill).await;
         for (hub, client) in [&a, &b].into_iter().zip(&clients) {
-            until_status(hub, "not ready", |status| !status.is_reading && !status.is_writing && !status.is_answering).await;
+            until_status(hub, "not ready", |status| !status.is_reading && !status.is_writing && !status.is_answering)
+                .await;
             client.is_kept_alive().await;
         }
         // It says so in time, and what to do.

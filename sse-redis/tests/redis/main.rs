@@ -4,3 +4,6 @@ mod node;
 
 mod basics;
 mod faults;
+mod poison;
+mod retention;
+mod secure;

@@ -1,0 +1,197 @@
+//! What others write into the stream, or do to it.
+
+use std::time::Duration;
+
+use ssekit_redis::{ConnectError, RedisLog, RedisPublishError, redis};
+use ssekit_server::hub::{HubOptions, Position, Resume, Subscribe};
+use ssekit_testkit::redis::{RedisServer, RedisSetup, Reply};
+
+use crate::node::{Client, RedisHub, last_id, node, node_with, options, publish, publish_at_last, until_status};
+
+fn add(server: &RedisServer, id: &str, fields: &[&[u8]]) -> Reply {
+    let mut command: Vec<&[u8]> = vec![b"XADD", b"test:events", id.as_bytes()];
+    command.extend(fields);
+    server.command(&command)
+}
+
+fn next(hub: &RedisHub) -> String {
+    format!("{}-*", hub.position().epoch)
+}
+
+#[tokio::test]
+async fn what_is_no_event_is_left_out_and_nobody_misses_it() {
+    let server = RedisSetup::new().start();
+    let (a, b) =
+        (node(&server.url()).await, node_with(&server.url(), options(), HubOptions::new().with_max_events(2)).await);
+    let clients = [&a, &b].map(|hub| Client::start(hub, None));
+    let first = publish(&a, "first").await.unwrap();
+    let long = "x".repeat(257);
+    let poison: [&[&[u8]]; 16] = [
+        &[b"foo", b"bar"],
+        &[b"topic", b"news"],
+        &[b"event", b"data: x\n\n"],
+        &[b"topic", b"news", b"event", b""],
+        &[b"topic", b"news", b"event", b"data: x"],
+        &[b"topic", b"news", b"event", b"data: x\n"],
+        &[b"topic", b"news", b"event", b"data: \xff\n\n"],
+        &[b"topic", b"news", b"event", b"id: 5\ndata: x\n\n"],
+        &[b"topic", b"news", b"event", b"data: x\r\rid: 1-1\r\r"],
+        &[b"topic", b"news", b"event", b": x\n\ndata: x\n\n"],
+        &[b"topic", b"\xff", b"event", b"data: x\n\n"],
+        &[b"topic", long.as_bytes(), b"event", b"data: x\n\n"],
+        &[b"topic", b"news", b"key", b"\xff", b"event", b"data: x\n\n"],
+        &[b"topic", b"news", b"key", long.as_bytes(), b"event", b"data: x\n\n"],
+        &[b"epoch", b"x", b"at", b"x"],
+        &[b"", b""],
+    ];
+    for fields in poison {
+        let Reply::Bulk(Some(_)) = add(&server, &next(&a), fields) else { panic!("{fields:?}") };
+    }
+    let last = publish(&a, "last").await.unwrap();
+    assert_eq!((last.epoch, last.offset), (first.epoch, first.offset + 17));
+    for client in &clients {
+        client.until_data(&["first", "last"]).await;
+        assert_eq!(client.told(), [""; 0]);
+    }
+    for hub in [&a, &b] {
+        assert_eq!(hub.log().status().skipped, 16);
+        assert!(hub.log().is_ready());
+    }
+    // What other programs write in the right way is as good as what a hub does.
+    add(&server, &next(&a), &[b"event", b"data: theirs\n\n", b"topic", b"news", b"more", b"x"]);
+    for client in &clients {
+        client.until_data(&["first", "last", "theirs"]).await;
+    }
+    // By the history too.
+    for hub in [&b, &node_with(&server.url(), options().with_preload(0), HubOptions::new()).await] {
+        let client = Client::start(hub, Some(&first.to_string()));
+        client.until_data(&["last", "theirs"]).await;
+        assert_eq!(client.told(), [""; 0]);
+    }
+}
+
+#[tokio::test]
+async fn an_id_of_another_kind_costs_an_epoch_and_no_event() {
+    let server = RedisSetup::new().start();
+    let (a, b) = (node(&server.url()).await, node(&server.url()).await);
+    let clients = [&a, &b].map(|hub| Client::start(hub, None));
+    let mut data = Vec::new();
+    let mut last = publish(&a, "first").await.unwrap();
+    data.push("first");
+    let start = last;
+    for (id, fields) in [
+        ("*", &[b"foo".as_slice(), b"bar"][..]),
+        // At the place before the first there is no event.
+        ("*", &[b"topic", b"news", b"event", b"data: no\n\n"]),
+        ("*", &[b"epoch", b"0123456789"]),
+        ("9000000000000-0", &[b"epoch", b"0123456789"]),
+        ("9000000000001-18446744073709551615", &[b"foo", b"bar"]),
+        ("9000000000002-18446744073709551615", &[b"topic", b"news", b"event", b"data: no\n\n"]),
+    ] {
+        // So that the server's clock is beyond the epoch.
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        let reply = add(&server, id, fields);
+        assert!(matches!(reply, Reply::Bulk(Some(_))), "{reply:?}");
+        let position = publish(&b, id).await.unwrap();
+        assert!(position.epoch > last.epoch, "{position} {last}");
+        last = position;
+        data.push(id);
+    }
+    for client in &clients {
+        client.until_data(&data).await;
+        assert_eq!(client.told(), [""; 0], "nothing is missing");
+    }
+    let fresh = node_with(&server.url(), options().with_preload(1), HubOptions::new()).await;
+    let last = last.to_string();
+    for hub in [&a, &b] {
+        let client = Client::start(hub, Some(&start.to_string()));
+        client.until_data(&data[1..]).await;
+        assert_eq!(client.told(), [""; 0]);
+    }
+    // One that finds offsets which cannot be counted on to knows nothing of what was before them.
+    let client = Client::start(&fresh, Some(&start.to_string()));
+    client.until("the last", |client| client.last_id() == last).await;
+    assert_eq!(client.told().len(), 1);
+}
+
+#[tokio::test]
+async fn the_highest_id_there_is_ends_publishing_with_a_clear_error() {
+    let server = RedisSetup::new().start();
+    let hub = node(&server.url()).await;
+    let client = Client::start(&hub, None);
+    publish(&hub, "first").await.unwrap();
+    add(&server, "18446744073709551615-18446744073709551615", &[b"foo", b"bar"]);
+    let error = publish(&hub, "second").await.unwrap_err();
+    assert!(matches!(&error, RedisPublishError::Unavailable { .. }), "{error:?}");
+    assert!(error.to_string().contains("delete its key"), "{error}");
+    let refused = RedisLog::connect(redis::Client::open(server.url()).unwrap(), options(), HubOptions::new()).await;
+    assert!(matches!(refused.unwrap_err(), ConnectError::Exhausted));
+    assert!(!hub.log().status().is_writing);
+    server.command(&[b"DEL", b"test:events"]);
+    let error = loop {
+        // All IDs are lower than what it has seen.
+        match publish(&hub, "third").await {
+            Err(RedisPublishError::Unavailable { reason }) => break reason,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert!(error.contains("highest id"), "{error}");
+    client.until_data(&["first"]).await;
+    client.is_kept_alive().await;
+    let new = node(&server.url()).await;
+    publish(&new, "new").await.unwrap();
+}
+
+#[tokio::test]
+async fn something_else_at_the_key_is_told() {
+    let server = RedisSetup::new().start();
+    server.command(&[b"SET", b"test:events", b"x"]);
+    let refused = RedisLog::connect(redis::Client::open(server.url()).unwrap(), options(), HubOptions::new()).await;
+    let error = refused.unwrap_err();
+    assert!(matches!(error, ConnectError::NotAStream), "{error:?}");
+    assert!(error.to_string().contains("another key"), "{error}");
+    server.command(&[b"DEL", b"test:events"]);
+    let hub = node(&server.url()).await;
+    let client = Client::start(&hub, None);
+    publish(&hub, "one").await.unwrap();
+    client.until_data(&["one"]).await;
+    server.command(&[b"SET", b"test:events", b"x"]);
+    until_status(&hub, "not ready", |status| !status.is_ready()).await;
+    let error = publish(&hub, "two").await.unwrap_err();
+    assert!(matches!(&error, RedisPublishError::Refused { reason } if reason.contains("WRONGTYPE")), "{error:?}");
+    client.is_kept_alive().await;
+    server.command(&[b"DEL", b"test:events"]);
+    publish_at_last(&hub, "three").await;
+    client.until_data(&["one", "three"]).await;
+    assert_eq!(client.told().len(), 1);
+    until_status(&hub, "ready", |status| status.is_ready()).await;
+}
+
+#[tokio::test]
+async fn what_is_deleted_or_trimmed_by_hand_is_a_gap_for_those_who_need_it() {
+    let server = RedisSetup::new().start();
+    let hub = node_with(&server.url(), options().with_preload(0), HubOptions::new().with_max_events(1)).await;
+    let client = Client::start(&hub, None);
+    let mut positions: Vec<Position> = Vec::new();
+    for n in 0..10 {
+        positions.push(publish(&hub, &n.to_string()).await.unwrap());
+        client.until("it", |client| client.data().len() == n + 1).await;
+    }
+    server.command(&[b"XDEL", b"test:events", positions[4].to_string().as_bytes()]);
+    server.command(&[b"XTRIM", b"test:events", b"MINID", positions[2].to_string().as_bytes()]);
+    let late = Client::start(&hub, Some(&positions[0].to_string()));
+    late.until_data(&["2", "3", "5", "6", "7", "8", "9"]).await;
+    let gap =
+        |n: usize| format!("{{\"reason\":\"retention\",\"from\":\"{0}\",\"to\":\"{0}\",\"missed\":1}}", positions[n]);
+    assert_eq!(late.told(), [gap(1), gap(4)]);
+    // And it is known before, soon.
+    until_status(&hub, "known", |status| status.first == positions[2]).await;
+    let subscribe = || Subscribe::prefix("").with_last_event_id(last_id(positions[0]));
+    assert_eq!(hub.subscribe(subscribe()).unwrap().resume(), Resume::Gap { oldest: positions[2] });
+    server.command(&[b"XTRIM", b"test:events", b"MAXLEN", b"0"]);
+    until_status(&hub, "known", |status| status.first.offset == 11).await;
+    publish(&hub, "10").await.unwrap();
+    client.until("it", |client| client.data().len() == 11).await;
+    assert_eq!(client.told(), [""; 0]);
+    assert!(matches!(hub.subscribe(subscribe()).unwrap().resume(), Resume::Gap { .. }));
+}

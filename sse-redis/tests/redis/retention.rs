@@ -1,0 +1,108 @@
+//! What Redis keeps.
+
+use std::time::Duration;
+
+use ssekit_core::Event;
+use ssekit_redis::RedisPublishError;
+use ssekit_server::hub::{HubOptions, PublishError, Resume, Start, Subscribe};
+use ssekit_testkit::redis::{RedisServer, RedisSetup, Reply};
+
+use crate::node::{Client, last_id, node, node_with, options, publish, until_status};
+
+fn len(server: &RedisServer) -> i64 {
+    match server.command(&[b"XLEN", b"test:events"]) {
+        Reply::Int(len) => len,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_client_whose_events_are_trimmed_is_told() {
+    let server = RedisSetup::new().start();
+    let options = || options().with_max_events(500).with_preload(10);
+    let a = node_with(&server.url(), options(), HubOptions::new().with_max_events(20)).await;
+    let start = a.position();
+    for n in 0..2000 {
+        let publishing = a.publish("news", Event::data(&n.to_string()));
+        if n % 100 == 99 {
+            publishing.await.unwrap();
+        }
+    }
+    assert!((500..700).contains(&len(&server)), "{}", len(&server));
+    let b = node_with(&server.url(), options(), HubOptions::new()).await;
+    for hub in [&a, &b] {
+        until_status(hub, "known", |status| status.first.offset > 1000).await;
+        let first = hub.log().status().first;
+        let subscribe = Subscribe::prefix("").with_last_event_id(last_id(start));
+        let subscription = hub.subscribe(subscribe).unwrap();
+        assert_eq!(subscription.resume(), Resume::Gap { oldest: first });
+        let client = Client::start(hub, Some(&start.to_string()));
+        let kept = 2001 - first.offset as usize;
+        client.until("all that is kept", |client| client.data().len() == kept).await;
+        client.assert_in_order();
+        let missed = first.offset - 1;
+        let gap = format!(
+            "{{\"reason\":\"retention\",\"from\":\"{0}-1\",\"to\":\"{0}-{missed}\",\"missed\":{missed}}}",
+            start.epoch
+        );
+        assert_eq!(client.told(), [gap]);
+    }
+    // The beginning of the epoch is gone, and one that comes then begins another: nobody is told.
+    let client = Client::start(&a, Some(&a.position().to_string()));
+    let c = node_with(&server.url(), options(), HubOptions::new()).await;
+    assert!(c.position().epoch > start.epoch);
+    publish(&a, "a").await.unwrap();
+    publish(&c, "c").await.unwrap();
+    client.until_data(&["a", "c"]).await;
+    assert_eq!(client.told(), [""; 0]);
+}
+
+#[tokio::test]
+async fn what_is_too_old_is_dropped() {
+    let server = RedisSetup::new().start();
+    let keeper = node_with(&server.url(), options().with_max_age(Duration::from_secs(2)), HubOptions::new()).await;
+    let start = keeper.position();
+    for n in 0..300 {
+        publish(&keeper, &n.to_string()).await.unwrap();
+    }
+    until_status(&keeper, "trimmed", |status| status.first.offset > 1).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    publish(&keeper, "young").await.unwrap();
+    until_status(&keeper, "all", |status| status.first.offset == 301).await;
+    assert_eq!(len(&server), 1);
+    let late = node(&server.url()).await;
+    let client = Client::start(&late, Some(&start.to_string()));
+    client.until_data(&["young"]).await;
+    assert_eq!(client.told().len(), 1);
+    // Also those of an epoch before, and an epoch that has nothing any more.
+    server.command(&[b"XADD", b"test:events", b"*", b"foo", b"bar"]);
+    publish(&keeper, "other epoch").await.unwrap();
+    until_status(&keeper, "empty", |status| status.first.epoch > start.epoch && status.first.offset == 2).await;
+    assert_eq!(len(&server), 0);
+    publish(&keeper, "last").await.unwrap();
+    client.until_data(&["young", "other epoch", "last"]).await;
+    assert_eq!(client.told().len(), 1);
+}
+
+#[tokio::test]
+async fn the_largest_event_is_bounded() {
+    let server = RedisSetup::new().start();
+    let a = node_with(&server.url(), options().with_max_event_bytes(1000), HubOptions::new()).await;
+    let small = node_with(&server.url(), options(), HubOptions::new().with_max_bytes(500)).await;
+    let error = publish(&a, &"x".repeat(1000)).await.unwrap_err();
+    assert!(matches!(error, RedisPublishError::Event(PublishError::TooLarge { len: 1008, max: 1000 })), "{error:?}");
+    let clients = [&a, &small].map(|hub| Client::subscribe(hub, Subscribe::prefix("").with_start(Start::Oldest)));
+    let large = "x".repeat(900);
+    publish(&a, &large).await.unwrap();
+    publish(&a, "last").await.unwrap();
+    clients[0].until_data(&[&large, "last"]).await;
+    // One that keeps less than others publish leaves it out, and counts it.
+    clients[1].until("last", |client| client.data().last().is_some_and(|data| data == "last")).await;
+    assert_eq!(small.log().status().skipped, 1);
+    for (event, expected) in [(Event::data("x").with_id(ssekit_core::event_id!("1")), PublishError::HasId)] {
+        let error = a.publish("news", event).await.unwrap_err();
+        assert!(matches!(error, RedisPublishError::Event(error) if error == expected), "{error:?}");
+    }
+    let error = a.publish(&"x".repeat(257), Event::data("x")).await.unwrap_err();
+    assert!(matches!(error, RedisPublishError::Event(PublishError::NameTooLong { len: 257 })), "{error:?}");
+}
