@@ -1,6 +1,7 @@
 //! Looks after the stream, once in a second: whether it is there, where it begins, and what is too old in it.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use redis::cmd;
@@ -35,12 +36,13 @@ pub(crate) async fn keep(shared: Arc<Shared>) {
 
 async fn look(shared: &Shared) -> Result<(), ConnectError> {
     let key = &*shared.options.key;
-    let known = shared.known();
+    let known = shared.known().max(shared.read());
     let mut connection = shared.asking().await?;
     let stream = connection.stream(key).await?;
     let Some(Stream { last, first }) = stream.filter(|stream| stream.last >= known) else {
         tracing::warn!(key, %known, "redis has lost events");
         shared.count(|status| status.losses += 1);
+        shared.is_lost.store(true, Ordering::Relaxed);
         shared.rejoin.notify_one();
         return Ok(());
     };

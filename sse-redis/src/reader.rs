@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use redis::cmd;
@@ -117,6 +118,9 @@ impl Reader {
     }
 
     async fn read_page(&mut self, connection: &mut Connection, block: Duration) -> Result<(), ConnectError> {
+        if self.shared.is_lost.swap(false, Ordering::Relaxed) {
+            self.at = self.shared.tail.last();
+        }
         let acked = self.shared.acked();
         let mut command = cmd("XREAD");
         command.arg("COUNT").arg(self.shared.page_len.get());

@@ -1,6 +1,6 @@
 //! What the tasks of a hub share.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -32,6 +32,8 @@ pub(crate) struct Shared {
     state: Mutex<State>,
     /// The writer is to look again in which epoch it publishes.
     pub(crate) rejoin: Notify,
+    /// The reader is to go on behind the tail: what it has read beyond is lost.
+    pub(crate) is_lost: AtomicBool,
     /// The connection by which is asked for what is old.
     asking: AsyncMutex<Option<Connection>>,
     pub(crate) pages: Semaphore,
@@ -82,6 +84,7 @@ impl Shared {
             tail,
             state: Mutex::new(State { is_well: [true; 3], acked, status }),
             rejoin: Notify::new(),
+            is_lost: AtomicBool::new(false),
             asking: AsyncMutex::default(),
             pages: Semaphore::new(MAX_PAGES),
             page_len: PageLen::new(),
@@ -116,10 +119,9 @@ impl Shared {
         self.state().status.error.clone().unwrap_or_else(|| "redis was too slow".into())
     }
 
-    /// All up to this entry has been in the stream.
+    /// All up to this place has been in the stream.
     pub(crate) fn known(&self) -> Position {
-        let read = self.tail.last().max(self.read());
-        read.max(self.acked())
+        self.tail.last().max(self.acked())
     }
 
     pub(crate) fn acked(&self) -> Position {

@@ -7,3 +7,4 @@ mod faults;
 mod poison;
 mod retention;
 mod secure;
+mod topology;

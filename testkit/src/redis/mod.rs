@@ -8,6 +8,7 @@ mod certificates;
 mod process;
 mod proxy;
 mod resp;
+mod sentinel;
 mod server;
 mod setup;
 #[cfg(test)]
@@ -18,6 +19,7 @@ use std::time::{Duration, Instant};
 pub use certificates::Certificates;
 pub use proxy::Proxy;
 pub use resp::{Reply, RespClient};
+pub use sentinel::RedisSentinel;
 pub use server::RedisServer;
 pub use setup::RedisSetup;
 

@@ -68,14 +68,14 @@ impl Process {
 
 /// Where the program is. Debian has it in `redis-tools` by the name of a tool. What it does depends on the name that it is
 /// called by: a link with the right one is then made in `folder`.
-pub(super) fn program(folder: &Path) -> PathBuf {
+pub(super) fn program(name: &str, folder: &Path) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let find = |name: &str| std::env::split_paths(&path).map(|folder| folder.join(name)).find(|path| path.is_file());
-    if let Some(program) = find("redis-server") {
+    if let Some(program) = find(name) {
         return program;
     }
     let tool = find("redis-check-rdb").expect("there is a redis-server, or the package redis-tools");
-    let link = folder.join("redis-server");
+    let link = folder.join(name);
     if !link.exists() {
         symlink(tool, &link).expect("a link can be made");
     }

@@ -232,7 +232,8 @@ impl RedisServer {
         let mut running = self.process();
         assert!(running.is_none(), "the server runs already");
         let log_before = self.log().len();
-        let process = Process::start(&program(&self.folder), &self.file("redis.conf"), &self.file("log"));
+        let process =
+            Process::start(&program("redis-server", &self.folder), &self.file("redis.conf"), &self.file("log"));
         let mut process = process.unwrap_or_else(|error| self.fail(&format!("cannot be run: {error}")));
         let end = Instant::now() + START_LIMIT;
         loop {
@@ -297,7 +298,7 @@ fn is_ready(mut client: RespClient, process: u32) -> io::Result<bool> {
     Ok(is_it && client.command(&[b"PING"])? == Reply::Simple("PONG".to_owned()))
 }
 
-fn new_folder() -> PathBuf {
+pub(super) fn new_folder() -> PathBuf {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     loop {
         let name = format!("ssekit-redis-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
@@ -310,7 +311,7 @@ fn new_folder() -> PathBuf {
     }
 }
 
-fn free_port() -> u16 {
+pub(super) fn free_port() -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     // Processes that run at the same time have IDs close to each other.
     let first = std::process::id().wrapping_mul(97);
