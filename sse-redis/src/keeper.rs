@@ -15,6 +15,8 @@ use crate::join::now;
 use crate::shared::{Part, Shared};
 
 const EVERY: Duration = Duration::from_secs(1);
+/// How many entries that say nothing of their age are passed over.
+const AGELESS: usize = 100;
 
 /// Keeps for ever.
 pub(crate) async fn keep(shared: Arc<Shared>) {
@@ -50,7 +52,7 @@ async fn look(shared: &Shared) -> Result<(), ConnectError> {
         first.as_ref().map_or(Position { offset: last.offset.saturating_add(1), ..last }, |first| first.position);
     let cutoff = shared.options.max_age.and_then(|age| now().checked_sub(age.as_millis().try_into().ok()?));
     if let (Some(cutoff), Some(first)) = (cutoff, first) {
-        if is_old(&first, cutoff) {
+        if first.at().is_none_or(|at| at < cutoff) {
             begins = trim(&mut connection, key, first.position, last, cutoff).await?;
         }
     }
@@ -58,9 +60,20 @@ async fn look(shared: &Shared) -> Result<(), ConnectError> {
     Ok(())
 }
 
-/// What says nothing of its age is as old as what is before it.
-fn is_old(entry: &Entry, cutoff: u64) -> bool {
-    entry.at().is_none_or(|at| at < cutoff)
+/// The first entry of its epoch from a place on, if it is too old. What says nothing of its age is as old as what is behind
+/// it.
+async fn old(
+    connection: &mut Connection,
+    key: &str,
+    from: Position,
+    cutoff: u64,
+) -> Result<Option<Position>, ConnectError> {
+    let mut entries = connection.from(key, from, 1).await?;
+    if entries.first().is_some_and(|first| first.at().is_none()) {
+        entries = connection.from(key, from, AGELESS).await?;
+    }
+    let is_old = entries.iter().find_map(Entry::at).is_some_and(|at| at < cutoff);
+    Ok(entries.first().map(|first| first.position).filter(|first| is_old && first.epoch == from.epoch))
 }
 
 /// Drops what is too old of the first epoch. Where the stream then begins.
@@ -78,16 +91,17 @@ async fn trim(
             connection.before(key, &first.epoch.to_string(), 1).await?.first().map_or(0, |entry| entry.position.offset)
         }
     };
-    // The first is too old, and what is behind the last is not.
-    let (mut old, mut young) = (first.offset, end.saturating_add(1));
-    while young - old > 1 {
-        let middle = old + (young - old) / 2;
-        match connection.from(key, at(middle), 1).await?.first() {
-            Some(entry) if entry.position.epoch == first.epoch && is_old(entry, cutoff) => {
-                old = entry.position.offset.max(middle)
-            }
-            _ => young = middle,
+    // What is before the one is too old, and what is from the other on is not.
+    let (mut known, mut young) = (first.offset, end.saturating_add(1));
+    while known < young {
+        let middle = known + (young - known) / 2;
+        match old(connection, key, at(middle), cutoff).await? {
+            Some(found) => known = found.offset.saturating_add(1),
+            None => young = middle,
         }
+    }
+    if young <= first.offset {
+        return Ok(first);
     }
     connection.ask(cmd("XTRIM").arg(key).arg("MINID").arg("=").arg(at(young).to_string())).await?;
     Ok(at(young))

@@ -31,14 +31,15 @@ pub struct RedisLog {
 }
 
 impl RedisLog {
-    /// A hub whose events are in Redis. It has four connections: one that waits for new events, one that publishes, and one
-    /// for all that is old.
+    /// A hub whose events are in Redis. It takes three connections: one that waits for new events, one that publishes, and
+    /// one for all else.
     ///
-    /// Within `hub` is what this process keeps in memory, and whom it serves.
+    /// `hub` says what this process keeps in memory, and whom it serves. Its last events are there when this returns.
     ///
     /// # Errors
     ///
-    /// See [`ConnectError`]. Later, when Redis is lost, it is looked for until it is there again.
+    /// See [`ConnectError`]. Later, when Redis is lost, it is looked for until it is there again: see
+    /// [`status`](Self::status). It is when the hub and all its streams have gone that the connections are closed.
     pub async fn connect(
         source: impl Into<RedisSource>,
         options: RedisOptions,

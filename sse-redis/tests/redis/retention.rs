@@ -79,9 +79,18 @@ async fn what_is_too_old_is_dropped() {
     publish(&keeper, "other epoch").await.unwrap();
     until_status(&keeper, "empty", |status| status.first.epoch > start.epoch && status.first.offset == 2).await;
     assert_eq!(len(&server), 0);
+    // What says nothing of its age goes with what is behind it, and not before.
+    let id = format!("{}-*", keeper.position().epoch);
+    for data in ["data: a\n\n", "data: b\n\n"] {
+        server.command(&[b"XADD", b"test:events", id.as_bytes(), b"topic", b"news", b"event", data.as_bytes()]);
+    }
+    client.until_data(&["young", "other epoch", "a", "b"]).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(len(&server), 2);
     publish(&keeper, "last").await.unwrap();
-    client.until_data(&["young", "other epoch", "last"]).await;
+    client.until_data(&["young", "other epoch", "a", "b", "last"]).await;
     assert_eq!(client.told().len(), 1);
+    until_status(&keeper, "empty", |status| status.first.offset == 5).await;
 }
 
 #[tokio::test]
