@@ -7,4 +7,5 @@ mod faults;
 mod poison;
 mod retention;
 mod secure;
+mod telemetry;
 mod topology;
