@@ -335,3 +335,55 @@ async fn a_history_that_fails_ends_the_stream_and_a_body_waits_for_it() {
     assert_eq!((handle.closed(), body.handle().closed()), (None, Some(CloseReason::Error)));
     assert!(body.next().now_or_never().is_some());
 }
+
+#[test]
+fn who_is_new_is_told_of_no_gap_before_the_oldest_event_of_the_history() {
+    for policy in [SlowConsumerPolicy::Disconnect, SlowConsumerPolicy::SkipToOldest, SlowConsumerPolicy::Coalesce] {
+        let log = Shared::default();
+        let (hub, _) = hub(&log);
+        publish(&hub, &["news"; 9]);
+        log.0.lock().unwrap().all.drain(..4);
+        let subscribe = Subscribe::topic("news").with_start(Start::Oldest).with_policy(policy);
+        let all = all(&mut hub.subscribe(subscribe).unwrap());
+        assert_eq!(all.split_once("\n\n").unwrap().1, (5..=9).map(event).collect::<String>(), "{policy:?}");
+    }
+}
+
+#[test]
+fn a_gap_before_the_oldest_event_of_the_history_is_told_once_and_the_newest_of_a_key_is_not_in_it() {
+    let gap = |from: u64, to: u64| {
+        let missed = to + 1 - from;
+        format!(
+            "event: ssekit:gap\nid: 7-{last}\ndata: {{\"reason\":\"retention\",\"from\":\"7-{from}\",\"to\":\"7-{to}\",\"missed\":{missed}}}\n\n",
+            last = from - 1
+        )
+    };
+    let log = Shared::default();
+    let (hub, _) = hub(&log);
+    publish(&hub, &["news"]);
+    hub.publish_keyed("news", "key", Event::data("2")).unwrap();
+    publish(&hub, &["news"; 7]);
+    log.0.lock().unwrap().all.drain(..4);
+    for (last, told) in [(None, String::new()), (after(0), gap(1, 4)), (after(1), gap(2, 4))] {
+        let subscribe = Subscribe::topic("news").with_start(Start::Oldest).with_policy(SlowConsumerPolicy::Coalesce);
+        let all = all(&mut hub.subscribe(subscribe.with_last_event_id(last)).unwrap());
+        let told = if told.is_empty() { "id: 7-0\n\n".to_owned() } else { told };
+        assert_eq!(all, format!("{told}{}{}", event(2), (5..=9).map(event).collect::<String>()));
+    }
+}
+
+#[test]
+fn who_is_new_is_told_of_no_break_before_the_oldest_event_of_the_history() {
+    for policy in [SlowConsumerPolicy::SkipToOldest, SlowConsumerPolicy::Coalesce] {
+        let log = Shared::default();
+        let (hub, tail) = hub(&log);
+        publish(&hub, &["news"; 3]);
+        log.0.lock().unwrap().all.clear();
+        tail.start_over(8).unwrap();
+        publish(&hub, &["news"; 5]);
+        let subscribe = Subscribe::topic("news").with_start(Start::Oldest).with_policy(policy);
+        let all = all(&mut hub.subscribe(subscribe).unwrap());
+        let expected: String = (1..=5).map(|offset| format!("id: 8-{offset}\ndata: {offset}\n\n")).collect();
+        assert_eq!(all.split_once("\n\n").unwrap().1, expected, "{policy:?}");
+    }
+}

@@ -95,9 +95,15 @@ impl State {
             return Read::Gap(gap.into_frame(at(client.cursor - 1)));
         }
 
+        let mut last = client.break_at;
         if not_here >= client.cursor && not_here > client.told_to {
-            let from = client.cursor;
-            return Read::Old { from, position: epochs.at(from), is_proof: false };
+            // What it was told to be missing, or has no claim to, is not looked for. Of that it may get the newest of a key.
+            let from = client.cursor.max(client.told_to.saturating_add(1));
+            let is_its = |event: &Compacted| Client::has_lane(&client.seats, lanes, event.lane);
+            if !coalesces || !compacted.range(client.cursor..from).any(|(_, event)| is_its(event)) {
+                return Read::Old { from, position: epochs.at(from), is_proof: false };
+            }
+            last = last.min(from - 1);
         }
 
         // Whoever stands where another one stood gets the same bytes.
@@ -117,7 +123,7 @@ impl State {
 
         scratch.clear();
         let max = if is_plain { PAGE } else { COPY };
-        let mut page = Page { cursor: client.cursor, max, last: client.break_at, ..Page::default() };
+        let mut page = Page { cursor: client.cursor, max, last, ..Page::default() };
         if coalesces && client.cursor < store.first() {
             let is_its = |event: &&Compacted| Client::has_lane(&client.seats, lanes, event.lane);
             for (offset, event) in compacted.range(client.cursor..=page.last).filter(|(_, event)| is_its(event)) {
