@@ -149,6 +149,10 @@ impl Shared {
         };
         if was_well {
             tracing::warn!(key = self.options.key, ?part, %error, "redis is not to be had");
+            if part != Part::Writer && !error.is_of_server() {
+                // That one notices nothing until it publishes, which then would fail.
+                self.rejoin.notify_one();
+            }
         }
     }
 

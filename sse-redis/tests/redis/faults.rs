@@ -401,3 +401,17 @@ async fn what_waits_is_bounded_and_ends_in_time() {
     publish_at_last(&hub, "last").await;
     assert_eq!(hub.log().status().queued, 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_with_nothing_to_publish_notices_that_redis_was_away() {
+    let server = RedisSetup::new().persistent().start();
+    let a = node(&server.url()).await;
+    publish(&a, "before").await.unwrap();
+    server.kill();
+    until_status(&a, "all are noticed", |status| !status.is_writing && !status.is_reading).await;
+    let error = publish(&a, "meanwhile").await.unwrap_err();
+    assert!(matches!(error, RedisPublishError::Unavailable { .. }), "{error}");
+    server.start();
+    until_status(&a, "it is ready", |status| status.is_ready()).await;
+    publish(&a, "after").await.unwrap();
+}
