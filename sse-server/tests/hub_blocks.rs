@@ -8,8 +8,26 @@ use ssekit_server::hub::Publication;
 /// Pieces of which lines are made that matter here.
 fn pieces() -> impl Strategy<Value = Vec<u8>> {
     let pieces: Vec<&[u8]> = vec![
-        b"\n", b"\r", b"\r\n", b"\n\n", b"id", b"id:", b"id: 9-9", b"data", b"data: x", b":", b": c", b" ", b"event: e",
-        b"retry: 5", b"\xff", b"\xef\xbb\xbf", b"\0", b"idx: 1", b"\xc3", b"\xa9",
+        b"\n",
+        b"\r",
+        b"\r\n",
+        b"\n\n",
+        b"id",
+        b"id:",
+        b"id: 9-9",
+        b"data",
+        b"data: x",
+        b":",
+        b": c",
+        b" ",
+        b"event: e",
+        b"retry: 5",
+        b"\xff",
+        b"\xef\xbb\xbf",
+        b"\0",
+        b"idx: 1",
+        b"\xc3",
+        b"\xa9",
     ];
     prop::collection::vec(prop::sample::select(pieces), 0..12).prop_map(|pieces| pieces.concat())
 }

@@ -148,7 +148,11 @@ impl Client {
                 sleep(Duration::from_millis(5)).await;
             }
         });
-        assert!(is_in_time.await.is_ok(), "not in time: {what}: {:?}, ended {}", self.messages(), self.has_ended());
+        let is_in_time = is_in_time.await.is_ok();
+        let messages = self.messages();
+        let (count, last) = (messages.len(), &messages[messages.len().saturating_sub(20)..]);
+        let ended = self.has_ended();
+        assert!(is_in_time, "not in time: {what}: {count} messages, ended {ended}, told {:?}, {last:#?}", self.told());
     }
 
     pub(crate) async fn until_data(&self, data: &[&str]) {

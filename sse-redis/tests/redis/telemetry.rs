@@ -5,7 +5,8 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 
 use metrics::{
-    Counter, CounterFn, Gauge, GaugeFn, Histogram, Key, KeyName, Metadata as MetricMetadata, Recorder, SharedString, Unit,
+    Counter, CounterFn, Gauge, GaugeFn, Histogram, Key, KeyName, Metadata as MetricMetadata, Recorder, SharedString,
+    Unit,
 };
 use ssekit_testkit::redis::RedisSetup;
 use tracing::field::{Field, Visit};
