@@ -358,3 +358,27 @@ fn the_present_epoch_is_handed_over() {
     assert_eq!(all(&mut stream), format!("id: 8-1\n\n{}", events(8, [2])));
     assert_eq!(subscribe(&new, Some(at(7, 3))).resume(), Resume::EpochChanged);
 }
+
+/// What is joined for one that has no break before it is also for one that has: it is told all the same, and at once.
+#[test]
+fn who_gets_the_bytes_of_another_is_told_of_the_break_behind_them() {
+    let (hub, tail) = memory();
+    publish(&hub, &tail, 1);
+    let [mut first, mut late, mut later] = [(); 3].map(|()| subscribe(&hub, Some(at(7, 1))));
+    for stream in [&mut first, &mut late, &mut later] {
+        assert_eq!(all(stream), "id: 7-1\n\n");
+    }
+    publish(&hub, &tail, 2);
+    assert_eq!(all(&mut first), events(7, 2..=3));
+    tail.start_over(8).unwrap();
+    assert_eq!(all(&mut late), format!("{}{}", events(7, 2..=3), replaced(8)));
+    assert_eq!(all(&mut first), replaced(8));
+    // Also where the events of its topic end before the break.
+    hub.publish("b", Event::data("other")).unwrap();
+    tail.start_over(9).unwrap();
+    assert_eq!(all(&mut later), format!("{}{}{}", events(7, 2..=3), replaced(8), replaced(9)));
+    assert_eq!(
+        all(&mut subscribe(&hub, Some(at(7, 1)))),
+        format!("id: 7-1\n\n{}{}{}", events(7, 2..=3), replaced(8), replaced(9))
+    );
+}

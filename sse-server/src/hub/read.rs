@@ -114,11 +114,12 @@ impl State {
         };
         let joined = joined.filter(|joined| joined.last <= client.break_at);
         if let Some(Joined { last, count, bytes, .. }) = joined {
-            let (last, count, bytes) = (*last, *count, bytes.clone());
-            client.wait(last + 1, lanes);
+            let (cursor, count, bytes) = (*last + 1, *count, bytes.clone());
+            let is_full = client.break_at < u64::MAX;
+            let is_last = client.pass(&Page { cursor, is_full, ..Page::default() }, lanes, compacted);
             client.delivered(count, bytes.len());
             counts.delivered(count, bytes.len());
-            return Read::Events { bytes, is_last: true };
+            return Read::Events { bytes, is_last };
         }
 
         scratch.clear();
