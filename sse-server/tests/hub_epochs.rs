@@ -382,3 +382,15 @@ fn who_gets_the_bytes_of_another_is_told_of_the_break_behind_them() {
         format!("id: 7-1\n\n{}{}{}", events(7, 2..=3), replaced(8), replaced(9))
     );
 }
+
+#[test]
+fn a_sealed_log_goes_on_in_no_way() {
+    let (hub, tail) = memory();
+    publish(&hub, &tail, 1);
+    let new = Hub::import(&hub.seal(), HubOptions::new()).unwrap();
+    let sealed = Err(PublishError::Sealed);
+    assert_eq!((tail.leave_out(at(7, 2)), tail.go_on(8), tail.start_over(8)), (sealed, sealed, sealed));
+    assert_eq!((hub.position(), new.position()), (at(7, 1), at(7, 1)));
+    hub.unseal();
+    assert_eq!((tail.leave_out(at(7, 2)), tail.go_on(8)), (Ok(()), Ok(())));
+}

@@ -117,9 +117,7 @@ impl State {
         block: &[u8],
         called: &mut Called,
     ) -> Result<Position, PublishError> {
-        if self.is_sealed {
-            return Err(PublishError::Sealed);
-        }
+        self.check_open()?;
         let offset = position.map_or(Ok(self.store.next()), |position| self.offset(position))?;
         // An offset has at most 20 digits.
         let (len, max) = (self.epoch_len + 21 + block.len(), self.options.max_bytes.min(u32::MAX as usize / 2));
@@ -137,6 +135,10 @@ impl State {
     /// Where events are that are told to be missing.
     pub(super) fn span(&self, from: u64, to: u64) -> (Position, Position) {
         (self.epochs.at(from), self.epochs.at(to))
+    }
+
+    fn check_open(&self) -> Result<(), PublishError> {
+        if self.is_sealed { Err(PublishError::Sealed) } else { Ok(()) }
     }
 
     /// The offset of a place that has yet to come.
@@ -164,6 +166,7 @@ impl State {
 
     /// There is no event at this place.
     pub(super) fn leave_out(&mut self, position: Position, called: &mut Called) -> Result<(), PublishError> {
+        self.check_open()?;
         let offset = self.offset(position)?;
         self.skip_to(offset, called);
         self.store.skip_to(offset + 1);
@@ -172,6 +175,7 @@ impl State {
 
     /// Another epoch begins. If events may be missing, all clients are told, each when it is through with those before.
     pub(super) fn begin_epoch(&mut self, epoch: u64, is_broken: bool, called: &mut Called) -> Result<(), PublishError> {
+        self.check_open()?;
         let (base, next) = (self.store.next() - 1, self.epochs.at(self.store.next()));
         if epoch <= self.epochs.epoch() {
             return Err(PublishError::Passed { position: Position { epoch, offset: 0 }, next });

@@ -79,7 +79,7 @@ impl Tail {
     ///
     /// # Errors
     ///
-    /// [`Passed`](PublishError::Passed), as for [`append_at`](Self::append_at).
+    /// [`Passed`](PublishError::Passed), as for [`append_at`](Self::append_at), and [`Sealed`](PublishError::Sealed).
     pub fn leave_out(&self, position: Position) -> Result<(), PublishError> {
         self.change(|state, called| state.leave_out(position, called))
     }
@@ -101,7 +101,7 @@ impl Tail {
     ///
     /// # Errors
     ///
-    /// [`Passed`](PublishError::Passed) unless it is later.
+    /// [`Passed`](PublishError::Passed) unless it is later, and [`Sealed`](PublishError::Sealed).
     pub fn go_on(&self, epoch: u64) -> Result<(), PublishError> {
         self.change(|state, called| state.begin_epoch(epoch, false, called))
     }
@@ -111,7 +111,7 @@ impl Tail {
     ///
     /// # Errors
     ///
-    /// [`Passed`](PublishError::Passed) unless it is later.
+    /// [`Passed`](PublishError::Passed) unless it is later, and [`Sealed`](PublishError::Sealed).
     pub fn start_over(&self, epoch: u64) -> Result<(), PublishError> {
         self.change(|state, called| state.begin_epoch(epoch, true, called))
     }
