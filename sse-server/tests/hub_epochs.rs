@@ -8,8 +8,8 @@ use futures_util::Stream;
 use ssekit_core::Event;
 use ssekit_server::LastEventId;
 use ssekit_server::hub::{
-    History, Hub, HubOptions, Log, Memory, OldEvent, Position, Publication, PublishError, ReadHistory, Resume,
-    SlowConsumerPolicy, Start, Subscribe, Subscription, Tail,
+    EventInfo, History, Hub, HubOptions, Log, Memory, OldEvent, Position, Publication, PublishError, ReadHistory,
+    Resume, SlowConsumerPolicy, Start, Subscribe, Subscription, Tail,
 };
 
 /// What other processes have published, whether or not this one has heard of it.
@@ -383,6 +383,42 @@ fn who_gets_the_bytes_of_another_is_told_of_the_break_behind_them() {
     );
 }
 
+/// Its filter is asked with no lock held.
+#[test]
+fn an_epoch_that_begins_while_a_page_of_the_history_is_taken_loses_nothing() {
+    let log = Shared::default();
+    let tail = Tail::with_epoch(7, HubOptions::new());
+    let hub = Hub::with_log(log.clone(), tail.clone());
+    log.keep(&[at(7, 1), at(7, 2), at(7, 3)]);
+    tail.append_at(at(7, 2), &Publication::new("a", Event::data("7-2"))).unwrap();
+    let during = tail.clone();
+    let filter = move |_: &EventInfo<'_>| {
+        let _ = during.go_on(8);
+        true
+    };
+    let subscribe = Subscribe::topic("a").with_last_event_id(id(at(7, 0))).with_filter(filter);
+    let mut stream = hub.subscribe(subscribe).unwrap();
+    // It gets an event that this epoch did not have in the end.
+    assert_eq!(all(&mut stream), format!("id: 7-0\n\n{}{}", events(7, 1..=3), replaced(8)));
+    publish(&hub, &tail, 3);
+    assert_eq!(all(&mut stream), events(8, 1..=3));
+}
+
+#[test]
+fn a_history_out_of_order_keeps_nobody_busy_and_doubles_nothing() {
+    let log = Shared::default();
+    let tail = Tail::with_epoch(7, HubOptions::new().with_max_events(1));
+    let hub = Hub::with_log(log.clone(), tail.clone());
+    publish(&hub, &tail, 6);
+    log.0.lock().unwrap().swap(1, 2);
+    log.keep(&[at(7, 5)]);
+    let mut stream = subscribe(&hub, Some(at(7, 0)));
+    let text = all(&mut stream);
+    let ids: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("data: 7-")).collect();
+    assert_eq!(ids, ["1", "3", "4", "5", "6"], "{text}");
+    assert!(text.contains("\"from\":\"7-2\",\"to\":\"7-2\""), "{text}");
+}
+
 #[test]
 fn a_sealed_log_goes_on_in_no_way() {
     let (hub, tail) = memory();
@@ -393,4 +429,18 @@ fn a_sealed_log_goes_on_in_no_way() {
     assert_eq!((hub.position(), new.position()), (at(7, 1), at(7, 1)));
     hub.unseal();
     assert_eq!((tail.leave_out(at(7, 2)), tail.go_on(8)), (Ok(()), Ok(())));
+}
+
+#[test]
+fn what_is_here_is_not_missed_where_a_history_has_a_hole() {
+    let log = Shared::default();
+    let tail = Tail::with_epoch(7, HubOptions::new().with_max_events(3));
+    let hub = Hub::with_log(log.clone(), tail.clone());
+    publish(&hub, &tail, 6);
+    log.keep(&[at(7, 9)]);
+    log.0.lock().unwrap().retain(|event| [1, 2, 6, 9].contains(&event.position.offset));
+    let mut stream = subscribe(&hub, Some(at(7, 1)));
+    let gap =
+        "event: ssekit:gap\nid: 7-3\ndata: {\"reason\":\"retention\",\"from\":\"7-3\",\"to\":\"7-3\",\"missed\":1}\n\n";
+    assert_eq!(all(&mut stream), format!("id: 7-1\n\n{}{gap}{}", events(7, [2]), events(7, 4..=6)));
 }

@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
+use std::mem;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -200,21 +201,42 @@ impl State {
         matches!(seats, [seat] if lanes.get(seat.lane).is_some_and(|lane| lane.subscribers > 1))
     }
 
-    /// What a page of the history is for a subscriber who needs what is from this offset on.
-    pub(super) fn sort_old(&self, slot: Slot, from: u64, events: &[OldEvent]) -> Option<Sorted> {
-        let client = self.registry.clients.get(slot.index).filter(|client| client.id == slot.id)?;
-        let lanes: Vec<_> = client.seats.iter().filter_map(|seat| self.lanes.get(seat.lane)).collect();
-        let offset = |event: &OldEvent| self.epochs.find(event.position).map(|(offset, _)| offset);
+    /// What a page of the history is for a subscriber who needs what is from this offset on. It then stands behind that.
+    pub(super) fn sort_old(&mut self, slot: Slot, from: u64, events: &[OldEvent]) -> Option<Sorted> {
+        let Self { registry, lanes, store, counts, epochs, .. } = self;
+        let client = registry.clients.get_mut(slot.index).filter(|client| client.id == slot.id)?;
+        let of_client: Vec<_> = client.seats.iter().filter_map(|seat| lanes.get(seat.lane)).collect();
+        let offset = |event: &OldEvent| epochs.find(event.position).map(|(offset, _)| offset);
         let skipped = events.iter().take_while(|event| offset(event).is_some_and(|offset| offset < from)).count();
-        let offsets = events.iter().skip(skipped).map_while(|event| {
-            let offset = offset(event).filter(|offset| *offset <= client.break_at)?;
-            Some((offset, lanes.iter().any(|lane| lane.has(&event.topic))))
-        });
-        let offsets = offsets.collect();
+        let mut next = from;
+        let mut skip_to = |next: &mut u64, offset: u64| {
+            let (from, to) = (Some(epochs.at(*next)), epochs.at(offset.saturating_sub(1)));
+            let missed = offset.checked_sub(mem::replace(next, offset.max(*next))).filter(|missed| *missed > 0)?;
+            (client.gaps, counts.gaps) = (client.gaps + 1, counts.gaps + 1);
+            Some(Gap { reason: GapReason::Retention, from, to, missed: Some(missed) })
+        };
         // Also where offsets were left out behind events that are kept.
-        let not_here = Client::lost_to(&client.seats, &self.lanes, client.policy);
-        let here_from = self.store.first().max(not_here + 1).min(client.break_at.saturating_add(1));
-        Some(Sorted { skipped, offsets, here_from, filter: client.filter.clone() })
+        let not_here = Client::lost_to(&client.seats, lanes, client.policy);
+        let here_from = store.first().max(not_here + 1).min(client.break_at.saturating_add(1));
+        let (mut sorted, mut gap) = (Vec::new(), None);
+        for event in events.iter().skip(skipped) {
+            // One that is out of its order is read again, in its order or not at all.
+            let Some(offset) = offset(event).filter(|offset| (next..=client.break_at).contains(offset)) else { break };
+            // What is here, or has yet to come here, is not missing.
+            let end = offset.min(here_from.max(next));
+            gap = skip_to(&mut next, end);
+            if next < offset {
+                break;
+            }
+            next = offset + 1;
+            sorted.push((gap.take(), of_client.iter().any(|lane| lane.has(&event.topic))));
+        }
+        if sorted.is_empty() && gap.is_none() {
+            gap = skip_to(&mut next, here_from);
+        }
+        let (all, left) = Client::counts(&client.seats, lanes, next);
+        (client.cursor, client.passed) = (next, all.saturating_sub(left));
+        Some(Sorted { skipped, events: sorted, gap, filter: client.filter.clone() })
     }
 
     /// The history was asked for the event at this offset, which a subscriber says to know.
@@ -227,17 +249,6 @@ impl State {
         if !is_there && client.cursor > store.next() {
             client.go_astray(store.next() - 1, lanes);
         }
-    }
-
-    /// A subscriber has got its old events up to this offset.
-    pub(super) fn seek(&mut self, slot: Slot, cursor: u64, lost: u64) {
-        let Self { registry, lanes, counts, .. } = self;
-        let client = registry.clients.get_mut(slot.index).filter(|client| client.id == slot.id);
-        let Some(client) = client else { return };
-        let (all, left) = Client::counts(&client.seats, lanes, cursor);
-        (client.cursor, client.passed) = (cursor, all.saturating_sub(left));
-        client.gaps += lost;
-        counts.gaps += lost;
     }
 
     /// What a filter has let through.
@@ -253,10 +264,10 @@ impl State {
 pub(super) struct Sorted {
     /// How many events it does not need before those that it does.
     pub(super) skipped: usize,
-    /// Where those stand, and whether they are of its topics.
-    pub(super) offsets: Vec<(u64, bool)>,
-    /// From where on it needs no history.
-    pub(super) here_from: u64,
+    /// Of each of those, what is missing before it, and whether it is of its topics.
+    pub(super) events: Vec<(Option<Gap>, bool)>,
+    /// What is missing behind them.
+    pub(super) gap: Option<Gap>,
     pub(super) filter: Option<Filter>,
 }
 

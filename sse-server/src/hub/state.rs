@@ -132,11 +132,6 @@ impl State {
         Ok(self.epochs.at(offset))
     }
 
-    /// Where events are that are told to be missing.
-    pub(super) fn span(&self, from: u64, to: u64) -> (Position, Position) {
-        (self.epochs.at(from), self.epochs.at(to))
-    }
-
     fn check_open(&self) -> Result<(), PublishError> {
         if self.is_sealed { Err(PublishError::Sealed) } else { Ok(()) }
     }

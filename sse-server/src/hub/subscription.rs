@@ -16,7 +16,7 @@ use super::position::Position;
 use super::publication::Publication;
 use super::read::{Candidate, Read, Sorted};
 use super::registry::Slot;
-use super::resume::{Gap, GapReason, Resume, position_frame};
+use super::resume::{Gap, Resume, position_frame};
 use super::subscribe::{EventInfo, Filter};
 use super::tail::Tail;
 use crate::body::EventBody;
@@ -121,23 +121,15 @@ impl Subscription {
 
     /// The old events of a page that are for the subscriber, and what is missing among them.
     fn take_old(&self, from: u64, page: &[OldEvent]) -> Bytes {
-        let (mut bytes, mut next, mut events, mut size, mut gaps) = (BytesMut::new(), from, 0, 0, 0);
+        let (mut bytes, mut count, mut size) = (BytesMut::new(), 0, 0);
+        // Where it stands has to change before it is known what passes its filter, or it could miss that an epoch begins.
         let Some(sorted) = self.tail.state().sort_old(self.slot, from, page) else { return Bytes::new() };
-        let Sorted { skipped, offsets, here_from, filter } = sorted;
-        let mut skip_to = |next: &mut u64, offset: u64, bytes: &mut BytesMut| {
-            if *next < offset {
-                let (from, to) = self.tail.state().span(*next, offset - 1);
-                let gap = Gap { reason: GapReason::Retention, from: Some(from), to, missed: Some(offset - *next) };
-                bytes.extend_from_slice(gap.into_frame(to).as_bytes());
-                gaps += 1;
-            }
-            *next = offset.max(*next);
+        let Sorted { skipped, events, gap, filter } = sorted;
+        let tell = |gap: Option<Gap>, bytes: &mut BytesMut| {
+            gap.into_iter().for_each(|gap| bytes.extend_from_slice(gap.into_frame(gap.to).as_bytes()));
         };
-        // An empty page: it has none any more before those that are here.
-        let is_empty = offsets.is_empty();
-        for (event, (offset, is_wanted)) in page.iter().skip(skipped).zip(offsets) {
-            skip_to(&mut next, offset, &mut bytes);
-            next = offset + 1;
+        for (event, (gap, is_wanted)) in page.iter().skip(skipped).zip(events) {
+            tell(gap, &mut bytes);
             let (topic, key, position) = (&*event.topic, event.key.as_deref(), event.position);
             let is_right = |filter: &Filter| filter(&EventInfo { topic, key, position });
             let Some(frame) = event.frame.clone() else { continue };
@@ -148,15 +140,11 @@ impl Subscription {
                 let start = bytes.len();
                 bytes.extend_from_slice(format!("id: {position}\n").as_bytes());
                 bytes.extend_from_slice(block);
-                (events, size) = (events + 1, size + bytes.len() - start);
+                (count, size) = (count + 1, size + bytes.len() - start);
             }
         }
-        if is_empty {
-            skip_to(&mut next, here_from, &mut bytes);
-        }
-        let mut state = self.tail.state();
-        state.seek(self.slot, next, gaps);
-        state.delivered(self.slot, events, size);
+        tell(gap, &mut bytes);
+        self.tail.state().delivered(self.slot, count, size);
         bytes.freeze()
     }
 
