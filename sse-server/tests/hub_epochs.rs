@@ -431,6 +431,49 @@ fn a_sealed_log_goes_on_in_no_way() {
     assert_eq!((tail.leave_out(at(7, 2)), tail.go_on(8)), (Ok(()), Ok(())));
 }
 
+/// With no history, or one that begins behind it.
+#[test]
+fn who_is_new_starts_behind_a_hole() {
+    for (first, trimmed) in [(None, false), (Some(at(7, 5)), true)] {
+        let log = Shared::default();
+        let tail = Tail::with_epoch(7, HubOptions::new());
+        let append = |offset| {
+            tail.append_at(at(7, offset), &Publication::new("a", Event::data(&format!("7-{offset}")))).unwrap();
+        };
+        [1, 2, 5, 6].into_iter().for_each(append);
+        log.keep(first.as_slice());
+        for start in [Start::Oldest, Start::Last(3)] {
+            let subscribe = Subscribe::topic("a").with_start(start);
+            let stream = match trimmed {
+                true => Hub::with_log(log.clone(), tail.clone()).subscribe(subscribe),
+                false => Hub::with_log(Memory::default(), tail.clone()).subscribe(subscribe),
+            };
+            assert_eq!(all(&mut stream.unwrap()), format!("id: 7-4\n\n{}", events(7, 5..=6)), "{start:?}");
+        }
+    }
+}
+
+#[test]
+fn the_oldest_that_is_kept_is_where_something_is() {
+    let log = Shared::default();
+    let tail = Tail::with_epoch(7, HubOptions::new().with_max_events(2));
+    let hub = Hub::with_log(log.clone(), tail.clone());
+    publish(&hub, &tail, 6);
+    let oldest = |first: &[Position]| {
+        log.0.lock().unwrap().clear();
+        log.keep(first);
+        match subscribe(&hub, Some(at(7, 1))).resume() {
+            Resume::Gap { oldest } => oldest,
+            resume => panic!("{resume:?}"),
+        }
+    };
+    // One that has less than the tail; one of an epoch that is not known here yet; one that is ahead.
+    assert_eq!(
+        [at(7, 4), at(7, 6), at(9, 1), at(7, 9)].map(|first| oldest(&[first])),
+        [at(7, 4), at(7, 5), at(7, 5), at(7, 5)]
+    );
+}
+
 #[test]
 fn what_is_here_is_not_missed_where_a_history_has_a_hole() {
     let log = Shared::default();

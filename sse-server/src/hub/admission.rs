@@ -169,11 +169,14 @@ impl State {
         let policy = request.policy;
         let coalesces = policy == SlowConsumerPolicy::Coalesce;
         let (next, first) = (self.store.next(), self.store.first());
-        let oldest = if coalesces { 1 } else { history.unwrap_or(first).clamp(1, first) };
+        let (not_here, lost_to) = self.lost_to(seats, policy, history);
+        // Where offsets were left out, some events before them are kept, and nobody begins with those.
+        let begin = if coalesces { 1 } else { lost_to + 1 };
+        let oldest = if coalesces { 1 } else { history.unwrap_or(first).clamp(1, first).max(begin) };
         let live = |start| match start {
             Start::Live => next,
             Start::Oldest => oldest,
-            Start::Last(count) => self.last(seats, count),
+            Start::Last(count) => self.last(seats, count).max(begin),
         };
         let kept = if policy == SlowConsumerPolicy::SkipToLatest { next } else { oldest };
         let gap = |reason, to| Some(Gap { reason, from: None, to, missed: None });
@@ -201,10 +204,9 @@ impl State {
         if offset >= next {
             return Standing { is_unproven: true, ..told(Resume::UpToDate, cursor, None) };
         }
-        let (not_here, lost_to) = self.lost_to(seats, policy, history);
         if lost_to >= cursor {
             let indexes = seats.iter().filter_map(|seat| self.lanes.get(seat.lane)?.index.front().copied());
-            let oldest = self.epochs.at(history.or(indexes.min()).unwrap_or(next));
+            let oldest = self.epochs.at(indexes.chain(history).min().unwrap_or(next).min(next));
             let to = if policy == SlowConsumerPolicy::SkipToLatest { next - 1 } else { lost_to };
             let break_at = if break_at < to { self.epochs.break_behind(to) } else { break_at };
             let (from, missed) = (Some(self.epochs.at(cursor)), Some(to - cursor + 1));
