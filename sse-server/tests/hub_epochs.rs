@@ -205,7 +205,7 @@ fn who_was_too_slow_is_told_of_both_and_none_twice() {
     tail.start_over(9).unwrap();
     publish(&hub, &tail, 3);
     assert_eq!(all(&mut slow), format!("{}{}", gap(at(8, 1), at(9, 1), 2), events(9, 2..=3)));
-    assert_eq!(subscribe(&hub, Some(at(8, 1))).resume(), Resume::Gap { oldest: at(9, 2) });
+    assert_eq!(subscribe(&hub, Some(at(8, 0))).resume(), Resume::Gap { oldest: at(9, 2) });
 }
 
 #[test]
@@ -486,4 +486,67 @@ fn what_is_here_is_not_missed_where_a_history_has_a_hole() {
     let gap =
         "event: ssekit:gap\nid: 7-3\ndata: {\"reason\":\"retention\",\"from\":\"7-3\",\"to\":\"7-3\",\"missed\":1}\n\n";
     assert_eq!(all(&mut stream), format!("id: 7-1\n\n{}{gap}{}", events(7, [2]), events(7, 4..=6)));
+}
+
+/// Where it stands the history was replaced, and of what came then some is gone.
+#[test]
+fn who_comes_back_to_a_break_with_a_gap_behind_it_is_told_of_both_at_once() {
+    for (policy, rest) in [
+        (SlowConsumerPolicy::Disconnect, events(8, 3..=4)),
+        (SlowConsumerPolicy::SkipToOldest, events(8, 3..=4)),
+        (SlowConsumerPolicy::SkipToLatest, String::new()),
+    ] {
+        let tail = Tail::with_epoch(7, HubOptions::new().with_max_events(2));
+        let hub = Hub::with_log(Memory::default(), tail.clone());
+        publish(&hub, &tail, 3);
+        tail.start_over(8).unwrap();
+        publish(&hub, &tail, 4);
+        let subscribe = Subscribe::topic("a").with_last_event_id(id(at(7, 3))).with_policy(policy);
+        let mut stream = hub.subscribe(subscribe).unwrap();
+        assert_eq!(stream.resume(), Resume::EpochChanged);
+        let to = if rest.is_empty() { 4 } else { 2 };
+        let told = format!(
+            "event: ssekit:gap\nid: 8-{to}\ndata: {{\"reason\":\"epoch_changed\",\"from\":null,\"to\":\"8-{to}\",\"missed\":null}}\n\n"
+        );
+        assert_eq!(all(&mut stream), format!("{told}{rest}"));
+    }
+}
+
+/// What it has passed over there is not for it, or nothing.
+#[test]
+fn a_client_that_has_seen_nothing_of_what_is_lost_is_not_told() {
+    let log = Shared::default();
+    let tail = Tail::with_epoch(7, HubOptions::new().with_max_events(1));
+    let hub = Hub::with_log(log.clone(), tail.clone());
+    publish(&hub, &tail, 2);
+    log.keep(&[at(7, 3)]);
+    log.0.lock().unwrap()[2].topic = "b".into();
+    let mut stream = subscribe(&hub, Some(at(7, 0)));
+    assert_eq!(all(&mut stream), format!("id: 7-0\n\n{}", events(7, 1..=2)));
+    log.0.lock().unwrap().pop();
+    tail.go_on(8).unwrap();
+    publish(&hub, &tail, 1);
+    assert_eq!(all(&mut stream), events(8, [1]));
+}
+
+#[test]
+fn a_gap_says_what_is_kept_behind_a_hole() {
+    let (hub, tail) = memory();
+    publish(&hub, &tail, 2);
+    tail.append_at(at(7, 5), &Publication::new("a", Event::data("7-5"))).unwrap();
+    assert_eq!(subscribe(&hub, Some(at(7, 1))).resume(), Resume::Gap { oldest: at(7, 5) });
+}
+
+#[test]
+fn what_a_history_has_lost_before_it_was_read_is_counted() {
+    let log = Shared::default();
+    log.keep(&[at(7, 1), at(7, 2), at(7, 3)]);
+    let tail = Tail::with_epoch(7, HubOptions::new());
+    let hub = Hub::with_log(log.clone(), tail.clone());
+    tail.append_at(at(7, 3), &Publication::new("a", Event::data("7-3"))).unwrap();
+    let subscribe = Subscribe::topic("a").with_policy(SlowConsumerPolicy::SkipToOldest);
+    let mut stream = hub.subscribe(subscribe.with_last_event_id(id(at(7, 0)))).unwrap();
+    log.0.lock().unwrap().drain(..2);
+    let gap = "event: ssekit:gap\nid: 7-2\ndata: {\"reason\":\"slow_consumer\",\"from\":\"7-1\",\"to\":\"7-2\",\"missed\":2}\n\n";
+    assert_eq!(all(&mut stream), format!("id: 7-0\n\n{gap}{}", events(7, [3])));
 }

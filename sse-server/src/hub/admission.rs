@@ -205,14 +205,22 @@ impl State {
             return Standing { is_unproven: true, ..told(Resume::UpToDate, cursor, None) };
         }
         if lost_to >= cursor {
-            let indexes = seats.iter().filter_map(|seat| self.lanes.get(seat.lane)?.index.front().copied());
-            let oldest = self.epochs.at(indexes.chain(history).min().unwrap_or(next).min(next));
+            let lanes = seats.iter().filter_map(|seat| self.lanes.get(seat.lane));
+            let firsts = lanes.filter_map(|lane| lane.index.get(lane.position(lost_to + 1)).copied());
+            let oldest = self.epochs.at(firsts.chain(history).min().unwrap_or(next).min(next));
             let to = if policy == SlowConsumerPolicy::SkipToLatest { next - 1 } else { lost_to };
+            let is_replaced = break_at < cursor;
             let break_at = if break_at < to { self.epochs.break_behind(to) } else { break_at };
-            let (from, missed) = (Some(self.epochs.at(cursor)), Some(to - cursor + 1));
-            let gap = Gap { reason: GapReason::Retention, from, to: self.epochs.standing(to, break_at), missed };
+            // Where it stands the history was replaced, and what is gone is of the new one: it is told of both at once.
+            let to_at = self.epochs.standing(to, break_at);
+            let (resume, gap) = if is_replaced {
+                (Resume::EpochChanged, gap(GapReason::EpochChanged, to_at))
+            } else {
+                let (from, missed) = (Some(self.epochs.at(cursor)), Some(to - cursor + 1));
+                (Resume::Gap { oldest }, Some(Gap { reason: GapReason::Retention, from, to: to_at, missed }))
+            };
             let cursor = if coalesces { cursor } else { to + 1 };
-            return standing(Resume::Gap { oldest }, cursor, break_at, Some(gap));
+            return standing(resume, cursor, break_at, gap);
         }
         // Only who coalesces gets those that are compacted; for others they are lost, and it does not get here.
         let compacted = Client::count_compacted(seats, &self.lanes, cursor, &self.compacted);

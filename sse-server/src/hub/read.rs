@@ -86,6 +86,8 @@ impl State {
                 return Read::Behind;
             }
             let (from, to, missed) = client.fall_behind(lanes, store.next(), lost_to);
+            // What it has yet to read of a history is not counted.
+            let missed = if history.is_some() { to - from + 1 } else { missed };
             counts.gaps += 1;
             if client.break_at < to {
                 client.break_at = epochs.break_behind(to);
@@ -218,7 +220,7 @@ impl State {
         // Also where offsets were left out behind events that are kept.
         let not_here = Client::lost_to(&client.seats, lanes, client.policy);
         let here_from = store.first().max(not_here + 1).min(client.break_at.saturating_add(1));
-        let (mut sorted, mut gap) = (Vec::new(), None);
+        let (mut sorted, mut gap, mut known) = (Vec::new(), None, store.next());
         for event in events.iter().skip(skipped) {
             // One that is out of its order is read again, in its order or not at all.
             let Some(offset) = offset(event).filter(|offset| (next..=client.break_at).contains(offset)) else { break };
@@ -229,13 +231,17 @@ impl State {
                 break;
             }
             next = offset + 1;
-            sorted.push((gap.take(), of_client.iter().any(|lane| lane.has(&event.topic))));
+            let is_wanted = event.frame.is_some() && of_client.iter().any(|lane| lane.has(&event.topic));
+            known = if is_wanted { next.max(known) } else { known };
+            sorted.push((gap.take(), is_wanted));
         }
         if sorted.is_empty() && gap.is_none() {
             gap = skip_to(&mut next, here_from);
         }
-        let (all, left) = Client::counts(&client.seats, lanes, next);
-        (client.cursor, client.passed) = (next, all.saturating_sub(left));
+        // Where others are ahead of what has come here, it knows nothing of them.
+        let cursor = next.min(known);
+        let (all, left) = Client::counts(&client.seats, lanes, cursor);
+        (client.cursor, client.passed) = (cursor, all.saturating_sub(left));
         Some(Sorted { skipped, events: sorted, gap, filter: client.filter.clone() })
     }
 

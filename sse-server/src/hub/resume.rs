@@ -120,7 +120,7 @@ pub struct Gap {
     /// The last of them.
     pub to: Position,
     /// How many they are, at the most, if that is known. It is exact for a subscriber that was too slow and has no filter
-    /// and no keys; for one that comes back it counts what other topics had in between.
+    /// and no keys; for one that comes back, or where there is a history, it counts what other topics had in between.
     pub missed: Option<u64>,
 }
 
