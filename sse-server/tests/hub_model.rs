@@ -1,17 +1,28 @@
 //! The hub against the naive model of it, on what proptest makes up and on the fuzzers' corpus.
 
+use std::env;
 use std::fs;
 use std::path::Path;
 
 use proptest::prelude::*;
 use ssekit_testkit::hub;
 
+/// As many as `PROPTEST_CASES` says.
+fn cases() -> u32 {
+    env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(1_000)
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn any_steps_leave_the_hub_like_the_model(input in hub::inputs(60)) {
         hub::hub_behaves_like_the_model(&input);
+    }
+
+    #[test]
+    fn any_steps_of_a_shared_log_leave_the_hub_like_the_model(input in hub::inputs(60)) {
+        hub::hub_of_a_shared_log_behaves_like_the_model(&input);
     }
 
     #[test]
@@ -36,6 +47,11 @@ fn replay(target: &str, property: fn(&[u8]), at_least: usize) {
 #[test]
 fn the_corpus_of_steps() {
     replay("hub", hub::hub_behaves_like_the_model, 1);
+}
+
+#[test]
+fn the_corpus_of_steps_of_a_shared_log() {
+    replay("hub_shared", hub::hub_of_a_shared_log_behaves_like_the_model, 1);
 }
 
 #[test]

@@ -7,6 +7,7 @@
 mod client;
 mod log;
 mod operation;
+mod shared;
 
 use std::collections::BTreeSet;
 
@@ -21,6 +22,8 @@ use ssekit_server::hub::{
 
 use client::{Client, Connection, FIRST, Kick, REASON};
 use log::{Log, Published};
+pub use shared::hub_of_a_shared_log_behaves_like_the_model;
+
 use operation::{KEYS, LastId, Limits, Operation, PATTERNS, Pattern, SESSIONS, Subscriber, TOPICS, USERS, operations};
 
 /// Does what the input says to a hub and to the model, and sees that they agree after each step.

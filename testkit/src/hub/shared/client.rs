@@ -1,0 +1,334 @@
+//! A client of a hub whose log is shared: what it is sent, held against what has happened.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+
+use futures_util::StreamExt;
+use serde_json::Value;
+use ssekit_server::hub::{Position, Resume, SlowConsumerPolicy, Start, Subscription};
+
+use super::log::{Log, What, wire};
+use crate::hub::log::is_in;
+use crate::hub::operation::Pattern;
+
+/// How a subscriber comes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct By {
+    pub(super) pattern: Pattern,
+    pub(super) policy: SlowConsumerPolicy,
+    /// Whether it is to get every second event alone.
+    pub(super) is_filtered: bool,
+    pub(super) start: Start,
+    pub(super) tells_resume: bool,
+}
+
+pub(super) struct Client {
+    pub(super) by: By,
+    /// What each block has left it with.
+    pub(super) ids: Vec<Option<Position>>,
+    connection: Option<Connection>,
+}
+
+struct Connection {
+    stream: Subscription,
+    resume: Resume,
+    /// How many entries it is through with: those for it were sent, or it was told that they are not.
+    at: usize,
+    /// It says to know this, which this process has not heard of.
+    ahead: Option<Position>,
+    /// It knows what is lost, of this epoch or later.
+    astray: Option<u64>,
+    /// It may: its filter was false for it.
+    may_be_astray: bool,
+    is_fresh: bool,
+    /// When it came: how many entries were heard of, how many of those are not here, and are before a break.
+    came: (usize, usize, usize),
+    has_head: bool,
+    has_told_resume: bool,
+    waiting: Option<Arc<Woken>>,
+}
+
+#[derive(Default)]
+struct Woken(AtomicUsize);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl By {
+    pub(super) fn passes(&self, position: Position) -> bool {
+        !self.is_filtered || position.offset % 2 == 0
+    }
+
+    fn wants(&self, log: &Log, at: usize) -> bool {
+        let entry = &log.entries[at];
+        matches!(entry.what, What::Event { topic, .. } if is_in(self.pattern, topic)) && self.passes(entry.position)
+    }
+}
+
+impl Client {
+    pub(super) fn new(by: By, id: Option<Position>) -> Self {
+        Self { by, ids: vec![id], connection: None }
+    }
+
+    pub(super) fn last_id(&self) -> Option<Position> {
+        self.ids.last().copied().flatten()
+    }
+
+    /// It is cut off, and the last so many blocks have not reached it.
+    pub(super) fn lose(&mut self, blocks: usize) {
+        self.connection = None;
+        self.ids.truncate(self.ids.len().saturating_sub(blocks).max(1));
+    }
+
+    pub(super) fn connect(&mut self, log: &Log, stream: Subscription) {
+        let resume = stream.resume();
+        let (mut at, mut ahead, mut is_fresh) = (0, None, true);
+        match self.last_id().map(|id| (id, log.is_known(id))) {
+            None => assert_eq!(resume, Resume::Fresh),
+            Some((_, None)) => assert_eq!(resume, Resume::EpochChanged),
+            Some((id, Some(true))) => {
+                (at, is_fresh) = (log.behind(id), false);
+                let is_right = match resume {
+                    Resume::UpToDate => (at..log.heard).all(|n| !self.by.wants(log, n)),
+                    Resume::EpochChanged => log.break_from(at).is_some(),
+                    Resume::Gap { oldest } => {
+                        assert!(log.behind(oldest) >= at && oldest.offset > 0, "{oldest}");
+                        (at..log.heard).any(|n| log.is_gone(n))
+                    }
+                    Resume::Resumed { missed } => missed <= (log.heard - at) as u64,
+                    _ => false,
+                };
+                let is_broken = log.break_from(at).is_some();
+                assert!(
+                    is_right && (!is_broken || matches!(resume, Resume::EpochChanged | Resume::Gap { .. })),
+                    "{resume:?}"
+                );
+            }
+            Some((id, Some(false))) => {
+                assert_eq!(resume, Resume::UpToDate);
+                (at, ahead, is_fresh) = (log.behind(id).min(log.heard), Some(id), false);
+            }
+        }
+        // Who knows something else is through with all before the last break.
+        let last_break = log.last_break().filter(|_| resume == Resume::EpochChanged).map_or(0, |last| last + 1);
+        self.connection = Some(Connection {
+            stream,
+            resume,
+            at,
+            ahead,
+            astray: None,
+            may_be_astray: false,
+            is_fresh,
+            came: (log.heard, log.hole(), last_break),
+            has_head: false,
+            has_told_resume: !self.by.tells_resume,
+            waiting: None,
+        });
+    }
+
+    /// What this process has not heard of is lost, in this epoch.
+    pub(super) fn lost(&mut self, log: &Log, epoch: u64) {
+        let Some(connection) = &mut self.connection else { return };
+        connection.may_be_astray |= self.by.is_filtered;
+        if connection.at > log.heard {
+            (connection.at, connection.astray) = (log.heard, Some(epoch));
+        }
+    }
+
+    /// Reads one item, or all there is.
+    pub(super) fn poll(&mut self, log: &Log, all: bool) {
+        for _ in 0..100 + 4 * log.entries.len() {
+            let Some(connection) = &mut self.connection else { return };
+            let woken = Arc::<Woken>::default();
+            let has_head = connection.has_head;
+            let polled = connection.stream.poll_next_unpin(&mut Context::from_waker(&Waker::from(woken.clone())));
+            connection.waiting = None;
+            if let Some(id) = connection.ahead.filter(|_| has_head) {
+                // It is asked for as soon as there is something to read.
+                if log.is_known(id) == Some(true) || log.is_known(id) == Some(false) && log.has_old(id) {
+                    (connection.at, connection.ahead) = (log.behind(id).max(connection.at), None);
+                }
+            }
+            match polled {
+                Poll::Ready(Some(frame)) => {
+                    let text = std::str::from_utf8(frame.as_bytes()).expect("all of it was");
+                    for block in text.split_inclusive("\n\n") {
+                        assert!(block.ends_with("\n\n"), "half an event: {block:?}");
+                        let id = block.lines().find_map(|line| line.strip_prefix("id: "));
+                        let id = id.expect("each has one").parse().expect("it is a position");
+                        self.block(log, block, id);
+                        self.ids.push(Some(id));
+                    }
+                    if !all {
+                        return;
+                    }
+                }
+                Poll::Ready(None) => {
+                    assert_eq!(self.by.policy, SlowConsumerPolicy::Disconnect, "it has ended");
+                    assert!((connection.at..log.heard).any(|n| log.is_gone(n)), "it has lost nothing, and has ended");
+                    self.connection = None;
+                    return;
+                }
+                Poll::Pending if woken.0.load(Ordering::Relaxed) > 0 => {}
+                Poll::Pending => {
+                    connection.waiting = Some(woken);
+                    let missing = self.missing(log, log.heard);
+                    assert_eq!(missing, None, "it waits, and has not got that");
+                    return;
+                }
+            }
+        }
+        panic!("it is woken again and again, for nothing");
+    }
+
+    /// What there is for it before this entry, and has not been sent or told.
+    fn missing(&self, log: &Log, to: usize) -> Option<String> {
+        let connection = self.connection.as_ref().expect("it is connected");
+        if let Some(id) = connection.ahead {
+            return Some(format!("it does not know {id}"));
+        }
+        let epoch = log.ends.last().map_or(0, |end| end.epoch);
+        if connection.astray.is_some_and(|of| of < epoch) {
+            return Some("what it knew is lost".into());
+        }
+        let mut rest = connection.at..to;
+        let is_it = |n: &usize| {
+            self.by.wants(log, *n) || *n < log.heard && matches!(log.entries[*n].what, What::Epoch { is_broken: true })
+        };
+        rest.find(is_it).map(|n| format!("{:?}", log.entries[n]))
+    }
+
+    /// Who waits is woken when there is something new.
+    pub(super) fn check_woken(&self, log: &Log) {
+        let woken = self.connection.as_ref().and_then(|connection| connection.waiting.as_ref());
+        if woken.is_some_and(|woken| woken.0.load(Ordering::Relaxed) == 0) {
+            assert_eq!(self.missing(log, log.heard), None, "it is not woken for that");
+        }
+    }
+
+    fn block(&mut self, log: &Log, block: &str, id: Position) {
+        let connection = self.connection.as_mut().expect("it is connected");
+        let is_head = !std::mem::replace(&mut connection.has_head, true);
+        if block.starts_with("event: ssekit:gap\n") {
+            let data = block.lines().find_map(|line| line.strip_prefix("data: ")).expect("it has data");
+            return self.gap(log, &serde_json::from_str(data).expect("it is JSON"), id, is_head);
+        }
+        let is_resume = block.starts_with("event: ssekit:resume\n");
+        if is_resume || block == format!("id: {id}\n\n") {
+            assert!(is_head || is_resume && !connection.has_told_resume, "{block:?}");
+            let is_first = is_head || connection.at == log.behind(id);
+            assert!(is_first && is_resume != connection.has_told_resume, "{block:?}");
+            connection.has_told_resume = true;
+            if is_head {
+                self.starts(log, id);
+            }
+            return;
+        }
+        assert!(!is_head && connection.has_told_resume, "{block:?}");
+        let at = log.behind(id).checked_sub(1).filter(|at| log.entries[*at].position == id);
+        let at = at.unwrap_or_else(|| panic!("there is no such event: {block:?}"));
+        assert_eq!(block, wire(id));
+        assert!(self.by.wants(log, at), "it is not for it: {block:?}");
+        assert!(connection.at <= at, "it has had that: {block:?}");
+        assert_eq!(self.missing(log, at), None, "it gets {block:?}");
+        self.connection.as_mut().expect("it is connected").at = at + 1;
+    }
+
+    /// It is told where it is, before all events.
+    fn starts(&mut self, log: &Log, id: Position) {
+        let by = self.by;
+        let connection = self.connection.as_mut().expect("it is connected");
+        if let Some(claimed) = connection.ahead {
+            assert_eq!(id, claimed);
+            return;
+        }
+        let at = log.behind(id);
+        if !connection.is_fresh {
+            let (from, to) = (at.min(connection.at), at.max(connection.at));
+            // It may be put before a break that it knows, if it is to be told of another one at the same place.
+            let next_break = log.break_from(to).filter(|next| (to..*next).all(|n| !by.wants(log, n)));
+            let is_same = next_break.is_some() && at < connection.at || log.break_from(from).is_none_or(|n| n >= to);
+            let is_any = (from..to).any(|n| by.wants(log, n));
+            assert!(is_same && !is_any, "it was at {}, and is at {id}", connection.at);
+            return;
+        }
+        connection.at = at;
+        self.check_start(log);
+    }
+
+    /// It has got what there is for a new one.
+    fn check_start(&mut self, log: &Log) {
+        let connection = self.connection.as_ref().expect("it is connected");
+        let by = self.by;
+        let is_changed = connection.resume == Resume::EpochChanged;
+        let is_live = if is_changed { by.policy == SlowConsumerPolicy::SkipToLatest } else { by.start == Start::Live };
+        let (at, (heard, gone, broken)) = (connection.at, connection.came);
+        if is_live {
+            assert_eq!(self.missing(log, heard), None, "it starts with what is new");
+        } else if is_changed || by.start == Start::Oldest {
+            let left = (gone.max(broken)..at).find(|n| by.wants(log, *n));
+            assert_eq!(left.map(|n| log.entries[n].position), None, "it starts with the oldest");
+        }
+        assert!((broken..=heard).contains(&at), "it starts at {at}");
+    }
+
+    fn gap(&mut self, log: &Log, gap: &Value, id: Position, is_head: bool) {
+        let connection = self.connection.as_mut().expect("it is connected");
+        let position = |name: &str| gap[name].as_str().map(|text| text.parse::<Position>().expect("it is a position"));
+        let (from, to, reason) = (position("from"), position("to").expect("it has an end"), gap["reason"].as_str());
+        assert_eq!(id, to, "{gap}");
+        let end = log.behind(id);
+        if reason == Some("epoch_changed") {
+            assert_eq!((from, gap["missed"].as_u64()), (None, None));
+            assert!(end <= log.heard, "{gap}");
+            assert!(!is_head || connection.resume == Resume::EpochChanged, "{gap}");
+            if is_head && connection.is_fresh {
+                connection.at = end;
+                return self.check_start(log);
+            }
+            if is_head {
+                // It stands at a break, and what is behind that is gone too: it is told of both at once.
+                let next_break = log.break_from(connection.at).expect("something has changed");
+                let is_wanted = |n| self.by.wants(log, n);
+                assert!(!(connection.at..next_break).any(is_wanted), "{gap} comes before that");
+                assert!((next_break..end).any(|n| log.is_gone(n)), "nothing is gone: {gap}");
+                connection.at = end;
+                return;
+            }
+            let next_break = log.break_from(connection.at);
+            let is_astray = connection.ahead.is_some() || connection.astray.is_some() || connection.may_be_astray;
+            assert!(is_astray || next_break.is_some_and(|next| next < end), "nothing has changed: {gap}");
+            // It says to know all up to there.
+            let known = connection.ahead.map_or(0, |id| log.behind(id)).max(connection.at);
+            let left = (known..end).find(|n| self.by.wants(log, *n));
+            assert_eq!(left.map(|n| log.entries[n].position), None, "{gap} comes before that");
+            // Several with nothing between them are one.
+            assert!(id.offset == 0 || is_astray, "{gap}");
+            (connection.at, connection.ahead, connection.astray, connection.may_be_astray) = (end, None, None, false);
+            return;
+        }
+        assert!(connection.ahead.is_none() && connection.astray.is_none(), "{gap}");
+        let expected = if is_head { ["retention"; 2] } else { ["retention", "slow_consumer"] };
+        assert!(reason.is_some_and(|reason| expected.contains(&reason)), "{gap}");
+        assert!(is_head || reason == Some("retention") || self.by.policy != SlowConsumerPolicy::Disconnect, "{gap}");
+        let from = from.expect("it is known");
+        let start = log.entries.partition_point(|entry| entry.position < from);
+        assert!(connection.at <= end && end <= log.heard, "{gap}");
+        let is_gone = |n| log.is_gone(n);
+        assert!((start..end).any(is_gone), "nothing is gone: {gap}");
+        assert!((1..=(end - start) as u64).contains(&gap["missed"].as_u64().unwrap_or(0)), "{gap}");
+        // What is before it, or is told by itself later.
+        let missing = self.missing(log, start.min(end));
+        assert_eq!(missing, None, "{gap} comes before that");
+        let connection = self.connection.as_mut().expect("it is connected");
+        connection.at = end;
+        if self.by.policy == SlowConsumerPolicy::SkipToLatest && reason == Some("slow_consumer") {
+            let left = (end..log.heard).find(|n| self.by.wants(log, *n));
+            assert_eq!(left.map(|n| log.entries[n].position), None, "it is to have the latest alone");
+        }
+    }
+}

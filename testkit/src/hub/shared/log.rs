@@ -1,0 +1,257 @@
+//! The naive log of several processes: what has happened in it, in a list, and how far one process has heard of it.
+
+use std::sync::{Arc, Mutex};
+
+use ssekit_core::{Event, Frame};
+use ssekit_server::hub::{History, OldEvent, Position, Publication, PublishError, ReadHistory, Tail};
+
+/// What events are published to.
+pub(super) const TOPICS: [&str; 3] = ["a", "a/x", "b"];
+
+/// Something that has happened.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub(super) position: Position,
+    pub(super) what: What,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum What {
+    Event {
+        topic: &'static str,
+        /// Whether the history still has it.
+        is_old: bool,
+        /// Whether this process was told of it, and has not dropped it.
+        is_here: bool,
+    },
+    /// There is no event at this place.
+    Nothing {
+        /// Whether this process was told so.
+        is_here: bool,
+    },
+    /// An epoch begins.
+    Epoch { is_broken: bool },
+}
+
+pub(super) struct Log {
+    pub(super) entries: Vec<Entry>,
+    /// How many of them this process has heard of.
+    pub(super) heard: usize,
+    /// As far as it will have when it hears of the next; it is not told of the events in between.
+    pub(super) skipped: usize,
+    /// The epochs that it knows, and the last offset that each had.
+    pub(super) ends: Vec<Position>,
+    /// Of all that there were, also of those that are lost.
+    pub(super) last_epoch: u64,
+    max_here: usize,
+    pub(super) old: Option<Old>,
+}
+
+/// The history: a copy of the entries.
+#[derive(Clone, Default)]
+pub(super) struct Old(Arc<Mutex<Pages>>);
+
+#[derive(Default)]
+struct Pages {
+    all: Vec<OldEvent>,
+    /// Where the next event will be.
+    next: Option<Position>,
+    per_page: usize,
+}
+
+impl History for Old {
+    fn first(&self) -> Option<Position> {
+        let pages = self.0.lock().expect("nobody panics with it");
+        pages.all.first().map(|event| event.position).or(pages.next)
+    }
+
+    fn read(&self, from: Position) -> ReadHistory {
+        let pages = self.0.lock().expect("nobody panics with it");
+        let page = pages.all.iter().filter(|event| event.position >= from).take(pages.per_page).cloned().collect();
+        Box::pin(std::future::ready(Ok(page)))
+    }
+}
+
+/// What an event is on the wire, without its ID.
+fn frame(position: Position) -> Frame {
+    Event::data(&format!("{}/{}", position.epoch, position.offset)).into()
+}
+
+/// With its ID.
+pub(super) fn wire(position: Position) -> String {
+    format!("id: {position}\n{}", Event::data(&format!("{}/{}", position.epoch, position.offset)))
+}
+
+impl Log {
+    pub(super) fn new(epoch: u64, max_here: usize, per_page: Option<usize>) -> Self {
+        let old = per_page.map(|per_page| Old(Arc::new(Mutex::new(Pages { per_page, ..Pages::default() }))));
+        let (entries, start) = (Vec::new(), Position { epoch, offset: 0 });
+        let log = Self { entries, heard: 0, skipped: 0, ends: vec![start], last_epoch: epoch, max_here, old };
+        log.copy();
+        log
+    }
+
+    /// The last place.
+    fn last(&self) -> Position {
+        self.entries.last().map_or(self.ends[0], |entry| entry.position)
+    }
+
+    fn next(&self) -> Position {
+        let Position { epoch, offset } = self.last();
+        Position { epoch, offset: offset + 1 }
+    }
+
+    pub(super) fn publish(&mut self, topic: &'static str, is_old: bool) {
+        let what = What::Event { topic, is_old: is_old && self.old.is_some(), is_here: false };
+        self.entries.push(Entry { position: self.next(), what });
+        self.copy();
+    }
+
+    pub(super) fn leave_out(&mut self) {
+        self.entries.push(Entry { position: self.next(), what: What::Nothing { is_here: false } });
+        self.copy();
+    }
+
+    /// Another epoch begins. What this process has not heard of may be lost.
+    pub(super) fn begin(&mut self, by: u64, is_broken: bool, is_lost: bool) {
+        if is_lost {
+            self.entries.truncate(self.heard);
+            self.skipped = self.heard;
+        }
+        self.last_epoch += by;
+        let position = Position { epoch: self.last_epoch, offset: 0 };
+        self.entries.push(Entry { position, what: What::Epoch { is_broken } });
+        self.copy();
+    }
+
+    /// The history has so many less.
+    pub(super) fn trim(&mut self, mut count: usize) {
+        for entry in &mut self.entries {
+            if let What::Event { is_old, .. } = &mut entry.what {
+                count -= usize::from(*is_old && count > 0);
+                *is_old = *is_old && count > 0;
+            }
+        }
+        self.copy();
+    }
+
+    fn copy(&self) {
+        let Some(old) = &self.old else { return };
+        // It begins behind those that it has no more.
+        let is_old = |entry: &&Entry| !matches!(entry.what, What::Event { is_old: false, .. });
+        let is_event = |entry: &Entry| matches!(entry.what, What::Event { is_old: true, .. });
+        let first = self.entries.iter().position(is_event).unwrap_or(self.entries.len());
+        let first = first - self.entries[..first].iter().rev().take_while(is_old).count();
+        let events = self.entries[first..].iter().filter_map(|Entry { position, what }| {
+            let (topic, frame) = match what {
+                What::Event { topic, is_old: true, .. } => (*topic, Some(frame(*position))),
+                What::Nothing { .. } => ("", None),
+                _ => return None,
+            };
+            Some(OldEvent { position: *position, topic: topic.into(), key: None, frame })
+        });
+        let mut pages = old.0.lock().expect("nobody panics with it");
+        pages.all = events.collect();
+        pages.next = Some(self.next());
+    }
+
+    /// This process is told of the next entry.
+    pub(super) fn hear(&mut self, tail: &Tail) {
+        let Some(mut at) = self.entries.get(self.skipped).map(|_| self.skipped) else { return };
+        // What is missing at an epoch's end is told to be: all that is between two is known.
+        if matches!(self.entries[at].what, What::Epoch { .. }) && at > self.heard {
+            at -= 1;
+        }
+        let Entry { position, what } = &mut self.entries[at];
+        let epoch = position.epoch;
+        match what {
+            What::Event { topic, is_here, .. } => {
+                *is_here = true;
+                let event = Publication::new(topic, frame(*position));
+                assert_eq!(tail.append_at(*position, &event), Ok(*position));
+            }
+            What::Nothing { is_here } => {
+                *is_here = true;
+                assert_eq!(tail.leave_out(*position), Ok(()));
+            }
+            What::Epoch { is_broken: true } => assert_eq!(tail.start_over(epoch), Ok(())),
+            What::Epoch { is_broken: false } => assert_eq!(tail.go_on(epoch), Ok(())),
+        }
+        match self.ends.last_mut() {
+            Some(end) if end.epoch == epoch => *end = *position,
+            _ => self.ends.push(*position),
+        }
+        (self.heard, self.skipped) = (at + 1, at + 1);
+        self.drop_old();
+        assert_eq!(tail.last(), *self.ends.last().expect("there is one"));
+        let error = PublishError::Passed { position: *self.ends.last().expect("there is one"), next: self.tail_next() };
+        assert_eq!(tail.leave_out(tail.last()), Err(error));
+    }
+
+    fn tail_next(&self) -> Position {
+        let Position { epoch, offset } = *self.ends.last().expect("there is one");
+        Position { epoch, offset: offset + 1 }
+    }
+
+    /// It is not told of the next entry, if that is in an epoch.
+    pub(super) fn skip(&mut self) {
+        let is_in_epoch = |entry: &Entry| !matches!(entry.what, What::Epoch { .. });
+        self.skipped += usize::from(self.entries.get(self.skipped).is_some_and(is_in_epoch));
+    }
+
+    fn drop_old(&mut self) {
+        let mut kept = 0;
+        for entry in self.entries[..self.heard].iter_mut().rev() {
+            if let What::Event { is_here, .. } = &mut entry.what {
+                *is_here = *is_here && kept < self.max_here;
+                kept += usize::from(*is_here);
+            }
+        }
+    }
+
+    /// How many entries are before what is behind this place.
+    pub(super) fn behind(&self, position: Position) -> usize {
+        self.entries.partition_point(|entry| entry.position <= position)
+    }
+
+    /// Whether this process knows it as a place that there is, or, ahead of what it has heard, may be.
+    pub(super) fn is_known(&self, position: Position) -> Option<bool> {
+        let end = self.ends.iter().find(|end| end.epoch == position.epoch)?;
+        match end.offset >= position.offset {
+            true => Some(true),
+            false => (self.ends.last() == Some(end) && self.old.is_some()).then_some(false),
+        }
+    }
+
+    /// Whether the history has this.
+    pub(super) fn has_old(&self, position: Position) -> bool {
+        let old = self.old.as_ref().map(|old| old.0.lock().expect("nobody panics with it"));
+        old.is_some_and(|old| old.all.iter().any(|event| event.position == position))
+    }
+
+    /// The first break from here on that this process has heard of.
+    pub(super) fn break_from(&self, at: usize) -> Option<usize> {
+        (at..self.heard).find(|n| matches!(self.entries[*n].what, What::Epoch { is_broken: true }))
+    }
+
+    /// The last one.
+    pub(super) fn last_break(&self) -> Option<usize> {
+        (0..self.heard).rfind(|n| matches!(self.entries[*n].what, What::Epoch { is_broken: true }))
+    }
+
+    /// Where this process was not told of something last: it has nothing before that.
+    pub(super) fn hole(&self) -> usize {
+        let is_missing =
+            |entry: &Entry| matches!(entry.what, What::Event { is_here: false, .. } | What::Nothing { is_here: false });
+        self.entries[..self.heard].iter().rposition(is_missing).map_or(0, |last| last + 1)
+    }
+
+    /// Whether somebody may be told that this is missing: it is neither here nor in the history.
+    pub(super) fn is_gone(&self, at: usize) -> bool {
+        match self.entries[at].what {
+            What::Event { is_old, is_here, .. } => !is_old && (!is_here || at < self.hole()),
+            What::Nothing { is_here } => !is_here && !self.has_old(self.entries[at].position),
+            What::Epoch { .. } => false,
+        }
+    }
+}

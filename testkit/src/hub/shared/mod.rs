@@ -1,0 +1,219 @@
+//! A hub whose log several processes share, held against a naive model of it: epochs, holes, a history that has less or
+//! more than the hub, and clients that know more than it does.
+//!
+//! What matters is that no client goes without an event that it was not told to be missing, has none twice, is told of
+//! each break once and in its place, and comes back by any of its IDs to exactly the rest.
+
+mod client;
+mod log;
+
+use ssekit_server::LastEventId;
+use ssekit_server::hub::{
+    Hub, HubOptions, Memory, Position, Publication, PublishError, SlowConsumerPolicy, Start, Subscribe, Subscription,
+    Tail,
+};
+
+use client::{By, Client};
+use log::{Log, Old, TOPICS};
+
+const EPOCH: u64 = 7;
+
+/// One step.
+#[derive(Clone, Copy, Debug)]
+enum Operation {
+    /// Some process publishes, and the history has it, or will not.
+    Publish {
+        topic: &'static str,
+        is_old: bool,
+    },
+    LeaveOut,
+    /// An epoch begins, so much later. What this process has not heard of may be lost.
+    Begin {
+        by: u64,
+        is_broken: bool,
+        is_lost: bool,
+    },
+    /// This process hears of so many.
+    Hear(u8),
+    /// It misses so many.
+    Skip(u8),
+    /// The history has so many less.
+    Trim(u8),
+    /// A client comes, perhaps with an ID so far from the last epoch and offset.
+    Subscribe(By, Option<(u8, u8)>),
+    Poll {
+        client: u8,
+        all: bool,
+    },
+    PollAll,
+    /// A client is cut off, has lost so many blocks, and comes back.
+    Resume {
+        client: u8,
+        lost: u8,
+    },
+}
+
+/// Does what the input says to a hub and to the model, and sees that they agree.
+pub fn hub_of_a_shared_log_behaves_like_the_model(input: &[u8]) {
+    let (head, steps) = input.split_at(input.len().min(2));
+    let (max_here, per_page) = (head.first().copied().unwrap_or(0), head.get(1).copied().unwrap_or(0));
+    let max_here = [1_000, 1, 2, 4][usize::from(max_here % 4)];
+    let per_page = [None, Some(1), Some(3), Some(100)][usize::from(per_page % 4)];
+    let mut told = Told { limits: (max_here, per_page), steps: Vec::new() };
+    let mut world = World::new(max_here, per_page);
+    // Fewer than there may be epochs.
+    for step in steps.chunks_exact(4).take(160) {
+        let step = operation([step[0], step[1], step[2], step[3]]);
+        told.steps.push(step);
+        world.step(step);
+        world.clients.iter().for_each(|client| client.check_woken(&world.log));
+    }
+    world.step(Operation::PollAll);
+}
+
+/// When the test fails: which steps have led there.
+struct Told {
+    limits: (usize, Option<usize>),
+    steps: Vec<Operation>,
+}
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            println!("{:?}", self.limits);
+            self.steps.iter().for_each(|step| println!("{step:?}"));
+        }
+    }
+}
+
+fn operation([kind, a, b, c]: [u8; 4]) -> Operation {
+    match kind % 16 {
+        0..=3 => Operation::Publish { topic: TOPICS[usize::from(a) % TOPICS.len()], is_old: b % 16 > 0 },
+        4 => Operation::LeaveOut,
+        5 => Operation::Begin { by: 1 + u64::from(a % 2), is_broken: b % 2 == 0, is_lost: c % 3 == 0 },
+        6..=8 => Operation::Hear(1 + a % 5),
+        9 if a % 4 > 0 => Operation::Skip(1 + b % 2),
+        9 => Operation::Trim(1 + b % 4),
+        10..=11 => Operation::Subscribe(by(a, b), (c % 2 == 1).then_some((c / 2 % 8, c / 16))),
+        12..=13 => Operation::Poll { client: a, all: b % 2 == 0 },
+        14 => Operation::PollAll,
+        _ => Operation::Resume { client: a, lost: b % 8 },
+    }
+}
+
+fn by(a: u8, b: u8) -> By {
+    By {
+        pattern: [(&["a"][..], &[][..]), (&["a", "b"], &[]), (&[], &["a"]), (&[], &[""]), (&["b"], &["a/"])]
+            [usize::from(a % 5)],
+        policy: [SlowConsumerPolicy::Disconnect, SlowConsumerPolicy::SkipToOldest, SlowConsumerPolicy::SkipToLatest]
+            [usize::from(b % 3)],
+        is_filtered: a / 5 % 4 == 3,
+        start: [Start::Live, Start::Oldest, Start::Last(2)][usize::from(b / 3 % 3)],
+        tells_resume: b / 9 % 4 == 3,
+    }
+}
+
+/// A hub with a history, or with none.
+enum AnyHub {
+    Memory(Hub),
+    Shared(Hub<Old>),
+}
+
+impl ssekit_server::hub::Log for Old {
+    type Published = Result<Position, PublishError>;
+
+    fn publish(&self, tail: &Tail, event: Publication<'_>) -> Self::Published {
+        Memory::default().publish(tail, event)
+    }
+}
+
+struct World {
+    hub: AnyHub,
+    tail: Tail,
+    log: Log,
+    clients: Vec<Client>,
+}
+
+impl World {
+    fn new(max_here: usize, per_page: Option<usize>) -> Self {
+        let tail = Tail::with_epoch(EPOCH, HubOptions::new().with_max_events(max_here));
+        let log = Log::new(EPOCH, max_here, per_page);
+        let hub = match &log.old {
+            None => AnyHub::Memory(Hub::with_log(Memory::default(), tail.clone())),
+            Some(old) => AnyHub::Shared(Hub::with_log(old.clone(), tail.clone())),
+        };
+        Self { hub, tail, log, clients: Vec::new() }
+    }
+
+    fn step(&mut self, step: Operation) {
+        match step {
+            Operation::Publish { topic, is_old } => self.log.publish(topic, is_old),
+            Operation::LeaveOut => self.log.leave_out(),
+            Operation::Begin { by, is_broken, is_lost } => {
+                let epoch = self.log.ends.last().map_or(0, |end| end.epoch);
+                self.log.begin(by, is_broken, is_lost);
+                if is_lost {
+                    self.clients.iter_mut().for_each(|client| client.lost(&self.log, epoch));
+                }
+            }
+            Operation::Hear(count) => (0..count).for_each(|_| self.log.hear(&self.tail)),
+            Operation::Skip(count) => (0..count).for_each(|_| self.log.skip()),
+            Operation::Trim(count) => self.log.trim(count.into()),
+            Operation::Subscribe(by, id) => {
+                let id = id.map(|(epochs, offset)| {
+                    let at = self.log.entries.len().saturating_sub(offset.into());
+                    let near = self.log.entries.get(at).map_or(self.tail.last(), |entry| entry.position);
+                    let epoch = [near.epoch, near.epoch, near.epoch - 1, near.epoch + 1][usize::from(epochs % 4)];
+                    Position { epoch, offset: near.offset + u64::from(epochs / 4) }
+                });
+                let mut client = Client::new(by, id);
+                self.connect(&mut client);
+                self.clients.push(client);
+            }
+            Operation::Poll { client, all } => {
+                if let Some(n) = self.number(client) {
+                    self.clients[n].poll(&self.log, all);
+                }
+            }
+            Operation::PollAll => self.clients.iter_mut().for_each(|client| client.poll(&self.log, true)),
+            Operation::Resume { client, lost } => {
+                if let Some(n) = self.number(client) {
+                    let mut client = self.clients.swap_remove(n);
+                    client.lose(lost.into());
+                    self.connect(&mut client);
+                    self.clients.push(client);
+                }
+            }
+        }
+    }
+
+    fn number(&self, client: u8) -> Option<usize> {
+        usize::from(client).checked_rem(self.clients.len())
+    }
+
+    fn connect(&self, client: &mut Client) {
+        let by = client.by;
+        let mut request = Subscribe::topics(by.pattern.0.iter().copied()).with_policy(by.policy).with_start(by.start);
+        request = by.pattern.1.iter().fold(request, |request, prefix| request.with_prefix(prefix));
+        request = request.with_last_event_id(client.last_id().map(last_event_id));
+        if by.is_filtered {
+            request = request.with_filter(move |event| by.passes(event.position));
+        }
+        if by.tells_resume {
+            request = request.with_resume_event();
+        }
+        client.connect(&self.log, self.subscribe(request));
+    }
+
+    fn subscribe(&self, request: Subscribe) -> Subscription {
+        let taken = match &self.hub {
+            AnyHub::Memory(hub) => hub.subscribe(request),
+            AnyHub::Shared(hub) => hub.subscribe(request),
+        };
+        taken.expect("there is room")
+    }
+}
+
+fn last_event_id(id: Position) -> LastEventId {
+    LastEventId::try_from(&*id.to_string()).expect("it is one")
+}
