@@ -550,3 +550,29 @@ fn what_a_history_has_lost_before_it_was_read_is_counted() {
     let gap = "event: ssekit:gap\nid: 7-2\ndata: {\"reason\":\"slow_consumer\",\"from\":\"7-1\",\"to\":\"7-2\",\"missed\":2}\n\n";
     assert_eq!(all(&mut stream), format!("id: 7-0\n\n{gap}{}", events(7, [3])));
 }
+
+#[test]
+fn a_break_before_what_is_missing_is_told_by_itself() {
+    let tail = Tail::with_epoch(7, HubOptions::new().with_max_events(1));
+    let hub = Hub::with_log(Memory::default(), tail.clone());
+    publish(&hub, &tail, 1);
+    tail.start_over(8).unwrap();
+    publish(&hub, &tail, 1);
+    let subscribe = Subscribe::topic("a").with_policy(SlowConsumerPolicy::Coalesce).with_start(Start::Oldest);
+    let mut stream = hub.subscribe(subscribe).unwrap();
+    publish(&hub, &tail, 1);
+    let gap = "event: ssekit:gap\nid: 7-0\ndata: {\"reason\":\"slow_consumer\",\"from\":\"8-1\",\"to\":\"8-1\",\"missed\":1}\n\n";
+    assert_eq!(all(&mut stream), format!("id: 7-0\n\n{gap}{}{}", replaced(8), events(8, [2])));
+}
+
+#[test]
+fn who_knows_another_history_is_told_of_a_hole_with_it() {
+    let tail = Tail::with_epoch(7, HubOptions::new());
+    let hub = Hub::with_log(Memory::default(), tail.clone());
+    publish(&hub, &tail, 1);
+    tail.append_at(at(7, 3), &Publication::new("a", Event::data("7-3"))).unwrap();
+    let subscribe = Subscribe::topic("a").with_policy(SlowConsumerPolicy::Coalesce);
+    let mut stream = hub.subscribe(subscribe.with_last_event_id(id(at(6, 1)))).unwrap();
+    let gap = "event: ssekit:gap\nid: 7-0\ndata: {\"reason\":\"epoch_changed\",\"from\":null,\"to\":\"7-2\",\"missed\":null}\n\n";
+    assert_eq!(all(&mut stream), format!("{gap}{}{}", events(7, [1]), events(7, [3])));
+}

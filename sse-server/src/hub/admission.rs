@@ -196,7 +196,8 @@ impl State {
             // It has what there was of its epoch. If that is not known, it may know something else of all that there was
             // before the last break.
             let kept = kept.max(1 + self.epochs.end_of(position).unwrap_or(self.epochs.last_break()));
-            let to = if coalesces { history.unwrap_or(first).clamp(kept, first.max(kept)) - 1 } else { kept - 1 };
+            let to = history.unwrap_or(first).clamp(kept, first.max(kept)) - 1;
+            let to = if coalesces { to.max(lost_to) } else { kept - 1 };
             let gap = gap(GapReason::EpochChanged, self.epochs.behind(to));
             return Standing { at: self.epochs.behind(kept - 1), ..told(Resume::EpochChanged, kept, gap) };
         };

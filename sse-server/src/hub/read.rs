@@ -89,7 +89,8 @@ impl State {
             // What it has yet to read of a history is not counted.
             let missed = if history.is_some() { to - from + 1 } else { missed };
             counts.gaps += 1;
-            if client.break_at < to {
+            // One that is amid them is not told of by itself.
+            if (from..to).contains(&client.break_at) {
                 client.break_at = epochs.break_behind(to);
             }
             let at = |offset| epochs.standing(offset, client.break_at);
