@@ -42,6 +42,10 @@ struct Connection {
     /// It may: its filter was false for it.
     may_be_astray: bool,
     is_fresh: bool,
+    /// From which entry to which it was told that they are missing, and may get some yet.
+    told: Vec<(usize, usize)>,
+    /// It has no claim to what was before.
+    excused: usize,
     /// When it came: how many entries were heard of, how many of those are not here, and are before a break.
     came: (usize, usize, usize),
     has_head: bool,
@@ -61,6 +65,10 @@ impl Wake for Woken {
 impl By {
     pub(super) fn passes(&self, position: Position) -> bool {
         !self.is_filtered || position.offset % 2 == 0
+    }
+
+    fn coalesces(&self) -> bool {
+        self.policy == SlowConsumerPolicy::Coalesce
     }
 
     fn wants(&self, log: &Log, at: usize) -> bool {
@@ -123,6 +131,8 @@ impl Client {
             astray: None,
             may_be_astray: false,
             is_fresh,
+            told: Vec::new(),
+            excused: if is_fresh && self.by.coalesces() { log.hole() } else { 0 },
             came: (log.heard, log.hole(), last_break),
             has_head: false,
             has_told_resume: !self.by.tells_resume,
@@ -195,11 +205,9 @@ impl Client {
         if connection.astray.is_some_and(|of| of < epoch) {
             return Some("what it knew is lost".into());
         }
-        let mut rest = connection.at..to;
-        let is_it = |n: &usize| {
-            self.by.wants(log, *n) || *n < log.heard && matches!(log.entries[*n].what, What::Epoch { is_broken: true })
-        };
-        rest.find(is_it).map(|n| format!("{:?}", log.entries[n]))
+        let next_break = connection.next_break(log).filter(|next| *next < to);
+        let left = connection.left(&self.by, log, connection.at, to);
+        left.into_iter().chain(next_break).min().map(|n| format!("{:?}", log.entries[n]))
     }
 
     /// Who waits is woken when there is something new.
@@ -220,8 +228,8 @@ impl Client {
         let is_resume = block.starts_with("event: ssekit:resume\n");
         if is_resume || block == format!("id: {id}\n\n") {
             assert!(is_head || is_resume && !connection.has_told_resume, "{block:?}");
-            let is_first = is_head || connection.at == log.behind(id);
-            assert!(is_first && is_resume != connection.has_told_resume, "{block:?}");
+            let is_same = is_head || self.ids.last() == Some(&Some(id));
+            assert!(is_same && is_resume != connection.has_told_resume, "{block:?}");
             connection.has_told_resume = true;
             if is_head {
                 self.starts(log, id);
@@ -280,31 +288,30 @@ impl Client {
         let connection = self.connection.as_mut().expect("it is connected");
         let position = |name: &str| gap[name].as_str().map(|text| text.parse::<Position>().expect("it is a position"));
         let (from, to, reason) = (position("from"), position("to").expect("it has an end"), gap["reason"].as_str());
-        assert_eq!(id, to, "{gap}");
-        let end = log.behind(id);
+        assert!(id == to || self.by.coalesces() && id <= to, "{gap}");
+        let end = log.behind(to);
         if reason == Some("epoch_changed") {
             assert_eq!((from, gap["missed"].as_u64()), (None, None));
             assert!(end <= log.heard, "{gap}");
             assert!(!is_head || connection.resume == Resume::EpochChanged, "{gap}");
             if is_head && connection.is_fresh {
-                connection.at = end;
+                connection.goes_on(&self.by, log, (0, end), id);
                 return self.check_start(log);
             }
             if is_head {
                 // It stands at a break, and what is behind that is gone too: it is told of both at once.
-                let next_break = log.break_from(connection.at).expect("something has changed");
-                let is_wanted = |n| self.by.wants(log, n);
-                assert!(!(connection.at..next_break).any(is_wanted), "{gap} comes before that");
+                let next_break = connection.next_break(log).expect("something has changed");
+                assert_eq!(connection.left(&self.by, log, connection.at, next_break), None, "{gap} comes before that");
                 assert!((next_break..end).any(|n| log.is_gone(n)), "nothing is gone: {gap}");
-                connection.at = end;
+                connection.goes_on(&self.by, log, (next_break, end), id);
                 return;
             }
-            let next_break = log.break_from(connection.at);
+            let next_break = connection.next_break(log);
             let is_astray = connection.ahead.is_some() || connection.astray.is_some() || connection.may_be_astray;
             assert!(is_astray || next_break.is_some_and(|next| next < end), "nothing has changed: {gap}");
             // It says to know all up to there.
             let known = connection.ahead.map_or(0, |id| log.behind(id)).max(connection.at);
-            let left = (known..end).find(|n| self.by.wants(log, *n));
+            let left = connection.left(&self.by, log, known, end);
             assert_eq!(left.map(|n| log.entries[n].position), None, "{gap} comes before that");
             // Several with nothing between them are one.
             assert!(id.offset == 0 || is_astray, "{gap}");
@@ -321,14 +328,41 @@ impl Client {
         let is_gone = |n| log.is_gone(n);
         assert!((start..end).any(is_gone), "nothing is gone: {gap}");
         assert!((1..=(end - start) as u64).contains(&gap["missed"].as_u64().unwrap_or(0)), "{gap}");
-        // What is before it, or is told by itself later.
-        let missing = self.missing(log, start.min(end));
+        connection.told.push((start, end));
+        let missing = self.missing(log, log.behind(id));
         assert_eq!(missing, None, "{gap} comes before that");
         let connection = self.connection.as_mut().expect("it is connected");
-        connection.at = end;
+        connection.goes_on(&self.by, log, (start, end), id);
         if self.by.policy == SlowConsumerPolicy::SkipToLatest && reason == Some("slow_consumer") {
             let left = (end..log.heard).find(|n| self.by.wants(log, *n));
             assert_eq!(left.map(|n| log.entries[n].position), None, "it is to have the latest alone");
         }
+    }
+}
+
+impl Connection {
+    /// The next break that it is to be told of.
+    fn next_break(&self, log: &Log) -> Option<usize> {
+        let mut next = log.break_from(self.at);
+        while let Some(at) = next.filter(|at| self.is_told(*at)) {
+            next = log.break_from(at + 1);
+        }
+        next
+    }
+
+    /// The first event in a range that is for it, and that it was not told of.
+    fn left(&self, by: &By, log: &Log, from: usize, to: usize) -> Option<usize> {
+        let is_left = |n: &usize| by.wants(log, *n) && !self.is_told(*n) && !(by.coalesces() && log.is_superseded(*n));
+        (from.max(self.excused)..to).find(is_left)
+    }
+
+    fn is_told(&self, at: usize) -> bool {
+        self.told.iter().any(|(from, to)| (*from..*to).contains(&at))
+    }
+
+    /// It was told that some are missing, and goes on behind them; or behind this, and gets the newest of each key.
+    fn goes_on(&mut self, by: &By, log: &Log, told: (usize, usize), id: Position) {
+        self.told.push(told);
+        self.at = if by.coalesces() { log.behind(id).max(self.at) } else { told.1 };
     }
 }

@@ -19,6 +19,7 @@ pub(super) struct Entry {
 pub(super) enum What {
     Event {
         topic: &'static str,
+        key: Option<&'static str>,
         /// Whether the history still has it.
         is_old: bool,
         /// Whether this process was told of it, and has not dropped it.
@@ -101,8 +102,8 @@ impl Log {
         Position { epoch, offset: offset + 1 }
     }
 
-    pub(super) fn publish(&mut self, topic: &'static str, is_old: bool) {
-        let what = What::Event { topic, is_old: is_old && self.old.is_some(), is_here: false };
+    pub(super) fn publish(&mut self, topic: &'static str, key: Option<&'static str>, is_old: bool) {
+        let what = What::Event { topic, key, is_old: is_old && self.old.is_some(), is_here: false };
         self.entries.push(Entry { position: self.next(), what });
         self.copy();
     }
@@ -143,12 +144,12 @@ impl Log {
         let first = self.entries.iter().position(is_event).unwrap_or(self.entries.len());
         let first = first - self.entries[..first].iter().rev().take_while(is_old).count();
         let events = self.entries[first..].iter().filter_map(|Entry { position, what }| {
-            let (topic, frame) = match what {
-                What::Event { topic, is_old: true, .. } => (*topic, Some(frame(*position))),
-                What::Nothing { .. } => ("", None),
+            let (topic, key, frame) = match what {
+                What::Event { topic, key, is_old: true, .. } => (*topic, *key, Some(frame(*position))),
+                What::Nothing { .. } => ("", None, None),
                 _ => return None,
             };
-            Some(OldEvent { position: *position, topic: topic.into(), key: None, frame })
+            Some(OldEvent { position: *position, topic: topic.into(), key: key.map(str::to_owned), frame })
         });
         let mut pages = old.0.lock().expect("nobody panics with it");
         pages.all = events.collect();
@@ -165,9 +166,10 @@ impl Log {
         let Entry { position, what } = &mut self.entries[at];
         let epoch = position.epoch;
         match what {
-            What::Event { topic, is_here, .. } => {
+            What::Event { topic, key, is_here, .. } => {
                 *is_here = true;
-                let event = Publication::new(topic, frame(*position));
+                let mut event = Publication::new(topic, frame(*position));
+                event.key = *key;
                 assert_eq!(tail.append_at(*position, &event), Ok(*position));
             }
             What::Nothing { is_here } => {
@@ -244,6 +246,15 @@ impl Log {
         let is_missing =
             |entry: &Entry| matches!(entry.what, What::Event { is_here: false, .. } | What::Nothing { is_here: false });
         self.entries[..self.heard].iter().rposition(is_missing).map_or(0, |last| last + 1)
+    }
+
+    /// Whether this process knows a newer event of its key.
+    pub(super) fn is_superseded(&self, at: usize) -> bool {
+        let of_key = |n: usize| match self.entries[n].what {
+            What::Event { topic, key: Some(key), .. } => Some((topic, key)),
+            _ => None,
+        };
+        of_key(at).is_some_and(|key| (at + 1..self.heard).any(|n| of_key(n) == Some(key)))
     }
 
     /// Whether somebody may be told that this is missing: it is neither here nor in the history.

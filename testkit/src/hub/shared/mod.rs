@@ -13,6 +13,7 @@ use ssekit_server::hub::{
     Tail,
 };
 
+use super::operation::Pattern;
 use client::{By, Client};
 use log::{Log, Old, TOPICS};
 
@@ -24,6 +25,7 @@ enum Operation {
     /// Some process publishes, and the history has it, or will not.
     Publish {
         topic: &'static str,
+        key: Option<&'static str>,
         is_old: bool,
     },
     LeaveOut,
@@ -88,7 +90,11 @@ impl Drop for Told {
 
 fn operation([kind, a, b, c]: [u8; 4]) -> Operation {
     match kind % 16 {
-        0..=3 => Operation::Publish { topic: TOPICS[usize::from(a) % TOPICS.len()], is_old: b % 16 > 0 },
+        0..=3 => Operation::Publish {
+            topic: TOPICS[usize::from(a) % TOPICS.len()],
+            key: [None, None, Some("k1"), Some("k2")][usize::from(c % 4)],
+            is_old: b % 16 > 0,
+        },
         4 => Operation::LeaveOut,
         5 => Operation::Begin { by: 1 + u64::from(a % 2), is_broken: b % 2 == 0, is_lost: c % 3 == 0 },
         6..=8 => Operation::Hear(1 + a % 5),
@@ -102,14 +108,17 @@ fn operation([kind, a, b, c]: [u8; 4]) -> Operation {
 }
 
 fn by(a: u8, b: u8) -> By {
+    use SlowConsumerPolicy::{Coalesce, Disconnect, SkipToLatest, SkipToOldest};
+
+    let patterns: [Pattern; 5] = [(&["a"], &[]), (&["a", "b"], &[]), (&[], &["a"]), (&[], &[""]), (&["b"], &["a/"])];
+    let policy = [Disconnect, SkipToOldest, SkipToLatest, Coalesce][usize::from(b % 4)];
     By {
-        pattern: [(&["a"][..], &[][..]), (&["a", "b"], &[]), (&[], &["a"]), (&[], &[""]), (&["b"], &["a/"])]
-            [usize::from(a % 5)],
-        policy: [SlowConsumerPolicy::Disconnect, SlowConsumerPolicy::SkipToOldest, SlowConsumerPolicy::SkipToLatest]
-            [usize::from(b % 3)],
-        is_filtered: a / 5 % 4 == 3,
-        start: [Start::Live, Start::Oldest, Start::Last(2)][usize::from(b / 3 % 3)],
-        tells_resume: b / 9 % 4 == 3,
+        pattern: patterns[usize::from(a % 5)],
+        policy,
+        // Which of a key's events is the newest does not depend on the filter.
+        is_filtered: a / 5 % 4 == 3 && policy != Coalesce,
+        start: [Start::Live, Start::Oldest, Start::Last(2)][usize::from(b / 4 % 3)],
+        tells_resume: b / 12 % 4 == 3,
     }
 }
 
@@ -147,7 +156,7 @@ impl World {
 
     fn step(&mut self, step: Operation) {
         match step {
-            Operation::Publish { topic, is_old } => self.log.publish(topic, is_old),
+            Operation::Publish { topic, key, is_old } => self.log.publish(topic, key, is_old),
             Operation::LeaveOut => self.log.leave_out(),
             Operation::Begin { by, is_broken, is_lost } => {
                 let epoch = self.log.ends.last().map_or(0, |end| end.epoch);
