@@ -334,10 +334,15 @@ fn a_place_that_is_left_out_is_missed_by_nobody() {
 fn the_oldest_of_very_many_epochs_are_forgotten_with_their_events() {
     let (hub, tail) = memory();
     let mut slow = hub.subscribe(Subscribe::topic("a").with_policy(SlowConsumerPolicy::SkipToOldest)).unwrap();
+    let keyed_tail = Tail::with_epoch(7, HubOptions::new().with_max_events(1));
+    let keyed = Hub::with_log(Memory::default(), keyed_tail.clone());
     for epoch in 8..108 {
         publish(&hub, &tail, 1);
         tail.go_on(epoch).unwrap();
+        keyed.publish_keyed("a", &epoch.to_string(), Event::data("x")).unwrap();
+        keyed_tail.go_on(epoch).unwrap();
     }
+    assert_eq!((hub.stats().events, keyed.stats().events, keyed.stats().compacted), (63, 1, 62));
     let text = all(&mut slow);
     assert!(text.contains("\"reason\":\"slow_consumer\""), "{text}");
     assert!(text.ends_with(&(45..=106).map(|epoch| events(epoch, [1])).collect::<String>()), "{text}");
@@ -575,4 +580,16 @@ fn who_knows_another_history_is_told_of_a_hole_with_it() {
     let mut stream = hub.subscribe(subscribe.with_last_event_id(id(at(6, 1)))).unwrap();
     let gap = "event: ssekit:gap\nid: 7-0\ndata: {\"reason\":\"epoch_changed\",\"from\":null,\"to\":\"7-2\",\"missed\":null}\n\n";
     assert_eq!(all(&mut stream), format!("{gap}{}{}", events(7, [1]), events(7, [3])));
+}
+
+#[test]
+fn what_is_missing_up_to_a_break_is_told_before_it() {
+    let tail = Tail::with_epoch(7, HubOptions::new().with_max_events(2));
+    let hub = Hub::with_log(Memory::default(), tail.clone());
+    publish(&hub, &tail, 3);
+    tail.start_over(8).unwrap();
+    publish(&hub, &tail, 2);
+    let gap =
+        "event: ssekit:gap\nid: 7-3\ndata: {\"reason\":\"retention\",\"from\":\"7-2\",\"to\":\"7-3\",\"missed\":2}\n\n";
+    assert_eq!(all(&mut subscribe(&hub, Some(at(7, 1)))), format!("{gap}{}{}", replaced(8), events(8, 1..=2)));
 }

@@ -302,6 +302,38 @@ fn news_that_come_while_the_history_is_waited_for_keep_nobody_busy() {
     assert_eq!(text, (1..=6).map(event).collect::<String>());
 }
 
+/// A history that has nothing yet, and while it is asked the tail hears of an event.
+struct Late(Tail);
+
+impl History for Late {
+    fn first(&self) -> Option<Position> {
+        Some(at(1))
+    }
+
+    fn read(&self, _: Position) -> ReadHistory {
+        append_at(&self.0, 1, "1").unwrap();
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
+}
+
+impl Log for Late {
+    type Published = Result<Position, PublishError>;
+
+    fn publish(&self, tail: &Tail, event: Publication<'_>) -> Self::Published {
+        tail.append(&event)
+    }
+}
+
+#[test]
+fn what_a_client_knows_may_come_while_the_history_is_asked_for_it() {
+    let tail = Tail::with_epoch(EPOCH, HubOptions::new());
+    let hub = Hub::with_log(Late(tail.clone()), tail.clone());
+    let mut stream = hub.subscribe(Subscribe::topic("a").with_last_event_id(after(1))).unwrap();
+    assert_eq!(all(&mut stream), "id: 7-1\n\n");
+    append_at(&tail, 2, "2").unwrap();
+    assert_eq!(all(&mut stream), event(2));
+}
+
 #[test]
 fn an_old_event_with_an_id_of_its_own_does_not_go_out() {
     let log = Shared::default();

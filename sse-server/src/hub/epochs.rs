@@ -54,7 +54,7 @@ impl Epochs {
 
     /// Where somebody stands who has all up to this offset, and is yet to be told of the break at that one.
     pub(super) fn standing(&self, offset: u64, break_at: u64) -> Position {
-        let is_told = |era: &Era| era.is_broken && era.base == offset && break_at != offset;
+        let is_told = |era: &Era| era.is_broken && era.base == offset && offset < break_at;
         if self.all.iter().any(is_told) { self.behind(offset) } else { self.at(offset) }
     }
 
@@ -143,7 +143,7 @@ mod tests {
         }
         assert_eq!((epochs.epoch(), epochs.base()), (12, 15));
         assert_eq!((epochs.standing(10, u64::MAX), epochs.standing(15, 15)), (position(7, 10), position(8, 5)));
-        assert_eq!(epochs.standing(15, u64::MAX), position(12, 0));
+        assert_eq!([12, u64::MAX].map(|break_at| epochs.standing(15, break_at)), [position(8, 5), position(12, 0)]);
     }
 
     #[test]
@@ -183,5 +183,12 @@ mod tests {
         assert_eq!((epochs.find(position(1, 0)), epochs.find(position(2, 0))), (None, Some((1, u64::MAX))));
         assert_eq!(epochs.begin(1001, 100, false), Some(2));
         assert_eq!(epochs.at(0), position(3, 0));
+        // One that is forgotten has begun where the next one does.
+        let mut epochs = Epochs::new(1);
+        for n in 1..MAX_EPOCHS as u64 {
+            epochs.begin(n + 1, n.max(2), n == 1);
+        }
+        assert_eq!((epochs.begin(1000, 100, false), epochs.last_break()), (Some(2), 2));
+        assert_eq!((epochs.begin(1001, 100, false), epochs.last_break()), (Some(2), 2));
     }
 }
