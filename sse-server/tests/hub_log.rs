@@ -406,7 +406,7 @@ fn a_gap_before_the_oldest_event_of_the_history_is_told_once_and_the_newest_of_a
 
 #[test]
 fn who_is_new_is_told_of_no_break_before_the_oldest_event_of_the_history() {
-    for policy in [SlowConsumerPolicy::SkipToOldest, SlowConsumerPolicy::Coalesce] {
+    for policy in [SlowConsumerPolicy::SkipToOldest, SlowConsumerPolicy::Disconnect] {
         let log = Shared::default();
         let (hub, tail) = hub(&log);
         publish(&hub, &["news"; 3]);

@@ -68,7 +68,7 @@ impl State {
         }
 
         let standing = self.resume(request, &seats, history);
-        let Standing { resume, cursor, at, gap, mut break_at, is_unproven } = standing;
+        let Standing { resume, cursor, at, gap, break_at, is_unproven } = standing;
         self.counts.resumes[resume.kind()] += 1;
         self.counts.gaps += u64::from(gap.is_some());
         let told = gap.map(|gap| gap.into_frame(at)).into_iter();
@@ -87,11 +87,6 @@ impl State {
             (_, Some(gap)) => self.epochs.find(gap.to).map_or(0, |(offset, _)| offset),
             (_, None) => 0,
         };
-        let is_new = matches!(resume, Resume::Fresh | Resume::Malformed) && cursor <= told_to;
-        if is_new && Client::count_compacted(&seats, &self.lanes, cursor, &self.compacted) == 0 {
-            // It gets nothing of what was before a break there.
-            break_at = break_at.max(self.epochs.break_behind(told_to));
-        }
         let passed = Client::passed(&seats, &self.lanes, cursor, request.policy, &self.compacted);
         self.registry.last_id += 1;
         let slot = self.registry.insert(Client {

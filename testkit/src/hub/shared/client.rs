@@ -121,8 +121,10 @@ impl Client {
                 (at, ahead, is_fresh) = (log.behind(id).min(log.heard), Some(id), false);
             }
         }
-        // Who knows something else is through with all before the last break.
+        // Who knows something else is through with all before the last break; or with all that its epoch had.
         let last_break = log.last_break().filter(|_| resume == Resume::EpochChanged).map_or(0, |last| last + 1);
+        let of_known = self.last_id().filter(|id| log.is_known(*id).is_none() && log.had_epoch(id.epoch));
+        let last_break = of_known.map_or(last_break, |id| log.behind(id));
         self.connection = Some(Connection {
             stream,
             resume,

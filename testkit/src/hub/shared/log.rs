@@ -225,6 +225,11 @@ impl Log {
         }
     }
 
+    /// Whether this process knows an epoch that is over.
+    pub(super) fn had_epoch(&self, epoch: u64) -> bool {
+        self.ends.iter().rev().skip(1).any(|end| end.epoch == epoch)
+    }
+
     /// Whether the history has this.
     pub(super) fn has_old(&self, position: Position) -> bool {
         let old = self.old.as_ref().map(|old| old.0.lock().expect("nobody panics with it"));
