@@ -1,7 +1,7 @@
 //! Live data of this machine and a chat as an event stream, and a page that shows them. On actix-web; `live` is the same on
 //! axum.
 //!
-//! `cargo run --release --example live_actix -- [--addr HOST:PORT] [--tail FILE]`
+//! `cargo run --release --example live_actix -- [--addr HOST:PORT] [--tail FILE] [--redis URL]`
 
 #[path = "live/app/mod.rs"]
 mod app;
@@ -9,12 +9,13 @@ mod common;
 
 use std::process::ExitCode;
 
+use actix_web::http::StatusCode;
 use actix_web::http::header::ContentType;
 use actix_web::web::{Bytes, Data, Html, PayloadConfig, Redirect, get, post, to};
 use actix_web::{HttpResponse, HttpServer, Responder};
 use ssekit::actix::{LastEventId, Sse, SseRejection, WantsEventStream, configure, serve};
 
-use app::{App, MAX_BODY, PAGE};
+use app::{Answer, App, MAX_BODY, PAGE};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -29,6 +30,8 @@ async fn main() -> ExitCode {
                 .route("/events", get().to(events))
                 .route("/chat", post().to(chat))
                 .route("/hub_stats", get().to(hub_stats))
+                .route("/ready", get().to(ready))
+                .route("/live", get().to(async || "live"))
                 .default_service(to(async || Redirect::to("/").see_other()))
         };
         // Of HTTP/2 too, for clients that start with it.
@@ -47,10 +50,16 @@ async fn events(
 }
 
 async fn chat(app: Data<App>, body: Bytes) -> impl Responder {
-    match app.chat(&body) {
-        Ok(position) => HttpResponse::Accepted().body(position.to_string()),
-        Err(error) => HttpResponse::BadRequest().body(error),
-    }
+    answer(app.chat(&body).await)
+}
+
+async fn ready(app: Data<App>) -> impl Responder {
+    answer(app.ready())
+}
+
+fn answer((status, text): Answer) -> impl Responder {
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    HttpResponse::build(status).body(text)
 }
 
 async fn hub_stats(app: Data<App>) -> impl Responder {

@@ -1,7 +1,7 @@
 //! Live data of this machine and a chat as an event stream, and a page that shows them. On axum; `live_actix` is the same on
 //! actix-web.
 //!
-//! `cargo run --release --example live -- [--addr HOST:PORT] [--tail FILE]`
+//! `cargo run --release --example live -- [--addr HOST:PORT] [--tail FILE] [--redis URL]`
 
 mod app;
 #[path = "../common/mod.rs"]
@@ -18,7 +18,7 @@ use axum::response::{Html, IntoResponse, Redirect};
 use axum::routing::{get, post};
 use ssekit::axum::{LastEventId, Sse, SseRejection, WantsEventStream, serve};
 
-use app::{App, MAX_BODY, PAGE};
+use app::{Answer, App, MAX_BODY, PAGE};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -29,6 +29,8 @@ async fn main() -> ExitCode {
             .route("/events", get(events))
             .route("/chat", post(chat).layer(DefaultBodyLimit::max(MAX_BODY)))
             .route("/hub_stats", get(hub_stats))
+            .route("/ready", get(ready))
+            .route("/live", get(async || "live"))
             .fallback(async || Redirect::to("/"))
             .with_state(app);
         Ok(serve(listener, router)?.with_shutdown(signal, &streams, App::end()).await)
@@ -45,10 +47,15 @@ async fn events(
 }
 
 async fn chat(State(app): State<App>, body: Bytes) -> impl IntoResponse {
-    match app.chat(&body) {
-        Ok(position) => (StatusCode::ACCEPTED, position.to_string()),
-        Err(error) => (StatusCode::BAD_REQUEST, error),
-    }
+    answer(app.chat(&body).await)
+}
+
+async fn ready(State(app): State<App>) -> impl IntoResponse {
+    answer(app.ready())
+}
+
+fn answer((status, text): Answer) -> impl IntoResponse {
+    StatusCode::from_u16(status).map(|status| (status, text)).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
 }
 
 async fn hub_stats(State(app): State<App>) -> impl IntoResponse {

@@ -1,10 +1,10 @@
 //! What the pages say to each other.
 
 use serde::{Deserialize, Serialize};
-use ssekit::hub::Position;
+use ssekit::redis::RedisPublishError;
 use ssekit::{Event, Frame, event_type};
 
-use super::{App, CHAT, now};
+use super::{Answer, App, CHAT, now};
 
 /// The most characters of a name, and of a text.
 const MAX_NAME: usize = 40;
@@ -27,21 +27,35 @@ struct Said<'a> {
 }
 
 impl App {
-    /// Sends a message, which is JSON with a name and a text, to all; its place among the events. Or what is wrong with it.
-    pub(crate) fn chat(&self, body: &[u8]) -> Result<Position, String> {
-        let message: Message = serde_json::from_slice(body).map_err(|error| error.to_string())?;
-        let said = Said { time: now(), name: message.name.trim(), text: message.text.trim() };
-        if said.text.is_empty() {
-            return Err("text is empty".to_owned());
+    /// Sends a message, which is JSON with a name and a text, to all. The answer is its place among the events, or why it has
+    /// none: it is wrong (400), it is not sent (503), or nobody knows (504).
+    pub(crate) async fn chat(&self, body: &[u8]) -> Answer {
+        let frame = match message(body) {
+            Ok(frame) => frame,
+            Err(error) => return (400, error),
+        };
+        match self.hub.publish(CHAT, frame).await {
+            Ok(position) => (202, position.to_string()),
+            Err(RedisPublishError::Event(error)) => (400, error.to_string()),
+            Err(error @ RedisPublishError::Unanswered) => (504, error.to_string()),
+            Err(error) => (503, error.to_string()),
         }
-        for (what, value, max) in [("name", said.name, MAX_NAME), ("text", said.text, MAX_TEXT)] {
-            let count = value.chars().count();
-            if count > max {
-                return Err(format!("{what} has {count} characters, of {max} at the most"));
-            }
-        }
-        let head = Event::new().with_event_type(event_type!("chat"));
-        let frame = Frame::json(head, &said).map_err(|error| error.to_string())?;
-        self.hub.publish(CHAT, frame).map_err(|error| error.to_string())
     }
+}
+
+/// What all are sent, or what is wrong with what was posted.
+fn message(body: &[u8]) -> Result<Frame, String> {
+    let message: Message = serde_json::from_slice(body).map_err(|error| error.to_string())?;
+    let said = Said { time: now(), name: message.name.trim(), text: message.text.trim() };
+    if said.text.is_empty() {
+        return Err("text is empty".to_owned());
+    }
+    for (what, value, max) in [("name", said.name, MAX_NAME), ("text", said.text, MAX_TEXT)] {
+        let count = value.chars().count();
+        if count > max {
+            return Err(format!("{what} has {count} characters, of {max} at the most"));
+        }
+    }
+    let head = Event::new().with_event_type(event_type!("chat"));
+    Frame::json(head, &said).map_err(|error| error.to_string())
 }

@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use serde::Serialize;
-use ssekit::hub::Hub;
 use ssekit::{Event, Frame, event_type};
 use sysinfo::System;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::{MACHINE, now};
+use super::{App, MACHINE, now};
 
 #[derive(Serialize)]
 struct Stats {
@@ -29,7 +28,8 @@ struct Memory {
     total: u64,
 }
 
-pub(crate) async fn sample(hub: Hub) {
+pub(crate) async fn sample(app: App) {
+    let topic = app.topic(MACHINE);
     let mut system = System::new();
     system.refresh_cpu_usage();
     let mut seconds = interval(Duration::from_secs(1));
@@ -48,9 +48,9 @@ pub(crate) async fn sample(hub: Hub) {
             memory: Memory { used: system.used_memory(), total: system.total_memory() },
             load: [load.one, load.five, load.fifteen],
         };
-        // Neither can fail: the numbers are plain, and the event is small.
+        // Plain numbers cannot fail. What is not published is of no use later.
         if let Ok(frame) = Frame::json(Event::new().with_event_type(event_type!("stats")), &stats) {
-            let _ = hub.publish_keyed(MACHINE, "stats", frame);
+            let _ = app.hub.publish_keyed(&topic, "stats", frame).await;
         }
     }
 }

@@ -1,6 +1,7 @@
 //! All of `live` and `live_actix` but the web framework.
 
 mod chat;
+mod hub;
 mod hub_stats;
 mod machine;
 mod tail;
@@ -15,34 +16,40 @@ use std::thread::available_parallelism;
 use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
-use ssekit::hub::{Hub, HubOptions, Rejection, SlowConsumerPolicy, Start, Subscribe, Subscription};
+use ssekit::hub::{Rejection, SlowConsumerPolicy, Start, Subscribe, Subscription};
 use ssekit::server::{DrainOptions, DrainReport, EventBody, LastEventId};
 use ssekit::{Event, Frame, event_type};
 use sysinfo::System;
 
 use crate::common::{self, listen, shutdown};
+use hub::AnyHub;
 use tail::Tail;
 
 pub(crate) const PAGE: &str = include_str!("index.html");
 /// No request's body is longer, for either framework to see to it.
 pub(crate) const MAX_BODY: usize = 16 << 10;
 
-/// The topics of the hub.
+/// The topic of what is said at all nodes. What is of one machine has a topic of its own at each: see [`App::topic`].
+const CHAT: &str = "chat";
 const MACHINE: &str = "machine";
 const LOG: &str = "log";
-const CHAT: &str = "chat";
 
 /// The application, for a framework to serve.
 #[derive(Clone)]
 pub(crate) struct App {
-    pub(crate) hub: Hub,
+    pub(crate) hub: AnyHub,
+    /// Its name among those that have their events in the same Redis.
+    node: Arc<str>,
     tail: Option<Arc<str>>,
 }
+
+/// How a request is answered: its status, and text.
+pub(crate) type Answer = (u16, String);
 
 /// The first event of each connection. The hub's own, which follows, says where the client stands.
 #[derive(Serialize)]
 struct Hello<'a> {
-    /// When this process began with its events: the first part of their IDs.
+    /// When the events began, in this process or in Redis: the first part of their IDs.
     server: String,
     host: Option<String>,
     cpus: usize,
@@ -51,9 +58,15 @@ struct Hello<'a> {
 }
 
 impl App {
-    fn new(tail: Option<&Path>) -> Self {
-        let options = HubOptions::new().with_max_events(10_000).with_max_bytes(4 << 20).with_max_clients(10_000);
-        Self { hub: Hub::new(options), tail: tail.map(|path| path.display().to_string().into()) }
+    fn new(hub: AnyHub, addr: SocketAddr, tail: Option<&Path>) -> Self {
+        let host = System::host_name().unwrap_or_else(|| addr.ip().to_string());
+        let node = format!("{host}:{}", addr.port()).into();
+        Self { hub, node, tail: tail.map(|path| path.display().to_string().into()) }
+    }
+
+    /// The topic of something that is of this node alone.
+    fn topic(&self, what: &str) -> String {
+        format!("{what}/{}", self.node)
     }
 
     /// The event stream: where this connection stands, what it has missed, and then all that comes.
@@ -65,7 +78,7 @@ impl App {
             last_event_id: last_event_id.as_ref().map(LastEventId::as_str),
             tail: self.tail.as_deref(),
         };
-        let mut subscribe = Subscribe::topics([MACHINE, LOG, CHAT]).with_resume_event();
+        let mut subscribe = Subscribe::topics([&*self.topic(MACHINE), &*self.topic(LOG), CHAT]).with_resume_event();
         if let Ok(hello) = Frame::json(Event::new().with_event_type(event_type!("hello")), &hello) {
             subscribe = subscribe.with_first_event(hello);
         }
@@ -75,6 +88,11 @@ impl App {
         }
         let subscription = self.hub.subscribe(subscribe.with_last_event_id(last_event_id))?;
         Ok(subscription.into_body().with_reconnection_time(Duration::from_secs(1)))
+    }
+
+    /// Whether it is good to send clients here: for a load balancer.
+    pub(crate) fn ready(&self) -> Answer {
+        self.hub.is_unready().map_or((200, "ready".to_owned()), |reason| (503, reason))
     }
 
     /// How the streams end with the program.
@@ -89,13 +107,17 @@ pub(crate) async fn main<S>(name: &str, serve: S) -> ExitCode
 where
     S: AsyncFnOnce(TcpListener, App, Signal) -> io::Result<DrainReport>,
 {
-    let run = async |Arguments { addr, tail }| {
+    let run = async |Arguments { addr, tail, redis }| {
         let (listener, local) = listen(&addr)?;
         let signal = shutdown()?;
-        let app = App::new(tail.as_deref());
-        tokio::spawn(machine::sample(app.hub.clone()));
+        let hub = match redis {
+            Some(url) => AnyHub::on_redis(&url).await?,
+            None => AnyHub::in_memory(),
+        };
+        let app = App::new(hub, local, tail.as_deref());
+        tokio::spawn(machine::sample(app.clone()));
         if let Some(path) = &tail {
-            tokio::spawn(Tail::open(path.clone()).await.follow(app.hub.clone()));
+            tokio::spawn(Tail::open(path.clone()).await.follow(app.clone()));
         }
         announce(name, local, tail);
         let report = serve(listener, app, Box::pin(signal)).await.map_err(|error| error.to_string())?;
@@ -117,17 +139,23 @@ fn now() -> u64 {
 struct Arguments {
     addr: String,
     tail: Option<PathBuf>,
+    /// A URL, which may have a password.
+    redis: Option<String>,
 }
 
 fn arguments() -> Result<Option<Arguments>, lexopt::Error> {
     use lexopt::prelude::*;
 
-    let mut arguments = Arguments { addr: "127.0.0.1:8080".to_owned(), tail: None };
+    let mut arguments = Arguments { addr: "127.0.0.1:8080".to_owned(), tail: None, redis: None };
     let mut parser = lexopt::Parser::from_env();
     while let Some(argument) = parser.next()? {
         match argument {
             Long("addr") => arguments.addr = parser.value()?.string()?,
             Long("tail") => arguments.tail = Some(parser.value()?.into()),
+            Long("redis") => {
+                let url = parser.value()?.into_string();
+                arguments.redis = Some(url.map_err(|_| "the URL of --redis is no Unicode")?);
+            }
             Long("help") | Short('h') => return Ok(None),
             other => return Err(other.unexpected()),
         }
@@ -140,11 +168,13 @@ fn help(name: &str) -> String {
         "\
 Serves live data of this machine and a chat as an event stream, and a page that shows them.
 
-Usage: {name} [--addr HOST:PORT] [--tail FILE]
+Usage: {name} [--addr HOST:PORT] [--tail FILE] [--redis URL]
 
   --addr HOST:PORT  where to listen (default 127.0.0.1:8080; port 0 takes a free one)
   --tail FILE       also send what is appended to FILE, an event a record: a line, with the
                     lines below it that are blank or begin with a space or a tab
+  --redis URL       have the events in Redis or Valkey (redis://HOST:PORT/): all who do so serve
+                    one chat, and a page goes on at any of them
 "
     )
 }
@@ -163,6 +193,7 @@ fn announce(name: &str, local: SocketAddr, tail: Option<PathBuf>) {
         \x20 or      curl -sN http://{local}/events | cargo run --release --example decode\n\
         \x20 chat    curl -d '{{\"name\": \"me\", \"text\": \"hello\"}}' http://{local}/chat\n\
         \x20 numbers curl http://{local}/hub_stats\n\
+        \x20 health  curl http://{local}/ready, and /live\n\
         \x20 {tail}\n"
     );
 }

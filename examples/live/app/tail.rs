@@ -4,13 +4,12 @@ use std::io::{self, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ssekit::hub::Hub;
 use ssekit::{Event, event_type};
 use tokio::fs::{self, File};
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 use tokio::time::sleep;
 
-use super::LOG;
+use super::{App, LOG};
 
 /// How often the file is looked at; also how long a record waits for a line that may belong to it.
 const INTERVAL: Duration = Duration::from_millis(100);
@@ -36,7 +35,8 @@ impl Tail {
     }
 
     /// Sends the records, for ever.
-    pub(crate) async fn follow(mut self, hub: Hub) {
+    pub(crate) async fn follow(mut self, app: App) {
+        let topic = app.topic(LOG);
         // Whether there was anything new since the file was last waited for.
         let mut is_growing = false;
         loop {
@@ -44,8 +44,8 @@ impl Tail {
             is_growing |= n > 0;
             while let Some(record) = self.records.next(!is_growing) {
                 let event = Event::data(&record).with_event_type(event_type!("line"));
-                if let Err(error) = hub.publish(LOG, event) {
-                    eprintln!("live: a record is not sent: {error}");
+                if let Err(error) = app.hub.publish(&topic, event).await {
+                    eprintln!("live: cannot send a record: {error}");
                 }
             }
             if n == 0 {
