@@ -10,11 +10,14 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
-use hyper::Request;
+use hyper::body::Incoming;
+use hyper::{Request, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use ssekit_testkit::redis::RedisSetup;
 use tokio::fs;
 use tokio::io::AsyncWriteExt;
+use tokio::task::block_in_place;
 
 use support::live::{Example, Live, Record};
 use support::proxy::{Fate, Proxy};
@@ -363,9 +366,55 @@ async fn all_pages_see_what_is_said_also_those_that_were_away(example: Example) 
     bob.until("the hub's numbers", |page| page.hub.starts_with("Hub: 2 clients · ")).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_of_two_nodes_show_one_chat_and_each_its_own_machine() {
+    let redis = RedisSetup::new().start();
+    let directories = ["node-a", "node-b"].map(Directory::new);
+    let tail = Tail::new(&directories[1]).await;
+    let (url, path) = (redis.url(), tail.0.to_str().unwrap());
+    let a = Live::start_with(Example::Live, None, &["--redis", &url]).await;
+    let b = Live::start_with(Example::LiveActix, None, &["--redis", &url, "--tail", path]).await;
+    let (ada, bob) =
+        tokio::join!(Window::open(directories[0].path(), a.addr), Window::open(directories[1].path(), b.addr));
+    tokio::join!(ada.until_first_visit(), bob.until_first_visit());
+
+    tail.append(&["of b alone", "the next"]).await;
+    bob.until_records(2).await;
+    let said = [("Ada", "hello from a"), ("Bob", "hello from b")];
+    ada.say(said[0].0, said[0].1).await;
+    bob.until_said(&said[..1]).await;
+    bob.say(said[1].0, said[1].1).await;
+    let page = ada.until_said(&said).await;
+    assert_eq!(page.chat, bob.until_said(&said).await.chat);
+    assert_eq!(data(&page.records), [""; 0]);
+
+    block_in_place(|| redis.kill());
+    ada.say("Ada", "into the void").await;
+    let text = "Not sent: event is not published, and can be tried again: ";
+    let is_told = |page: &Page| page.unsent.starts_with(text) || page.unsent.starts_with("No answer: ");
+    let lost = ada.until("the failure", is_told).await;
+    assert_eq!((&*lost.state, lost.opens), ("live", 1), "{lost:#?}");
+    block_in_place(|| redis.start());
+    // With what it had in memory, all is lost that was said, but not from the pages.
+    let gaps = async || {
+        let gaps = "return document.querySelectorAll('#log .gap').length";
+        (ada.0.run::<usize>(gaps).await + bob.0.run::<usize>(gaps).await == 2).then_some(())
+    };
+    until("the gap", SOON, gaps).await;
+    let is_ready = async || (get(b.addr, "/ready").await.status() == 200).then_some(());
+    until("b is ready", SOON, is_ready).await;
+    bob.say("Bob", "again").await;
+    let page = ada.until_said(&[said[0], said[1], ("Bob", "again")]).await;
+    assert_eq!((&*page.state, page.opens), ("live", 1), "{page:#?}");
+}
+
 async fn hub_stats(addr: SocketAddr) -> Value {
-    let get = Request::get("/hub_stats").header("host", addr.to_string()).body(Full::<Bytes>::default()).unwrap();
-    let response = request(addr, get).await.unwrap();
+    let response = get(addr, "/hub_stats").await;
     assert_eq!(response.headers()["content-type"], "application/json");
     serde_json::from_slice(&response.into_body().collect().await.unwrap().to_bytes()).unwrap()
+}
+
+async fn get(addr: SocketAddr, path: &str) -> Response<Incoming> {
+    let get = Request::get(path).header("host", addr.to_string()).body(Full::<Bytes>::default()).unwrap();
+    request(addr, get).await.unwrap()
 }

@@ -12,7 +12,7 @@ use ssekit::EventStream;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::process::{Process, command};
-use super::{SOON, example, request};
+use super::{SOON, example, request, until};
 
 /// Each on a web framework of its own, and else the same.
 #[derive(Clone, Copy, Debug)]
@@ -44,14 +44,19 @@ pub(crate) struct Record {
 }
 
 impl Live {
-    /// Starts it on a free port, or again on the one it had.
+    /// Starts it on a free port, or again on the one it had, to follow a file.
     pub(crate) async fn start(example: Example, addr: Option<SocketAddr>, tail: &Path) -> Self {
+        Self::start_with(example, addr, &["--tail", tail.to_str().unwrap()]).await
+    }
+
+    /// The same, with these arguments instead.
+    pub(crate) async fn start_with(example: Example, addr: Option<SocketAddr>, arguments: &[&str]) -> Self {
         let name = example.name();
         let deadline = Instant::now() + SOON;
         let wanted = addr.map_or_else(|| "127.0.0.1:0".to_owned(), |addr| addr.to_string());
         loop {
             let mut command = command(&example::program(name));
-            let mut process = Process::start(name, command.args(["--addr", &wanted, "--tail"]).arg(tail)).unwrap();
+            let mut process = Process::start(name, command.args(["--addr", &wanted]).args(arguments)).unwrap();
             match process.says(&format!("ssekit {name} is listening on http://"), SOON).await {
                 Ok(addr) => return Self { name, addr: addr.strip_suffix('/').unwrap().parse().unwrap(), process },
                 // The port may not be free again at once.
@@ -67,11 +72,21 @@ impl Live {
     }
 
     /// Asks it to end, and waits until it has; what it says of its streams then.
-    pub(crate) async fn terminate(mut self) -> String {
+    pub(crate) async fn terminate(self) -> String {
+        self.ask_to_end();
+        self.ended().await
+    }
+
+    pub(crate) fn ask_to_end(&self) {
         self.process.signal("TERM");
-        let report = self.process.says(&format!("{} ends: ", self.name), SOON).await;
+    }
+
+    /// Waits until it has ended as it should; what it says of its streams then.
+    pub(crate) async fn ended(mut self) -> String {
         assert!(self.process.ended(SOON).await.success());
-        report.unwrap()
+        // Its last line may be read later than its end is seen.
+        let report = format!("{} ends: ", self.name);
+        until(&report, SOON, async || self.process.said(&report)).await
     }
 
     /// The first `count` records that this process has sent, once it has, by a client that is not a browser.
