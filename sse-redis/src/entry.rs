@@ -5,6 +5,7 @@ use redis::{Cmd, Value};
 use ssekit_server::hub::{OldEvent, Position, Publication};
 
 use crate::error::ConnectError;
+use crate::join::MAX_OFFSET;
 
 const TOPIC: &[u8] = b"topic";
 const KEY: &[u8] = b"key";
@@ -63,7 +64,9 @@ impl Entry {
         if self.server().is_some() {
             return Content::Epoch;
         }
-        self.publication().filter(|_| self.position.offset > 0).map_or(Content::Foreign, Content::Event)
+        self.publication()
+            .filter(|_| (1..MAX_OFFSET).contains(&self.position.offset))
+            .map_or(Content::Foreign, Content::Event)
     }
 
     fn publication(&self) -> Option<Publication<'_>> {

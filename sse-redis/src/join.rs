@@ -16,8 +16,9 @@ use crate::error::ConnectError;
 
 /// The first version that can count on in an epoch.
 const MIN_VERSION: u64 = 7;
-/// An epoch that has got so far is not gone on with.
-pub(crate) const MAX_OFFSET: u64 = u64::MAX / 8;
+/// An epoch that has got so far is not gone on with: at a million events a second after 12 days. From here on there are no
+/// events, so that the offsets of all epochs, whoever has chosen them, never add up to more than the hub can count.
+pub(crate) const MAX_OFFSET: u64 = 1 << 40;
 
 /// The epoch in which to publish by this connection; it begins a new one if need be. All up to `known` has been seen in the
 /// stream.

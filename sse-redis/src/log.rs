@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use crate::connection::Connection;
 use crate::entry::Entry;
 use crate::error::{ConnectError, RedisPublishError};
-use crate::join::{join, now};
+use crate::join::{MAX_OFFSET, join, now};
 use crate::keeper;
 use crate::options::RedisOptions;
 use crate::queue::Item;
@@ -168,7 +168,8 @@ impl History for RedisLog {
                         continue;
                     }
                 };
-                return Ok(entries.into_iter().map(Entry::into_old_event).collect());
+                let countable = entries.into_iter().filter(|entry| entry.position.offset < MAX_OFFSET);
+                return Ok(countable.map(Entry::into_old_event).collect());
             }
         })
     }

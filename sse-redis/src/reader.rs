@@ -11,6 +11,7 @@ use ssekit_server::hub::{HubOptions, Position, Publication, Tail};
 use crate::connection::Connection;
 use crate::entry::{self, Content, Entry};
 use crate::error::ConnectError;
+use crate::join::MAX_OFFSET;
 use crate::options::RedisOptions;
 use crate::shared::{Backoff, PageLen, Part, Shared};
 
@@ -20,8 +21,6 @@ const BLOCK: Duration = Duration::from_secs(1);
 const MAX_EPOCHS: usize = 64;
 /// How many bytes are read before a process serves.
 const MAX_PRELOAD: usize = 8 << 20;
-/// No sum of offsets is higher.
-const MAX_SUM: u64 = u64::MAX / 4;
 
 /// What is read before a process serves.
 pub(crate) struct Start {
@@ -54,16 +53,18 @@ impl Start {
         let last = entries
             .first()
             .map_or(read, |first| Position { offset: first.position.offset.saturating_sub(1), ..first.position });
+        // Behind others there is no event of its epoch.
+        let last = Position { offset: Some(last.offset).filter(|offset| *offset < MAX_OFFSET).unwrap_or(0), ..last };
         // Where the epochs before ended.
-        let (mut before, mut first, mut sum) = (Vec::new(), last, last.offset);
-        while before.len() < MAX_EPOCHS - 1 {
+        let (mut before, mut first) = (Vec::new(), last);
+        // None is before the epoch 0, and Redis refuses to look there.
+        while before.len() < MAX_EPOCHS - 1 && first.epoch > 0 {
             let found = connection.before(key, &format!("({}-0", first.epoch), 1).await?;
             let Some(found) = found.first() else { break };
-            sum = sum.saturating_add(found.position.offset);
-            if sum > MAX_SUM {
+            first = found.position;
+            if first.offset >= MAX_OFFSET {
                 break;
             }
-            first = found.position;
             before.push(first);
         }
         before.reverse();
@@ -177,8 +178,10 @@ impl Reader {
         };
         if !is_taken {
             self.shared.skip(position);
-            // If it is of this epoch, nobody is to look for it.
-            let _ = tail.leave_out(position);
+            if position.offset < MAX_OFFSET {
+                // If it is of this epoch, nobody is to look for it.
+                let _ = tail.leave_out(position);
+            }
         }
     }
 

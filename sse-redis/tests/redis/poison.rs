@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use ssekit_core::Event;
 use ssekit_redis::{ConnectError, RedisLog, RedisPublishError, redis};
 use ssekit_server::hub::{HubOptions, Position, Resume, Subscribe};
 use ssekit_testkit::redis::{RedisServer, RedisSetup, Reply};
@@ -185,4 +186,37 @@ async fn what_is_deleted_or_trimmed_by_hand_is_a_gap_for_those_who_need_it() {
     client.until("it", |client| client.data().len() == 11).await;
     assert_eq!(client.told(), [""; 0]);
     assert!(matches!(hub.subscribe(subscribe()).unwrap().resume(), Resume::Gap { .. }));
+}
+
+#[tokio::test]
+async fn an_oldest_entry_that_cannot_be_counted_on_from_makes_no_process_deaf() {
+    let server = RedisSetup::new().start();
+    for id in ["0-1", "1-18446744073709551614"] {
+        add(&server, id, &[b"foo", b"bar"]);
+        let hub = node(&server.url()).await;
+        let client = Client::start(&hub, None);
+        publish(&hub, "one").await.unwrap();
+        client.until_data(&["one"]).await;
+        assert_eq!((client.told(), hub.log().status().skipped), (vec![], 1));
+        server.command(&[b"DEL", b"test:events"]);
+    }
+}
+
+#[tokio::test]
+async fn offsets_that_others_choose_never_add_up_to_too_much() {
+    let server = RedisSetup::new().start();
+    let hub = node(&server.url()).await;
+    let topics: Vec<_> = (0..20).map(|n| n.to_string()).collect();
+    for topic in &topics {
+        hub.publish(topic, Event::data("first")).await.unwrap();
+    }
+    let client = Client::start(&hub, None);
+    for n in 0..5 {
+        // The half of what an offset may be, and more each time.
+        add(&server, &format!("{}-{}", hub.position().epoch, u64::MAX / 8 - 2), &[b"foo", b"bar"]);
+        publish_at_last(&hub, &n.to_string()).await;
+        client.until("it", |client| client.data().last() == Some(&n.to_string())).await;
+    }
+    assert_eq!(client.told(), [""; 0]);
+    Client::start(&hub, None).is_kept_alive().await;
 }
