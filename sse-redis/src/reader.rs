@@ -74,9 +74,9 @@ impl Start {
 
 /// Puts what was read at the start into the tail. Then it reads for ever.
 pub(crate) fn start(shared: Arc<Shared>, entries: &[Entry]) -> impl Future<Output = ()> + use<> {
-    let mut reader = Reader { at: shared.read(), shared };
+    let mut reader = Reader { at: shared.read(), is_broken: false, shared };
     for entry in entries {
-        reader.take(entry, true);
+        reader.take(entry);
     }
     read(reader)
 }
@@ -100,6 +100,8 @@ struct Reader {
     shared: Arc<Shared>,
     /// The last entry that was read.
     at: Position,
+    /// Entries behind the tail's last may have been lost before they were read.
+    is_broken: bool,
 }
 
 impl Reader {
@@ -135,9 +137,12 @@ impl Reader {
             return Err(ConnectError::Unexpected("event that it has acknowledged"));
         }
         self.shared.page_len.learn(&entries);
+        if let Some(first) = entries.first().filter(|first| first.position.epoch != self.at.epoch) {
+            // Also if it is none of a hub's. The others of the page are one behind the other.
+            self.is_broken |= !self.is_behind_the_last(connection, first).await?;
+        }
         for entry in &entries {
-            let is_continuous = !self.enters(entry) || self.is_behind_the_last(connection, entry).await?;
-            self.take(entry, is_continuous);
+            self.take(entry);
         }
         self.shared.count(|status| {
             status.read = self.at;
@@ -157,11 +162,12 @@ impl Reader {
         Ok(before.first().is_some_and(|before| before.position == self.at))
     }
 
-    fn take(&mut self, entry: &Entry, is_continuous: bool) {
+    fn take(&mut self, entry: &Entry) {
         let (tail, position) = (&self.shared.tail, entry.position);
         if self.enters(entry) {
-            let change = if is_continuous { tail.go_on(position.epoch) } else { tail.start_over(position.epoch) };
-            if change.is_ok() && !is_continuous {
+            let is_broken = std::mem::take(&mut self.is_broken);
+            let change = if is_broken { tail.start_over(position.epoch) } else { tail.go_on(position.epoch) };
+            if change.is_ok() && is_broken {
                 let (key, epoch) = (&self.shared.options.key, position.epoch);
                 tracing::warn!(
                     key,

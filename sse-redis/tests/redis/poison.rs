@@ -5,7 +5,7 @@ use std::time::Duration;
 use ssekit_core::Event;
 use ssekit_redis::{ConnectError, RedisLog, RedisPublishError, redis};
 use ssekit_server::hub::{HubOptions, Position, Resume, Subscribe};
-use ssekit_testkit::redis::{RedisServer, RedisSetup, Reply};
+use ssekit_testkit::redis::{Proxy, RedisServer, RedisSetup, Reply};
 
 use crate::node::{Client, RedisHub, last_id, node, node_with, options, publish, publish_at_last, until_status};
 
@@ -219,4 +219,23 @@ async fn offsets_that_others_choose_never_add_up_to_too_much() {
     }
     assert_eq!(client.told(), [""; 0]);
     Client::start(&hub, None).is_kept_alive().await;
+}
+
+#[tokio::test]
+async fn an_entry_of_others_hides_no_loss() {
+    let server = RedisSetup::new().start();
+    let link = Proxy::start(server.addr());
+    let (a, b) = (node(&server.url_by(link.addr())).await, node(&server.url()).await);
+    let client = Client::start(&a, None);
+    let one = publish(&b, "one").await.unwrap();
+    client.until_data(&["one"]).await;
+    link.cut();
+    until_status(&a, "not reading", |status| !status.is_reading).await;
+    publish(&b, "two").await.unwrap();
+    server.command(&[b"DEL", b"test:events"]);
+    add(&server, &format!("{}-5", one.epoch + 1), &[b"foo", b"bar"]);
+    publish_at_last(&b, "three").await;
+    link.heal();
+    client.until_data(&["one", "three"]).await;
+    assert_eq!(client.told().len(), 1, "two is missing");
 }
