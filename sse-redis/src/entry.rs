@@ -13,6 +13,8 @@ const AT: &[u8] = b"at";
 const EVENT: &[u8] = b"event";
 /// The first of an epoch has this alone, and `at`: the replication ID of the server where it began.
 const EPOCH: &[u8] = b"epoch";
+/// It has this if events may be missing before it, whatever was read.
+const LOST: &[u8] = b"lost";
 
 /// An entry of the stream.
 pub(crate) struct Entry {
@@ -49,6 +51,11 @@ impl Entry {
     /// The replication ID of the server where an epoch began, if it is the first of one.
     pub(crate) fn server(&self) -> Option<&[u8]> {
         self.field(EPOCH).filter(|_| self.position.offset == 0)
+    }
+
+    /// Whether an epoch begins by this, and events may be missing before it.
+    pub(crate) fn is_break(&self) -> bool {
+        self.server().is_some() && self.field(LOST).is_some()
     }
 
     /// How many bytes it has, about.
@@ -101,8 +108,11 @@ pub(crate) fn write_event(command: &mut Cmd, topic: &str, key: Option<&str>, at:
 }
 
 /// Adds the fields of an epoch's beginning.
-pub(crate) fn write_epoch(command: &mut Cmd, server: &[u8], at: u64) {
+pub(crate) fn write_epoch(command: &mut Cmd, server: &[u8], at: u64, is_lost: bool) {
     command.arg(EPOCH).arg(server).arg(AT).arg(at);
+    if is_lost {
+        command.arg(LOST).arg(1);
+    }
 }
 
 /// An ID of the stream.

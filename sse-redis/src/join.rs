@@ -21,8 +21,13 @@ const MIN_VERSION: u64 = 7;
 pub(crate) const MAX_OFFSET: u64 = 1 << 40;
 
 /// The epoch in which to publish by this connection; it begins a new one if need be. All up to `known` has been seen in the
-/// stream.
-pub(crate) async fn join(connection: &mut Connection, key: &str, known: Position) -> Result<u64, ConnectError> {
+/// stream. `is_lost` if something was that none can know by its ID: all clients of all processes are to be told.
+pub(crate) async fn join(
+    connection: &mut Connection,
+    key: &str,
+    known: Position,
+    is_lost: bool,
+) -> Result<u64, ConnectError> {
     let server = connection.info("server").await?;
     let version = line(&server, "redis_version").unwrap_or_default();
     if version.split('.').next().and_then(|major| major.parse::<u64>().ok()).is_some_and(|major| major < MIN_VERSION) {
@@ -36,7 +41,7 @@ pub(crate) async fn join(connection: &mut Connection, key: &str, known: Position
     let server = line(&replication, "master_replid").unwrap_or_default();
     loop {
         let last = connection.stream(key).await?.map_or(Position { epoch: 0, offset: 0 }, |stream| stream.last);
-        if last >= known && last.offset < MAX_OFFSET && last.epoch > 0 {
+        if last >= known && last.offset < MAX_OFFSET && last.epoch > 0 && !is_lost {
             let first = connection.from(key, Position { offset: 0, ..last }, 1).await?;
             let begun =
                 first.first().filter(|first| first.position.epoch == last.epoch).and_then(|first| first.server());
@@ -48,7 +53,7 @@ pub(crate) async fn join(connection: &mut Connection, key: &str, known: Position
         let (now, epoch) = (now(), now().max(later));
         let mut command = cmd("XADD");
         command.arg(key).arg(format!("{epoch}-0"));
-        entry::write_epoch(&mut command, server.as_bytes(), now);
+        entry::write_epoch(&mut command, server.as_bytes(), now, is_lost);
         match connection.ask(&command).await {
             Ok(Value::BulkString(_) | Value::SimpleString(_)) => {
                 tracing::info!(key, epoch, "an epoch begins in redis");

@@ -47,7 +47,7 @@ impl RedisLog {
     ) -> Result<Hub<Self>, ConnectError> {
         let source = source.into();
         let mut connection = Connection::open(&source, options.timeout).await?;
-        let epoch = join(&mut connection, &options.key, Position { epoch: 0, offset: 0 }).await?;
+        let epoch = join(&mut connection, &options.key, Position { epoch: 0, offset: 0 }, false).await?;
         let Start { tail, read, entries } = Start::read(&mut connection, &options, hub).await?;
         let first = connection.from(&options.key, Position { epoch: 0, offset: 0 }, 1).await?;
         let first =

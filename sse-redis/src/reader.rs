@@ -165,7 +165,7 @@ impl Reader {
     fn take(&mut self, entry: &Entry) {
         let (tail, position) = (&self.shared.tail, entry.position);
         if self.enters(entry) {
-            let is_broken = std::mem::take(&mut self.is_broken);
+            let is_broken = std::mem::take(&mut self.is_broken) || entry.is_break();
             let change = if is_broken { tail.start_over(position.epoch) } else { tail.go_on(position.epoch) };
             if change.is_ok() && is_broken {
                 let (key, epoch) = (&self.shared.options.key, position.epoch);

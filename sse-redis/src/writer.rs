@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use redis::{Pipeline, Value};
+use ssekit_server::hub::Position;
 
 use crate::connection::{Connection, is_passing};
 use crate::entry;
@@ -19,13 +20,14 @@ const MIN_BATCH_BYTES: usize = 1 << 10;
 
 /// Publishes for ever, first by a connection that has been made, in that epoch.
 pub(crate) async fn write(shared: Arc<Shared>, connection: Connection, epoch: u64) {
-    let mut writer =
-        Writer { late: "redis is slower than events are published".into(), bytes: MAX_BATCH_BYTES, shared };
+    let late = "redis is slower than events are published".into();
+    let mut writer = Writer { late, bytes: MAX_BATCH_BYTES, is_astray: false, shared };
     let mut joined = Ok((connection, epoch));
     let mut backoff = Backoff::new();
     loop {
         let error = match joined {
             Ok((connection, epoch)) => {
+                writer.is_astray = false;
                 writer.shared.is_well(Part::Writer);
                 backoff.reset();
                 writer.write_by(connection, epoch).await
@@ -39,7 +41,7 @@ pub(crate) async fn write(shared: Arc<Shared>, connection: Connection, epoch: u6
                 backoff.pause().await;
             }
             let mut connection = Connection::open(&shared.source, shared.options.timeout).await?;
-            let epoch = join::join(&mut connection, &shared.options.key, shared.known()).await?;
+            let epoch = join::join(&mut connection, &shared.options.key, shared.known(), writer.is_astray).await?;
             Ok((connection, epoch))
         };
         joined = tokio::select! {
@@ -55,6 +57,8 @@ struct Writer {
     late: Arc<str>,
     /// How many bytes a batch may have.
     bytes: usize,
+    /// The epoch was written into a stream that is not the one where it began.
+    is_astray: bool,
 }
 
 impl Writer {
@@ -66,6 +70,7 @@ impl Writer {
                 () = self.shared.rejoin.notified() => return None,
             };
             let commands = self.commands(epoch, &batch);
+            let known = self.shared.known().max(Position { epoch, offset: 0 });
             self.shared.count(|status| status.batches += 1);
             let answers = match connection.ask_all(&commands).await {
                 Ok(answers) if answers.len() == batch.len() => answers,
@@ -80,7 +85,7 @@ impl Writer {
                 }
             };
             self.bytes = (self.bytes * 2).min(MAX_BATCH_BYTES);
-            if let Err(error) = self.take(epoch, batch, answers) {
+            if let Err(error) = self.take(known, batch, answers) {
                 return error;
             }
         }
@@ -100,22 +105,30 @@ impl Writer {
         commands
     }
 
-    /// Tells each what became of its event. Those that another epoch or another server may take are put back; then this
-    /// connection is not used any more.
-    fn take(&self, epoch: u64, batch: Vec<Item>, answers: Vec<Value>) -> Result<(), Option<ConnectError>> {
+    /// Tells each what became of its event, of which none was to be before what is known. Those that another epoch or another
+    /// server may take are put back; then this connection is not used any more.
+    fn take(&mut self, known: Position, batch: Vec<Item>, answers: Vec<Value>) -> Result<(), Option<ConnectError>> {
         let mut back = Vec::new();
         let mut reason = Ok(());
-        let (mut published, mut failed) = (Vec::new(), 0);
+        let (mut published, mut failed, mut last) = (Vec::new(), 0, known);
         for (item, answer) in batch.into_iter().zip(answers) {
             let error = match answer {
                 Value::Nil => None,
                 Value::ServerError(error) => Some(error),
                 answer => match entry::position(&answer) {
-                    Some(position) if position.epoch == epoch && (1..MAX_OFFSET).contains(&position.offset) => {
+                    Some(position)
+                        if position.epoch == last.epoch
+                            && (last.offset + 1..MAX_OFFSET).contains(&position.offset)
+                            && !self.is_astray =>
+                    {
+                        last = position;
                         published.push((item, position));
                         continue;
                     }
-                    _ => {
+                    position => {
+                        // The stream was deleted, and somebody has begun another, with a lower ID: it gives IDs again.
+                        self.is_astray |=
+                            position.is_some_and(|position| position.epoch == last.epoch && position <= last);
                         // It is where no hub looks for it.
                         reason = Err(None);
                         failed += 1;

@@ -239,3 +239,33 @@ async fn an_entry_of_others_hides_no_loss() {
     client.until_data(&["one", "three"]).await;
     assert_eq!(client.told().len(), 1, "two is missing");
 }
+
+#[tokio::test]
+async fn a_stream_that_is_made_anew_by_others_gets_no_id_that_was_given() {
+    let server = RedisSetup::new().start();
+    let (a, b) = (node(&server.url()).await, node(&server.url()).await);
+    let clients = [&a, &b].map(|hub| Client::start(hub, None));
+    let mut given = Vec::new();
+    for n in 0..3 {
+        given.push(publish(&a, &n.to_string()).await.unwrap());
+    }
+    for client in &clients {
+        client.until_data(&["0", "1", "2"]).await;
+    }
+    server.command(&[b"DEL", b"test:events"]);
+    add(&server, "1-1", &[b"foo", b"bar"]);
+    let publishing: Vec<_> = (3..9).map(|n| a.publish("news", Event::data(&n.to_string()))).collect();
+    for publishing in publishing {
+        if let Ok(position) = publishing.await {
+            assert!(!given.contains(&position), "{position}");
+            given.push(position);
+        }
+    }
+    let last = publish_at_last(&a, "last").await;
+    assert!(last.epoch > given[0].epoch);
+    for client in &clients {
+        client.until("last", |client| client.data().last().is_some_and(|data| data == "last")).await;
+        client.assert_in_order();
+        assert_eq!(client.told().len(), 1);
+    }
+}
