@@ -46,6 +46,8 @@ async fn look(shared: &Shared) -> Result<(), ConnectError> {
         shared.count(|status| status.losses += 1);
         shared.is_lost.store(true, Ordering::Relaxed);
         shared.rejoin.notify_one();
+        // Or the others are connected to another server by now.
+        shared.stop_asking().await;
         return Ok(());
     };
     let mut begins =

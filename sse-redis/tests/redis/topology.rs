@@ -1,5 +1,7 @@
 //! How many connections there are, and to which server.
 
+use std::sync::{Arc, Mutex};
+
 use ssekit_core::Event;
 use ssekit_redis::redis::{Client as RedisClient, RedisResult, cmd};
 use ssekit_redis::{ConnectError, RedisLog, RedisSource};
@@ -148,4 +150,28 @@ async fn owner(any: &str, key: &str) -> RedisResult<RedisClient> {
             None => Err(error),
         },
     }
+}
+
+/// An old master that is left behind as a replica of nobody.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_old_is_asked_of_the_server_that_the_source_names() {
+    let master = RedisSetup::new().start();
+    let replica = RedisSetup::new().replica_of(&master).start();
+    let url = Arc::new(Mutex::new(master.url()));
+    let source = RedisSource::by({
+        let url = url.clone();
+        move || std::future::ready(RedisClient::open(&**url.lock().unwrap()))
+    });
+    let hub = RedisLog::connect(source, options(), HubOptions::new()).await.unwrap();
+    let one = publish(&hub, "one").await.unwrap();
+    master.wait_for_replica();
+    replica.promote();
+    *url.lock().unwrap() = replica.url();
+    master.command(&[b"REPLICAOF", b"127.0.0.1", b"1"]);
+    let two = publish_at_last(&hub, "two").await;
+    assert!(two.epoch > one.epoch);
+    replica.command(&[b"XTRIM", b"test:events", b"MAXLEN", b"0"]);
+    // Nothing is left there of the epoch before.
+    until_status(&hub, "known", |status| status.first.epoch >= two.epoch).await;
+    assert!(hub.log().is_ready());
 }
