@@ -4,6 +4,10 @@
 //! its start, or from when it became a master. By Redis's own rule no entry can be added behind it with an ID of an earlier
 //! epoch. So what is published at a server that has lost events, being started again or a replica before, has other IDs than
 //! those had; and where an epoch ended is seen in the stream, by all processes alike.
+//!
+//! It is named after the time, in microseconds, and up to a second more at random: two processes that begin one at the same
+//! time, each at a server that takes itself for the master, give no ID twice. And the ID `*`, which Redis makes of
+//! milliseconds, is always one of the present epoch, so that others who add entries do not end it.
 
 use std::time::SystemTime;
 
@@ -19,6 +23,8 @@ const MIN_VERSION: u64 = 7;
 /// An epoch that has got so far is not gone on with: at a million events a second after 12 days. From here on there are no
 /// events, so that the offsets of all epochs, whoever has chosen them, never add up to more than the hub can count.
 pub(crate) const MAX_OFFSET: u64 = 1 << 40;
+/// How many epochs may begin at the same time, of which one is chosen.
+const SPREAD: u64 = 1_000_000;
 
 /// The epoch in which to publish by this connection; it begins a new one if need be. All up to `known` has been seen in the
 /// stream. `is_lost` if something was that none can know by its ID: all clients of all processes are to be told.
@@ -50,7 +56,8 @@ pub(crate) async fn join(
             }
         }
         let later = last.epoch.max(known.epoch).checked_add(1).ok_or(ConnectError::Exhausted)?;
-        let (now, epoch) = (now(), now().max(later));
+        let now = now();
+        let epoch = now.saturating_mul(1000).max(later).saturating_add(fastrand::u64(..SPREAD));
         let mut command = cmd("XADD");
         command.arg(key).arg(format!("{epoch}-0"));
         entry::write_epoch(&mut command, server.as_bytes(), now, is_lost);

@@ -380,6 +380,19 @@ async fn a_master_that_became_a_replica_is_left() {
     assert_eq!(client.told().len(), 1);
 }
 
+/// Two masters, and nobody knows of the other, nor what time it is.
+#[tokio::test]
+async fn no_two_servers_begin_the_same_epoch() {
+    let servers = [0; 2].map(|_| RedisSetup::new().start());
+    let mut epochs = Vec::new();
+    for server in &servers {
+        // So far ahead that no clock tells them apart.
+        server.command(&[b"XADD", b"test:events", b"9000000000000000-5", b"foo", b"bar"]);
+        epochs.push(node(&server.url()).await.position().epoch);
+    }
+    assert_ne!(epochs[0], epochs[1]);
+}
+
 #[tokio::test]
 async fn what_waits_is_bounded_and_ends_in_time() {
     let server = Arc::new(RedisSetup::new().start());

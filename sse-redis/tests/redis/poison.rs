@@ -1,7 +1,5 @@
 //! What others write into the stream, or do to it.
 
-use std::time::Duration;
-
 use ssekit_core::Event;
 use ssekit_redis::{ConnectError, RedisLog, RedisPublishError, redis};
 use ssekit_server::hub::{HubOptions, Position, Resume, Subscribe};
@@ -81,17 +79,16 @@ async fn an_id_of_another_kind_costs_an_epoch_and_no_event() {
     data.push("first");
     let start = last;
     for (id, fields) in [
-        ("*", &[b"foo".as_slice(), b"bar"][..]),
+        ("later", &[b"foo".as_slice(), b"bar"][..]),
         // At the place before the first there is no event.
-        ("*", &[b"topic", b"news", b"event", b"data: no\n\n"]),
-        ("*", &[b"epoch", b"0123456789"]),
-        ("9000000000000-0", &[b"epoch", b"0123456789"]),
-        ("9000000000001-18446744073709551615", &[b"foo", b"bar"]),
-        ("9000000000002-18446744073709551615", &[b"topic", b"news", b"event", b"data: no\n\n"]),
+        ("later by one", &[b"topic", b"news", b"event", b"data: no\n\n"]),
+        ("later by two", &[b"epoch", b"0123456789"]),
+        ("9000000000000000-0", &[b"epoch", b"0123456789"]),
+        ("9001000000000000-18446744073709551615", &[b"foo", b"bar"]),
+        ("9002000000000000-18446744073709551615", &[b"topic", b"news", b"event", b"data: no\n\n"]),
     ] {
-        // So that the server's clock is beyond the epoch.
-        tokio::time::sleep(Duration::from_millis(5)).await;
-        let reply = add(&server, id, fields);
+        let later = format!("{}-0", last.epoch + 1);
+        let reply = add(&server, if id.starts_with("later") { &later } else { id }, fields);
         assert!(matches!(reply, Reply::Bulk(Some(_))), "{reply:?}");
         let position = publish(&b, id).await.unwrap();
         assert!(position.epoch > last.epoch, "{position} {last}");
@@ -113,6 +110,20 @@ async fn an_id_of_another_kind_costs_an_epoch_and_no_event() {
     let client = Client::start(&fresh, Some(&start.to_string()));
     client.until("the last", |client| client.last_id() == last).await;
     assert_eq!(client.told().len(), 1);
+}
+
+#[tokio::test]
+async fn an_id_by_the_clock_of_redis_costs_nothing() {
+    let server = RedisSetup::new().start();
+    let hub = node(&server.url()).await;
+    let client = Client::start(&hub, None);
+    let first = publish(&hub, "first").await.unwrap();
+    for fields in [&[b"foo".as_slice(), b"bar"][..], &[b"epoch", b"x"]] {
+        let Reply::Bulk(Some(_)) = add(&server, "*", fields) else { panic!("{fields:?}") };
+    }
+    assert_eq!(publish(&hub, "last").await.unwrap(), Position { offset: 4, ..first });
+    client.until_data(&["first", "last"]).await;
+    assert_eq!(client.told(), [""; 0]);
 }
 
 #[tokio::test]
