@@ -30,7 +30,7 @@
 //! # Limits
 //!
 //! At most 65,536 events and 64 MiB wait to be published, 1,024 or 1 MiB in a batch; at most 8 pages of old events are read
-//! at once, and a page is of some 256 KiB, or one event. See [`RedisOptions`]. What is kept in memory, and who is
+//! at once, and a client gets 64 KiB of them at a time, or one event. See [`RedisOptions`]. What is kept in memory, and who is
 //! served, is said by [`HubOptions`](ssekit_server::hub::HubOptions), as for any hub.
 //!
 //! # Crate features

@@ -24,6 +24,9 @@ use crate::source::RedisSource;
 use crate::status::RedisStatus;
 use crate::writer;
 
+/// How many bytes a page of old events has at the most, unless one has more: each client that reads slowly has one.
+const OLD_PAGE: usize = 64 * 1024;
+
 /// The log of a hub in a stream of Redis or Valkey. See the [crate](crate).
 pub struct RedisLog {
     shared: Arc<Shared>,
@@ -179,8 +182,16 @@ async fn read_page(shared: &Shared, from: Position) -> Result<Vec<Entry>, Connec
     // It is never closed.
     let _permit = shared.pages.acquire().await;
     let mut connection = shared.asking().await?;
-    let entries = connection.from(&shared.options.key, from, shared.page_len.get()).await?;
+    let mut entries = connection.from(&shared.options.key, from, (shared.page_len.get() / 4).max(1)).await?;
     shared.page_len.learn(&entries);
+    // They may be larger than those before were.
+    let mut bytes = 0;
+    let is_in_page = |entry: &&Entry| {
+        bytes += entry.size();
+        bytes <= OLD_PAGE
+    };
+    let len = entries.iter().take_while(is_in_page).count();
+    entries.truncate(len.max(1));
     shared.count(|status| status.pages += 1);
     Ok(entries)
 }

@@ -1,4 +1,6 @@
+use futures_util::StreamExt;
 use ssekit_core::Event;
+use ssekit_server::LastEventId;
 use ssekit_server::hub::{HubOptions, Resume, Start, Subscribe};
 use ssekit_testkit::redis::RedisSetup;
 
@@ -91,9 +93,33 @@ async fn what_is_not_in_memory_comes_from_redis() {
     let oldest = Client::subscribe(&b, Subscribe::topic("news").with_start(Start::Oldest));
     oldest.until("all", |client| client.data().len() == 5000).await;
     assert!(b.log().status().pages > 2);
-    let subscription = b
-        .subscribe(Subscribe::topic("news").with_last_event_id(Some(
-            ssekit_server::LastEventId::try_from(&*format!("{}-4990", start.epoch)).unwrap(),
-        )));
+    let subscription = b.subscribe(
+        Subscribe::topic("news")
+            .with_last_event_id(Some(LastEventId::try_from(&*format!("{}-4990", start.epoch)).unwrap())),
+    );
     assert!(matches!(subscription.unwrap().resume(), Resume::Resumed { missed: 10 }));
+}
+
+#[tokio::test]
+async fn a_client_is_given_little_of_the_past_at_once() {
+    let server = RedisSetup::new().start();
+    let a = node(&server.url()).await;
+    let start = Some(LastEventId::try_from(&*a.position().to_string()).unwrap());
+    let (small, large) = ("x".repeat(500), "x".repeat(40_000));
+    for text in [&small, &large, &small] {
+        for n in 0..500 {
+            let publishing = a.publish("news", Event::data(text));
+            if n % 100 == 99 {
+                publishing.await.unwrap();
+            }
+        }
+    }
+    let b = node_with(&server.url(), options().with_preload(10), HubOptions::new().with_max_events(10)).await;
+    let mut old = b.subscribe(Subscribe::topic("news").with_last_event_id(start)).unwrap();
+    let mut bytes = 0;
+    while bytes < 500 * (500 + 40_000 + 500) {
+        let len = old.next().await.unwrap().as_bytes().len();
+        assert!(len < 100_000, "{len}");
+        bytes += len;
+    }
 }
