@@ -48,7 +48,11 @@ impl Connection {
     /// The same, of a command that takes so much longer.
     pub(crate) async fn ask_for(&mut self, command: &Cmd, longer: Duration) -> Result<Value, ConnectError> {
         let timeout = self.timeout.saturating_add(longer);
-        within(timeout, async { Ok(command.query_async(&mut self.inner).await?) }).await
+        // Not by `query_async`, which builds all of an answer anew, looking for errors deep in it.
+        match within(timeout, async { Ok(self.inner.send_packed_command(command).await?) }).await? {
+            Value::ServerError(error) => Err(ConnectError::Redis(error.into())),
+            answer => Ok(answer),
+        }
     }
 
     /// All of them at once; their answers, of which each may be an error.
