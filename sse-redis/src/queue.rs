@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::error::RedisPublishError;
 
-/// How many bytes an event takes beside its own.
+/// How many bytes an event takes beside its own: in memory, and as a command but for the stream's key.
 const OVERHEAD: usize = 128;
 
 pub(crate) struct Item {

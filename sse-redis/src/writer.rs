@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use redis::{Pipeline, Value};
+use redis::{Cmd, Pipeline, Value};
 use ssekit_server::hub::Position;
 
 use crate::connection::{Connection, is_passing};
@@ -17,6 +17,8 @@ const MAX_BATCH: usize = 1024;
 /// How many bytes, unless one event has more.
 const MAX_BATCH_BYTES: usize = 1 << 20;
 const MIN_BATCH_BYTES: usize = 1 << 10;
+/// How many words a command has at the most.
+const MAX_ARGS: usize = 15;
 
 /// Publishes for ever, first by a connection that has been made, in that epoch.
 pub(crate) async fn write(shared: Arc<Shared>, connection: Connection, epoch: u64) {
@@ -96,9 +98,16 @@ impl Writer {
         let id = format!("{epoch}-*");
         let mut commands = Pipeline::with_capacity(batch.len());
         for item in batch {
-            let mut command = redis::cmd("XADD");
+            let mut command = Cmd::with_capacity(MAX_ARGS, options.key.len() + item.size());
             // Not made anew: what was in it is lost, and the epoch with it.
-            command.arg(&options.key).arg("NOMKSTREAM").arg("MAXLEN").arg("~").arg(options.max_events).arg(&id);
+            command
+                .arg("XADD")
+                .arg(&options.key)
+                .arg("NOMKSTREAM")
+                .arg("MAXLEN")
+                .arg("~")
+                .arg(options.max_events)
+                .arg(&id);
             entry::write_event(&mut command, &item.topic, item.key.as_deref(), item.at, &item.block);
             commands.add_command(command);
         }
