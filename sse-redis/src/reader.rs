@@ -74,7 +74,8 @@ impl Start {
 
 /// Puts what was read at the start into the tail. Then it reads for ever.
 pub(crate) fn start(shared: Arc<Shared>, entries: &[Entry]) -> impl Future<Output = ()> + use<> {
-    let mut reader = Reader { at: shared.read(), is_broken: false, shared };
+    let (at, epoch) = (shared.read(), shared.tail.last().epoch);
+    let mut reader = Reader { at, epoch, is_broken: false, shared };
     for entry in entries {
         reader.take(entry);
     }
@@ -100,6 +101,8 @@ struct Reader {
     shared: Arc<Shared>,
     /// The last entry that was read.
     at: Position,
+    /// The tail's, which nobody else changes.
+    epoch: u64,
     /// Entries behind the tail's last may have been lost before they were read.
     is_broken: bool,
 }
@@ -153,7 +156,7 @@ impl Reader {
 
     /// Whether an epoch begins by this entry.
     fn enters(&self, entry: &Entry) -> bool {
-        entry.position.epoch > self.shared.tail.last().epoch && !matches!(entry.content(), Content::Foreign)
+        entry.position.epoch > self.epoch && !matches!(entry.content(), Content::Foreign)
     }
 
     /// Whether the entry that was read last is the one before this. If not, that has been lost, or one between them.
@@ -167,6 +170,9 @@ impl Reader {
         if self.enters(entry) {
             let is_broken = std::mem::take(&mut self.is_broken) || entry.is_break();
             let change = if is_broken { tail.start_over(position.epoch) } else { tail.go_on(position.epoch) };
+            if change.is_ok() {
+                self.epoch = position.epoch;
+            }
             if change.is_ok() && is_broken {
                 let (key, epoch) = (&self.shared.options.key, position.epoch);
                 tracing::warn!(
@@ -178,7 +184,7 @@ impl Reader {
         }
         self.at = position;
         let is_taken = match entry.content() {
-            Content::Epoch => position.epoch == tail.last().epoch,
+            Content::Epoch => position.epoch == self.epoch,
             Content::Event(event) => self.append(position, &event),
             Content::Foreign => false,
         };
