@@ -11,6 +11,7 @@ pub mod decoders;
 pub mod encoders;
 pub mod fanout;
 pub mod process;
+pub mod redis;
 pub mod report;
 pub mod serve;
 pub mod workloads;

@@ -1,0 +1,74 @@
+//! A node whose hub has its log on Redis, next to what one would write by hand.
+
+use std::io;
+
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Client};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use ssekit_redis::redis;
+use ssekit_redis::{RedisLog, RedisOptions};
+use ssekit_server::hub::{Hub, HubOptions};
+use ssekit_testkit::redis::{RedisServer, RedisSetup};
+
+pub mod counted;
+pub mod fan;
+pub mod fill;
+pub mod latency;
+pub mod measure;
+pub mod publish;
+pub mod tables;
+
+/// The stream, or the channel.
+const KEY: &str = "benches:events";
+const TOPIC: &str = "feed";
+/// How many events are kept, about.
+const KEPT: usize = 100_000;
+
+type RedisHub = Hub<RedisLog>;
+
+/// A server of Redis on the first CPU. This thread and those that it starts keep to the others, if there are any.
+pub struct Place(RedisServer);
+
+impl Place {
+    /// Starts the server.
+    ///
+    /// # Errors
+    ///
+    /// Those of the system.
+    pub fn new() -> io::Result<Self> {
+        let all = sched_getaffinity(None)?;
+        let first = (0..CpuSet::MAX_CPU).find(|&cpu| all.is_set(cpu)).filter(|_| all.count() > 1);
+        let Some(first) = first else { return Ok(Self(RedisSetup::new().start())) };
+        let (mut one, mut others) = (CpuSet::new(), all);
+        one.set(first);
+        others.unset(first);
+        sched_setaffinity(None, &one)?;
+        let server = RedisSetup::new().start();
+        sched_setaffinity(None, &others)?;
+        Ok(Self(server))
+    }
+
+    fn url(&self) -> String {
+        self.0.url()
+    }
+
+    /// Nothing is left of what was before.
+    fn wipe(&self) {
+        self.0.command(&[b"FLUSHALL"]);
+    }
+}
+
+async fn node(url: &str) -> io::Result<RedisHub> {
+    let options = RedisOptions::new(KEY).with_max_events(KEPT);
+    RedisLog::connect(client(url)?, options, HubOptions::new()).await.map_err(io::Error::other)
+}
+
+fn client(url: &str) -> io::Result<Client> {
+    Client::open(url).map_err(io::Error::other)
+}
+
+/// By hand; it may take as long as it does.
+async fn connect(url: &str) -> io::Result<MultiplexedConnection> {
+    let config = AsyncConnectionConfig::new().set_response_timeout(None).set_connection_timeout(None);
+    client(url)?.get_multiplexed_async_connection_with_config(&config).await.map_err(io::Error::other)
+}
