@@ -4,7 +4,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Cmd, ErrorKind, Pipeline, Value, cmd};
+use redis::{AsyncConnectionConfig, Cmd, ErrorKind, Pipeline, RedisError, Value, cmd};
 use ssekit_server::hub::Position;
 
 use crate::entry::{self, Entry};
@@ -50,7 +50,7 @@ impl Connection {
         let timeout = self.timeout.saturating_add(longer);
         // Not by `query_async`, which builds all of an answer anew, looking for errors deep in it.
         match within(timeout, async { Ok(self.inner.send_packed_command(command).await?) }).await? {
-            Value::ServerError(error) => Err(ConnectError::Redis(error.into())),
+            Value::ServerError(error) => Err(RedisError::from(error).into()),
             answer => Ok(answer),
         }
     }
@@ -102,7 +102,7 @@ async fn within<T>(timeout: Duration, what: impl Future<Output = Result<T, Conne
     tokio::time::timeout(timeout, what).await.unwrap_or(Err(ConnectError::Timeout))
 }
 
-fn is_no_such_key(error: &redis::RedisError) -> bool {
+fn is_no_such_key(error: &RedisError) -> bool {
     error.detail().is_some_and(|detail| detail.contains("no such key"))
 }
 
