@@ -28,14 +28,16 @@ pub(crate) struct Stream {
 
 impl Connection {
     pub(crate) async fn open(source: &RedisSource, timeout: Duration) -> Result<Self, ConnectError> {
-        #[cfg(feature = "tls")]
-        if rustls::crypto::CryptoProvider::get_default().is_none() {
-            // Somebody else may have been faster.
-            let _ = rustls::crypto::ring::default_provider().install_default();
-        }
         let config = AsyncConnectionConfig::new().set_response_timeout(None).set_connection_timeout(Some(timeout));
         let open = async {
             let client = source.find().await?;
+            #[cfg(feature = "tls")]
+            if matches!(client.get_connection_info().addr(), redis::ConnectionAddr::TcpTls { .. })
+                && rustls::crypto::CryptoProvider::get_default().is_none()
+            {
+                // Somebody else may have been faster.
+                let _ = rustls::crypto::ring::default_provider().install_default();
+            }
             Ok(client.get_multiplexed_async_connection_with_config(&config).await?)
         };
         Ok(Self { inner: within(timeout, open).await?, timeout })

@@ -43,15 +43,14 @@ pub(crate) async fn join(
     if line(&replication, "role").is_some_and(|role| role != "master") {
         return Err(ConnectError::Replica);
     }
-    // With no such line each connection is taken for one to another server.
-    let server = line(&replication, "master_replid").unwrap_or_default();
+    let server = line(&replication, "master_replid").ok_or(ConnectError::Unexpected("replication id"))?;
     loop {
         let last = connection.stream(key).await?.map_or(Position { epoch: 0, offset: 0 }, |stream| stream.last);
         if last >= known && last.offset < MAX_OFFSET && last.epoch > 0 && !is_lost {
             let first = connection.from(key, Position { offset: 0, ..last }, 1).await?;
             let begun =
                 first.first().filter(|first| first.position.epoch == last.epoch).and_then(|first| first.server());
-            if begun.is_some_and(|begun| begun == server.as_bytes() && !begun.is_empty()) {
+            if begun == Some(server.as_bytes()) {
                 return Ok(last.epoch);
             }
         }

@@ -102,6 +102,8 @@ async fn trim(
             None => young = middle,
         }
     }
+    // The last one stays: by that it is seen what an epoch begins behind.
+    let young = if first.epoch == last.epoch { young.min(last.offset) } else { young };
     if young <= first.offset {
         return Ok(first);
     }

@@ -90,7 +90,8 @@ impl fmt::Debug for RedisLog {
 impl Log for RedisLog {
     type Published = Publishing;
 
-    /// The event is in the queue when this returns, in the order of the calls; the future is over when Redis has it.
+    /// The event is in the queue when this returns; the future is over when Redis has it. They are published in the order of the
+    /// calls; but those that Redis does not take for the moment, and others of the same batch that it does, change places.
     fn publish(&self, _tail: &Tail, event: Publication<'_>) -> Publishing {
         match self.push(event) {
             Ok(receiver) => Publishing(Waiting::For(receiver)),

@@ -15,14 +15,14 @@ pub struct RedisOptions {
 }
 
 impl RedisOptions {
-    /// All events are in the stream with this key, which is nothing else's. Some 100,000 are kept, of at most 1 MiB each, for
+    /// All events are in the stream with this key, which is nothing else's. Some 100,000 are kept, of at most 256 KiB each, for
     /// however long.
     pub fn new(key: impl Into<String>) -> Self {
         Self {
             key: key.into(),
             max_events: 100_000,
             max_age: None,
-            max_event_bytes: 1 << 20,
+            max_event_bytes: 256 << 10,
             max_queued: 65_536,
             max_queued_bytes: 64 << 20,
             preload: 1000,
@@ -37,14 +37,15 @@ impl RedisOptions {
         self
     }
 
-    /// The same, with events kept for at most so long, by the clock of the process that has published them (at least a
-    /// second). It is looked after once in a second.
+    /// The same, with events kept for at most so long (at least a second), but for the very last: by the clock of the process
+    /// that has published them, next to that of the one that looks after it, once in a second.
     pub fn with_max_age(mut self, age: Duration) -> Self {
         self.max_age = Some(age.max(Duration::from_secs(1)));
         self
     }
 
-    /// The same, with events of at most so many bytes. It has to be less than what each hub may keep.
+    /// The same, with events of at most so many bytes. It has to be less than what each hub may keep. What is read at once has
+    /// 64 MiB at the most, or one event, if none is larger.
     pub fn with_max_event_bytes(mut self, bytes: usize) -> Self {
         self.max_event_bytes = bytes;
         self

@@ -39,7 +39,7 @@ impl Start {
     ) -> Result<Self, ConnectError> {
         let key = &*options.key;
         let read = connection.stream(key).await?.ok_or(ConnectError::Unexpected("stream"))?.last;
-        let (mut entries, mut bytes, page_len) = (Vec::<Entry>::new(), 0, PageLen::new());
+        let (mut entries, mut bytes, page_len) = (Vec::<Entry>::new(), 0, PageLen::new(options.max_event_bytes));
         let mut end = read.to_string();
         while entries.len() < options.preload && bytes < MAX_PRELOAD {
             let page = connection.before(key, &end, page_len.get().min(options.preload - entries.len())).await?;

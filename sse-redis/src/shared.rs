@@ -19,6 +19,8 @@ use crate::status::RedisStatus;
 const PAGE: usize = 256 * 1024;
 /// How many entries it has at the most.
 const MAX_ENTRIES: usize = 1024;
+/// How many bytes, if all of them are as large as they may be.
+const MAX_PAGE: usize = 64 << 20;
 /// How many pages of old events are read at once.
 const MAX_PAGES: usize = 8;
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -80,14 +82,14 @@ impl Shared {
         Self {
             queue: Queue::new(options.max_queued, options.max_queued_bytes),
             source,
-            options,
             tail,
             state: Mutex::new(State { is_well: [true; 3], acked, status }),
             rejoin: Notify::new(),
             is_lost: AtomicBool::new(false),
             asking: AsyncMutex::default(),
             pages: Semaphore::new(MAX_PAGES),
-            page_len: PageLen::new(),
+            page_len: PageLen::new(options.max_event_bytes),
+            options,
         }
     }
 
@@ -187,29 +189,33 @@ impl Shared {
 }
 
 /// How many entries to ask for: as many as make a page, by what the last ones had.
-pub(crate) struct PageLen(AtomicUsize);
+pub(crate) struct PageLen {
+    len: AtomicUsize,
+    max: usize,
+}
 
 impl PageLen {
-    pub(crate) fn new() -> Self {
-        Self(AtomicUsize::new(MAX_ENTRIES / 8))
+    pub(crate) fn new(max_event_bytes: usize) -> Self {
+        let max = (MAX_PAGE / max_event_bytes.max(1)).clamp(1, MAX_ENTRIES);
+        Self { len: AtomicUsize::new(max.min(MAX_ENTRIES / 8)), max }
     }
 
     pub(crate) fn get(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
+        self.len.load(Ordering::Relaxed)
     }
 
     /// These came.
     pub(crate) fn learn(&self, entries: &[Entry]) {
         let bytes: usize = entries.iter().map(Entry::size).sum();
         if let Some(mean) = bytes.checked_div(entries.len()) {
-            let len = (PAGE / mean.max(1)).clamp(1, MAX_ENTRIES);
-            self.0.store(len.min(self.get() * 2), Ordering::Relaxed);
+            let len = (PAGE / mean.max(1)).clamp(1, self.max);
+            self.len.store(len.min(self.get() * 2), Ordering::Relaxed);
         }
     }
 
     /// It took too long.
     pub(crate) fn shorten(&self) {
-        self.0.store((self.get() / 8).max(1), Ordering::Relaxed);
+        self.len.store((self.get() / 8).max(1), Ordering::Relaxed);
     }
 }
 

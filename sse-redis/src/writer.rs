@@ -1,9 +1,11 @@
 //! Publishes what waits for it, batch by batch: while one is on its way, the next gathers.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use redis::{Cmd, Pipeline, Value};
 use ssekit_server::hub::Position;
+use tokio::time::sleep;
 
 use crate::connection::{Connection, is_passing};
 use crate::entry;
@@ -17,6 +19,8 @@ const MAX_BATCH: usize = 1024;
 /// How many bytes, unless one event has more.
 const MAX_BATCH_BYTES: usize = 1 << 20;
 const MIN_BATCH_BYTES: usize = 1 << 10;
+/// How long is waited before it is looked for another epoch.
+const PAUSE: Duration = Duration::from_millis(10);
 /// How many words a command has at the most.
 const MAX_ARGS: usize = 15;
 
@@ -38,9 +42,13 @@ pub(crate) async fn write(shared: Arc<Shared>, connection: Connection, epoch: u6
         };
         let shared = &*writer.shared;
         let again = async {
-            if let Some(error) = error {
-                shared.is_ill(Part::Writer, &error);
-                backoff.pause().await;
+            match error {
+                Some(error) => {
+                    shared.is_ill(Part::Writer, &error);
+                    backoff.pause().await;
+                }
+                // Not as fast as somebody can end epochs.
+                None => sleep(PAUSE).await,
             }
             let mut connection = Connection::open(&shared.source, shared.options.timeout).await?;
             let epoch = join::join(&mut connection, &shared.options.key, shared.known(), writer.is_astray).await?;

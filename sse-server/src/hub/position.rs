@@ -14,7 +14,8 @@ use std::str::FromStr;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "it is the whole of an ID")]
 pub struct Position {
-    /// Which log: when it was created, in milliseconds since 1970. A log can go on in another epoch.
+    /// Which log: when it was created, since 1970, in milliseconds, or finer if several processes share it. A log can go on in
+    /// another, later epoch.
     pub epoch: u64,
     /// Which event of it. They are counted over all topics, from 1 and with none left out; 0 is before the first.
     pub offset: u64,
