@@ -15,14 +15,11 @@ use redis::{Value, cmd};
 use ssekit_server::hub::Position;
 
 use crate::connection::Connection;
-use crate::entry;
+use crate::entry::{self, MAX_OFFSET};
 use crate::error::ConnectError;
 
 /// The first version that can count on in an epoch.
 const MIN_VERSION: u64 = 7;
-/// An epoch that has got so far is not gone on with: at a million events a second after 12 days. From here on there are no
-/// events, so that the offsets of all epochs, whoever has chosen them, never add up to more than the hub can count.
-pub(crate) const MAX_OFFSET: u64 = 1 << 40;
 /// How many epochs may begin at the same time, of which one is chosen.
 const SPREAD: u64 = 1_000_000;
 

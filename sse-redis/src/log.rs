@@ -11,9 +11,9 @@ use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::Instant;
 
 use crate::connection::Connection;
-use crate::entry::Entry;
+use crate::entry::{Entry, MAX_OFFSET};
 use crate::error::{ConnectError, RedisPublishError};
-use crate::join::{MAX_OFFSET, join, now};
+use crate::join::{join, now};
 use crate::keeper;
 use crate::options::RedisOptions;
 use crate::queue::Item;
@@ -139,13 +139,15 @@ impl Future for Publishing {
     type Output = Result<Position, RedisPublishError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match &mut self.0 {
-            // If the hub goes, nobody knows.
-            Waiting::For(reply) => {
-                Pin::new(reply).poll(cx).map(|reply| reply.unwrap_or(Err(RedisPublishError::Unanswered)))
-            }
-            Waiting::Not(error) => Poll::Ready(Err(error.take().unwrap_or(RedisPublishError::Unanswered))),
+        let polled = match &mut self.0 {
+            Waiting::For(reply) => Pin::new(reply).poll(cx),
+            Waiting::Not(error) => return Poll::Ready(Err(error.take().unwrap_or(RedisPublishError::Unanswered))),
+        };
+        if polled.is_ready() {
+            self.0 = Waiting::Not(None);
         }
+        // If the hub goes, nobody knows.
+        polled.map(|reply| reply.unwrap_or(Err(RedisPublishError::Unanswered)))
     }
 }
 

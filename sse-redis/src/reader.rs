@@ -9,9 +9,8 @@ use redis::cmd;
 use ssekit_server::hub::{HubOptions, Position, Publication, Tail};
 
 use crate::connection::Connection;
-use crate::entry::{self, Content, Entry};
+use crate::entry::{self, Content, Entry, MAX_OFFSET};
 use crate::error::ConnectError;
-use crate::join::MAX_OFFSET;
 use crate::options::RedisOptions;
 use crate::shared::{Backoff, PageLen, Part, Shared};
 

@@ -8,9 +8,9 @@ use ssekit_server::hub::Position;
 use tokio::time::sleep;
 
 use crate::connection::{Connection, is_passing};
-use crate::entry;
+use crate::entry::{self, MAX_OFFSET};
 use crate::error::{ConnectError, RedisPublishError};
-use crate::join::{self, MAX_OFFSET};
+use crate::join;
 use crate::queue::Item;
 use crate::shared::{Backoff, Part, Shared};
 
