@@ -1,16 +1,17 @@
 //! A log that goes on in another epoch, with nothing missing or with something, and clients that know more than this process.
 
-use std::pin::Pin;
-use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Waker};
+mod polled;
 
-use futures_util::Stream;
+use std::sync::{Arc, Mutex};
+
 use ssekit_core::Event;
 use ssekit_server::LastEventId;
 use ssekit_server::hub::{
     EventInfo, History, Hub, HubOptions, Log, Memory, OldEvent, Position, Publication, PublishError, ReadHistory,
     Resume, SlowConsumerPolicy, Start, Subscribe, Subscription, Tail,
 };
+
+use polled::all;
 
 /// What other processes have published, whether or not this one has heard of it.
 #[derive(Clone, Default)]
@@ -72,23 +73,6 @@ fn replaced(epoch: u64) -> String {
     format!(
         "event: ssekit:gap\nid: {epoch}-0\ndata: {{\"reason\":\"epoch_changed\",\"from\":null,\"to\":\"{epoch}-0\",\"missed\":null}}\n\n"
     )
-}
-
-/// All that comes, however often it has to be asked for.
-fn all(stream: &mut Subscription) -> String {
-    let mut text = String::new();
-    let mut pending = 0;
-    while pending < 10 {
-        match Pin::new(&mut *stream).poll_next(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(Some(frame)) => {
-                pending = 0;
-                text.push_str(std::str::from_utf8(frame.as_bytes()).unwrap());
-            }
-            Poll::Ready(None) => return text + "END",
-            Poll::Pending => pending += 1,
-        }
-    }
-    text
 }
 
 fn subscribe<L: Log>(hub: &Hub<L>, last: Option<Position>) -> Subscription {

@@ -1,18 +1,22 @@
 //! A hub on a log of another kind: one that several hubs share, and that keeps what they have no more.
 
+mod polled;
+
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
-use futures_util::{FutureExt, Stream, StreamExt};
+use futures_util::{FutureExt, StreamExt};
 use ssekit_core::Event;
 use ssekit_server::hub::{
     History, Hub, HubOptions, Log, Memory, OldEvent, Position, Publication, PublishError, ReadHistory, Resume,
-    SlowConsumerPolicy, Start, Subscribe, Subscription, Tail,
+    SlowConsumerPolicy, Start, Subscribe, Tail,
 };
 use ssekit_server::{CloseReason, LastEventId};
+
+use polled::all;
 
 const EPOCH: u64 = 7;
 
@@ -87,23 +91,6 @@ fn at(offset: u64) -> Position {
 
 fn after(offset: u64) -> Option<LastEventId> {
     LastEventId::try_from(&*format!("{EPOCH}-{offset}")).ok()
-}
-
-/// All that comes, however often it has to be asked for.
-fn all(stream: &mut Subscription) -> String {
-    let mut text = String::new();
-    let mut pending = 0;
-    while pending < 10 {
-        match Pin::new(&mut *stream).poll_next(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(Some(frame)) => {
-                pending = 0;
-                text.push_str(std::str::from_utf8(frame.as_bytes()).unwrap());
-            }
-            Poll::Ready(None) => return text + "END",
-            Poll::Pending => pending += 1,
-        }
-    }
-    text
 }
 
 fn event(offset: u64) -> String {
