@@ -10,6 +10,7 @@ mod operation;
 mod shared;
 
 use std::collections::BTreeSet;
+use std::fmt::Debug;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -42,12 +43,12 @@ pub fn hub_behaves_like_the_model(input: &[u8]) {
 }
 
 /// When the test fails: which steps have led there.
-struct Told {
-    limits: Limits,
-    steps: Vec<Operation>,
+struct Told<L: Debug, O: Debug> {
+    limits: L,
+    steps: Vec<O>,
 }
 
-impl Drop for Told {
+impl<L: Debug, O: Debug> Drop for Told<L, O> {
     fn drop(&mut self) {
         if std::thread::panicking() {
             println!("{:?}", self.limits);

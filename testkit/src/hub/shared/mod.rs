@@ -13,6 +13,7 @@ use ssekit_server::hub::{
     Tail,
 };
 
+use super::Told;
 use super::operation::Pattern;
 use client::{By, Client};
 use log::{Log, Old, TOPICS};
@@ -71,21 +72,6 @@ pub fn hub_of_a_shared_log_behaves_like_the_model(input: &[u8]) {
         world.clients.iter().for_each(|client| client.check_woken(&world.log));
     }
     world.step(Operation::PollAll);
-}
-
-/// When the test fails: which steps have led there.
-struct Told {
-    limits: (usize, Option<usize>),
-    steps: Vec<Operation>,
-}
-
-impl Drop for Told {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            println!("{:?}", self.limits);
-            self.steps.iter().for_each(|step| println!("{step:?}"));
-        }
-    }
 }
 
 fn operation([kind, a, b, c]: [u8; 4]) -> Operation {
