@@ -78,16 +78,15 @@ impl Entry {
             .map_or(Content::Foreign, Content::Event)
     }
 
+    /// Whether its names are short enough is seen when it is put into the tail, or sent.
     fn publication(&self) -> Option<Publication<'_>> {
-        // A key that is no text is none of a hub's.
-        let key = self.field(KEY).map(|key| std::str::from_utf8(key).ok());
         let publication =
             Publication::from_block(self.text(TOPIC)?, Bytes::copy_from_slice(self.field(EVENT)?)).ok()?;
-        let publication = match key {
-            Some(key) => publication.with_key(key?),
-            None => publication,
-        };
-        publication.block().is_ok().then_some(publication)
+        match self.field(KEY) {
+            // A key that is no text is none of a hub's.
+            Some(key) => Some(publication.with_key(std::str::from_utf8(key).ok()?)),
+            None => Some(publication),
+        }
     }
 
     /// The same as an event of a history; at its place there is none if it is none of a hub's.
