@@ -131,8 +131,9 @@ impl RedisServer {
     /// Has it end in order, and waits for that.
     pub fn stop(&self) {
         let mut process = self.process().take().expect("the server runs");
-        process.signal("TERM");
+        // One that stands still is to hear the other. It may have ended as soon as it has.
         process.signal("CONT");
+        process.signal("TERM");
         let ended = until(STOP_LIMIT, || process.ended());
         process.kill();
         if ended.is_none() {
