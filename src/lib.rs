@@ -6,10 +6,12 @@
 //!
 //! # Crate features
 //!
-//! - **std** (default), **alloc**, **bytes** (`Frame`, `OwnedEvent`), **stream** (`EventStream`), **json** (`Frame::json`):
+//! - **std** (default), **alloc**, **bytes** (`Frame`, `OwnedEvent`), **stream** (`EventStream`), **json** (`Frame::json`,
+//!   `MessageEvent::json`):
 //!   those of `ssekit-core`.
 //! - **server**: the module `server`, a response body for any HTTP server.
 //! - **axum**: the module `axum`, responses, extractors and a server. Brings `server`.
+//! - **client**: the module `client`, an EventSource for programs on reqwest.
 //! - **hub**: the module `hub`, one log of events for many clients. Brings `server`; **metrics** and **tracing** bring `hub`.
 //! - **redis**: the module `redis`, the hub's log on Redis or Valkey Streams, for several processes. Brings `hub`;
 //!   **redis-tls**, for `rediss://`, brings `redis`.
@@ -29,6 +31,9 @@ pub use ssekit_actix as actix;
 #[cfg(feature = "axum")]
 #[doc(inline)]
 pub use ssekit_axum as axum;
+#[cfg(feature = "client")]
+#[doc(inline)]
+pub use ssekit_client as client;
 #[cfg(feature = "redis")]
 #[doc(inline)]
 pub use ssekit_redis as redis;

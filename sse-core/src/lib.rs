@@ -77,7 +77,7 @@
 //! - **alloc**: buffers that grow, and so [`Decoder`]. Part of `std`. Without it nothing allocates.
 //! - **bytes**: [`Frame`], [`OwnedEvent`], and [`Event::encode`] into a `BufMut`. Needs an allocator.
 //! - **stream**: [`EventStream`] and [`RelayStream`], by `futures-core`. Brings `bytes`.
-//! - **json**: [`Frame::json`], by `serde_json`. Brings `bytes`.
+//! - **json**: [`Frame::json`] and [`MessageEvent::json`], by `serde_json`. Brings `bytes`.
 
 #![no_std]
 #![deny(unsafe_code)]
@@ -122,6 +122,8 @@ pub use frame::Frame;
 pub use frame::JsonError;
 pub use lexer::{Fragment, Lexer, Line, Token};
 pub use limits::{DecodeError, Limits};
+#[cfg(feature = "json")]
+pub use message_event::DataError;
 pub use message_event::MessageEvent;
 #[cfg(feature = "bytes")]
 pub use owned::{OwnedEvent, SharedStr};

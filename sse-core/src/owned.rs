@@ -11,6 +11,8 @@ use bytes::Bytes;
 use bytestring::ByteString;
 
 use crate::event::{Event, InvalidValue};
+#[cfg(feature = "json")]
+use crate::message_event::DataError;
 use crate::message_event::MessageEvent;
 use crate::unchecked::{ShortStr, share};
 
@@ -29,8 +31,7 @@ enum Repr {
 
 impl SharedStr {
     /// So many bytes are kept in place.
-    #[cfg(feature = "stream")]
-    pub(crate) const SHORT: usize = ShortStr::MAX_LEN;
+    const SHORT: usize = ShortStr::MAX_LEN;
 
     /// Text that needs no memory, whatever its length.
     pub const fn from_static(text: &'static str) -> Self {
@@ -206,10 +207,52 @@ impl OwnedEvent {
         }
     }
 
+    /// The same, where an ID that is too long to be kept in place is shared with the event before, whose ID `last` is, if it
+    /// is the same. For who decodes one event after the other.
+    #[inline(always)]
+    pub fn share_after(event: MessageEvent<'_>, chunk: &Bytes, last: &mut SharedStr) -> Self {
+        Self {
+            event_type: SharedStr::share(event.event_type, chunk),
+            data: SharedStr::share(event.data, chunk),
+            last_event_id: match event.last_event_id {
+                id if id.len() > SharedStr::SHORT => long_id(id, last),
+                id => SharedStr::share(id, chunk),
+            },
+        }
+    }
+
+    /// The data, as JSON: see [`MessageEvent::json`]. What `T` borrows, it borrows from this event.
+    ///
+    /// # Errors
+    ///
+    /// [`DataError`] when it is no JSON, or none of a `T`: it says of which event.
+    ///
+    /// ```
+    /// use ssekit_core::{MessageEvent, OwnedEvent};
+    ///
+    /// let event = OwnedEvent::from(MessageEvent { event_type: "message", data: "\"Hi\"", last_event_id: "" });
+    /// assert_eq!(event.json::<&str>()?, "Hi");
+    /// # Ok::<(), ssekit_core::DataError>(())
+    /// ```
+    #[cfg(feature = "json")]
+    pub fn json<'a, T: serde::Deserialize<'a>>(&'a self) -> Result<T, DataError> {
+        self.as_event().json()
+    }
+
     /// The event, borrowed.
     pub fn as_event(&self) -> MessageEvent<'_> {
         MessageEvent { event_type: &self.event_type, data: &self.data, last_event_id: &self.last_event_id }
     }
+}
+
+/// A copy, since it may have to outlive its chunk by far; the last event's, if it is the same.
+#[cold]
+#[inline(never)]
+fn long_id(id: &str, last_event_id: &mut SharedStr) -> SharedStr {
+    if *last_event_id != id {
+        *last_event_id = SharedStr::from(id);
+    }
+    last_event_id.clone()
 }
 
 /// What was decoded, and perhaps changed, to be sent on; as for a [`MessageEvent`].

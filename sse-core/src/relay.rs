@@ -14,7 +14,7 @@ use crate::event::Event;
 use crate::frame::Frame;
 use crate::limits::Limits;
 use crate::owned::{OwnedEvent, SharedStr};
-use crate::stream::{StreamError, own};
+use crate::stream::StreamError;
 
 const BOM: &[u8] = b"\xEF\xBB\xBF";
 
@@ -99,7 +99,7 @@ where
             *this.used = this.chunk.len() - rest.len();
             match result {
                 Ok(Some(event)) => {
-                    let event = own(event, this.chunk, this.last_event_id);
+                    let event = OwnedEvent::share_after(event, this.chunk, this.last_event_id);
                     let frame = this.raw.take(this.chunk, start..*this.used);
                     return Poll::Ready(Some(Ok(RelayEvent { event, frame })));
                 }

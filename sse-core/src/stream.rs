@@ -11,7 +11,6 @@ use pin_project_lite::pin_project;
 
 use crate::decoder::Decoder;
 use crate::limits::{DecodeError, Limits};
-use crate::message_event::MessageEvent;
 use crate::owned::{OwnedEvent, SharedStr};
 
 pin_project! {
@@ -109,7 +108,9 @@ where
             *this.used = this.chunk.len() - rest.len();
             match result {
                 // Made in place: it is large.
-                Ok(Some(event)) => return Poll::Ready(Some(Ok(own(event, this.chunk, this.last_event_id)))),
+                Ok(Some(event)) => {
+                    return Poll::Ready(Some(Ok(OwnedEvent::share_after(event, this.chunk, this.last_event_id))));
+                }
                 Ok(None) => {}
                 Err(error) => return Poll::Ready(Some(Err(StreamError::Decode(error)))),
             }
@@ -126,29 +127,6 @@ where
             }
         }
     }
-}
-
-/// The event, sharing the chunk, and a long ID with the event before it.
-#[inline(always)]
-pub(crate) fn own(event: MessageEvent<'_>, chunk: &Bytes, last_event_id: &mut SharedStr) -> OwnedEvent {
-    OwnedEvent {
-        event_type: SharedStr::share(event.event_type, chunk),
-        data: SharedStr::share(event.data, chunk),
-        last_event_id: match event.last_event_id {
-            id if id.len() > SharedStr::SHORT => long_id(id, last_event_id),
-            id => SharedStr::share(id, chunk),
-        },
-    }
-}
-
-/// A copy, since it may have to outlive its chunk by far; the last event's, if it is the same.
-#[cold]
-#[inline(never)]
-fn long_id(id: &str, last_event_id: &mut SharedStr) -> SharedStr {
-    if *last_event_id != id {
-        *last_event_id = SharedStr::from(id);
-    }
-    last_event_id.clone()
 }
 
 impl<S, B, E> FusedStream for EventStream<S>

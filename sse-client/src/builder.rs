@@ -1,0 +1,301 @@
+use alloc::boxed::Box;
+use alloc::string::{String, ToString};
+use alloc::sync::Arc;
+use core::fmt;
+use core::future::Future;
+use core::pin::Pin;
+use core::time::Duration;
+use std::error;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use ssekit_core::Limits;
+
+use crate::client::client_builder;
+use crate::error::BoxError;
+use crate::event_source::EventSource;
+use crate::machine::{InvalidId, InvalidUrl, Machine, RetryPolicy};
+use crate::request::{Attempt, HeadersOf, Parts};
+
+/// What an [`EventSource`] asks for, and how.
+///
+/// What is wrong with it is said by [`build`](Self::build).
+#[derive(Debug)]
+#[must_use]
+pub struct EventSourceBuilder {
+    url: String,
+    method: Method,
+    parts: Parts,
+    client: Option<reqwest::Client>,
+    retry: Option<RetryPolicy>,
+    connect_timeout: Option<Duration>,
+    idle_timeout: Option<Duration>,
+    max_redirects: Option<u32>,
+    limits: Limits,
+    last_event_id: String,
+    done: Option<String>,
+    has_comments: bool,
+    error: Option<InvalidRequest>,
+}
+
+impl EventSource {
+    /// Asks for an event stream by `GET`.
+    pub fn get(url: impl AsRef<str>) -> EventSourceBuilder {
+        Self::request(Method::GET, url)
+    }
+
+    /// Asks for one by `POST`.
+    pub fn post(url: impl AsRef<str>) -> EventSourceBuilder {
+        Self::request(Method::POST, url)
+    }
+
+    /// Asks for one by any method.
+    pub fn request(method: Method, url: impl AsRef<str>) -> EventSourceBuilder {
+        EventSourceBuilder::new(method, url.as_ref())
+    }
+}
+
+impl EventSourceBuilder {
+    fn new(method: Method, url: &str) -> Self {
+        Self {
+            url: url.to_string(),
+            method,
+            parts: Parts::default(),
+            client: None,
+            retry: None,
+            connect_timeout: Some(Duration::from_secs(60)),
+            idle_timeout: None,
+            max_redirects: None,
+            limits: Limits::default(),
+            last_event_id: String::new(),
+            done: None,
+            has_comments: false,
+            error: None,
+        }
+    }
+
+    /// The same, with a header field. A name that is there already gets another value beside the first.
+    ///
+    /// It wins over the `Accept` and the `Cache-Control` that an EventSource sends, but not over `Last-Event-ID`. It is not
+    /// sent to where a redirect leads off the origin that was asked for, unless it is `Accept`, `Accept-Language`,
+    /// `Cache-Control`, `Content-Type` or `User-Agent`.
+    pub fn with_header<N, V>(mut self, name: N, value: V) -> Self
+    where
+        N: TryInto<HeaderName>,
+        V: TryInto<HeaderValue>,
+    {
+        match (name.try_into(), value.try_into()) {
+            (Ok(name), Ok(value)) => {
+                self.parts.headers.append(name, value);
+            }
+            // The value may be a secret, and a name of bytes that are none is not worth showing.
+            (Err(_), _) => self.fail(InvalidRequest::HeaderName),
+            (Ok(name), Err(_)) => self.fail(InvalidRequest::HeaderValue { name }),
+        }
+        self
+    }
+
+    /// The same, with header fields that are asked for before each attempt, for a token that does not last, say. They win
+    /// over those of [`with_header`](Self::with_header), and leave the origin no more than they do.
+    ///
+    /// An error is a failure as others are, [`Failure::Headers`](crate::machine::Failure::Headers), and is tried again by
+    /// the retry policy.
+    ///
+    /// ```
+    /// use http::{HeaderMap, HeaderValue, header};
+    /// use ssekit_client::EventSource;
+    ///
+    /// # async fn token(renew: bool) -> Result<String, std::io::Error> { Ok(format!("{renew}")) }
+    /// let source = EventSource::get("https://example.com/events").with_headers_from(|attempt| async move {
+    ///     let token = token(attempt.last_status == Some(401)).await?;
+    ///     let value = HeaderValue::from_str(&format!("Bearer {token}"))?;
+    ///     Ok(HeaderMap::from_iter([(header::AUTHORIZATION, value)]))
+    /// });
+    /// # source.build().unwrap();
+    /// ```
+    pub fn with_headers_from<F>(mut self, headers: impl Fn(Attempt) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<HeaderMap, BoxError>> + Send + 'static,
+    {
+        let headers = move |attempt| -> Pin<Box<dyn Future<Output = _> + Send>> { Box::pin(headers(attempt)) };
+        self.parts.headers_of = Some(HeadersOf(Arc::new(headers)));
+        self
+    }
+
+    /// The same, with a body, which is sent with each attempt. Its `Content-Type` is a header field to be set.
+    pub fn with_body(mut self, body: impl Into<Bytes>) -> Self {
+        self.parts.body = Some(body.into());
+        self
+    }
+
+    /// The same, with a body of JSON, and `Content-Type: application/json`.
+    #[cfg(feature = "json")]
+    pub fn with_json(mut self, value: &(impl serde::Serialize + ?Sized)) -> Self {
+        match serde_json::to_vec(value) {
+            Ok(body) => {
+                let value = HeaderValue::from_static("application/json");
+                self.parts.headers.insert(http::header::CONTENT_TYPE, value);
+                self.parts.body = Some(body.into());
+            }
+            Err(error) => self.fail(InvalidRequest::Json(error.to_string())),
+        }
+        self
+    }
+
+    /// The same, on a client of the program's: with its pool of connections, its certificates and its proxy. It should be from
+    /// [`client_builder`]: one that follows redirects by itself does so without what is said here of them, and sends its own
+    /// default header fields to wherever they lead.
+    ///
+    /// Without this each event source has a client of its own. A client must not be shared between runtimes of tokio.
+    pub fn with_client(mut self, client: reqwest::Client) -> Self {
+        self.client = Some(client);
+        self
+    }
+
+    /// The same, with another policy of trying again than [`RetryPolicy::new`].
+    pub fn with_retry(mut self, policy: RetryPolicy) -> Self {
+        self.retry = Some(policy);
+        self
+    }
+
+    /// The same, with another limit to how long an attempt may take until there is the head of a response than 60 seconds;
+    /// the application's own header fields and redirects included.
+    pub fn with_connect_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
+        self.connect_timeout = limit.into();
+        self
+    }
+
+    /// The same, with a limit to how long nothing may come while the stream is open, behind which the connection is taken for
+    /// dead. Any byte counts, those of comments too, as servers send them to keep connections alive. Without this there is
+    /// none.
+    pub fn with_idle_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
+        self.idle_timeout = limit.into();
+        self
+    }
+
+    /// The same, with at most so many redirects followed in an attempt, instead of 20.
+    pub fn with_max_redirects(mut self, limit: u32) -> Self {
+        self.max_redirects = Some(limit);
+        self
+    }
+
+    /// The same, with other limits to events than [`Limits::default`]. One that is over them is an error, and dropped, and
+    /// the stream goes on.
+    pub fn with_limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// The same, behind this event: where another program, or this one before, has stopped. An empty ID is none.
+    pub fn with_last_event_id(mut self, id: impl Into<String>) -> Self {
+        self.last_event_id = id.into();
+        self
+    }
+
+    /// The same, for a stream that is had once, such as a language model's answer: an event whose data is `[DONE]` is none,
+    /// but the end, and so is the end of the stream, and neither is an error.
+    ///
+    /// There is no other attempt. With a [policy](Self::with_retry) of its own there is, as long as the stream was not open.
+    pub fn with_one_shot(self) -> Self {
+        self.with_one_shot_until("[DONE]")
+    }
+
+    /// The same, where the stream is done at an event with other data than `[DONE]`.
+    pub fn with_one_shot_until(mut self, done: impl Into<String>) -> Self {
+        self.done = Some(done.into());
+        self
+    }
+
+    /// The same, with [comments](crate::Item::Comment) among what it gives. Those of more bytes than the data of an event may
+    /// have are errors.
+    pub fn with_comments(mut self) -> Self {
+        self.has_comments = true;
+        self
+    }
+
+    /// The event source. It does nothing until it is polled.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidRequest`] when what was asked for is no request.
+    pub fn build(self) -> Result<EventSource, InvalidRequest> {
+        if let Some(error) = self.error {
+            return Err(error);
+        }
+        let mut machine = Machine::new(&self.url, fastrand::u64(..))
+            .map_err(InvalidRequest::Url)?
+            .with_method(self.method.as_str(), self.parts.body.is_some())
+            .with_limits(self.limits);
+        match (self.retry, &self.done) {
+            (Some(policy), _) => machine = machine.with_retry(policy),
+            (None, Some(_)) => machine = machine.with_retry(RetryPolicy::never()),
+            (None, None) => {}
+        }
+        if let Some(done) = self.done {
+            machine = machine.with_one_shot(&done);
+        }
+        if let Some(limit) = self.connect_timeout {
+            machine = machine.with_connect_timeout(limit);
+        }
+        if let Some(limit) = self.idle_timeout {
+            machine = machine.with_idle_timeout(limit);
+        }
+        if let Some(limit) = self.max_redirects {
+            machine = machine.with_max_redirects(limit);
+        }
+        machine.set_last_event_id(&self.last_event_id).map_err(InvalidRequest::LastEventId)?;
+        let client = match self.client {
+            Some(client) => client,
+            None => client_builder().build().map_err(|error| InvalidRequest::Client(error.into()))?,
+        };
+        Ok(EventSource::new(machine, client, self.parts, self.has_comments))
+    }
+
+    /// The first error is the one that is told.
+    fn fail(&mut self, error: InvalidRequest) {
+        self.error.get_or_insert(error);
+    }
+}
+
+/// Why there is no event source.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum InvalidRequest {
+    /// The URL is none.
+    Url(InvalidUrl),
+    /// The name of a header field cannot be one.
+    HeaderName,
+    /// The value of a header field cannot be one: it has control characters in it.
+    HeaderValue {
+        /// The name.
+        name: HeaderName,
+    },
+    /// The body cannot be serialised as JSON: what the serializer says.
+    Json(String),
+    /// The last event ID cannot be one.
+    LastEventId(InvalidId),
+    /// There is no HTTP client: TLS cannot be set up, as a rule.
+    Client(BoxError),
+}
+
+impl fmt::Display for InvalidRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Url(error) => error.fmt(f),
+            Self::HeaderName => f.write_str("name of a header field is invalid"),
+            Self::HeaderValue { name } => write!(f, "value of the header field {name} is invalid"),
+            Self::Json(error) => write!(f, "body cannot be serialised as json: {error}"),
+            Self::LastEventId(error) => error.fmt(f),
+            Self::Client(_) => f.write_str("there is no http client"),
+        }
+    }
+}
+
+impl error::Error for InvalidRequest {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        match self {
+            Self::Client(error) => Some(&**error),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,103 @@
+use alloc::boxed::Box;
+use core::fmt;
+use core::time::Duration;
+use std::error;
+
+use http::HeaderMap;
+use ssekit_core::DecodeError;
+
+use crate::machine::{Failure, Then};
+
+/// The errors of an application.
+pub type BoxError = Box<dyn error::Error + Send + Sync>;
+
+/// Something has gone wrong with an [`EventSource`](crate::EventSource): what, and what follows.
+///
+/// It is the end only if [`is_final`](Self::is_final) says so.
+#[derive(Debug)]
+pub struct Error(Box<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    failure: Failure,
+    then: Then,
+    headers: Option<HeaderMap>,
+    source: Option<BoxError>,
+}
+
+impl Error {
+    pub(crate) fn new(failure: Failure, then: Then, headers: Option<HeaderMap>, source: Option<BoxError>) -> Self {
+        Self(Box::new(Inner { failure, then, headers, source }))
+    }
+
+    pub(crate) fn passing(failure: Failure) -> Self {
+        Self::new(failure, Then::GoOn, None, None)
+    }
+
+    /// What has gone wrong.
+    pub fn failure(&self) -> &Failure {
+        &self.0.failure
+    }
+
+    /// What follows.
+    pub fn then(&self) -> Then {
+        self.0.then
+    }
+
+    /// After how long there will be another attempt, if there will be one.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self.0.then {
+            Then::Retry { after } => Some(after),
+            Then::GoOn | Then::End => None,
+        }
+    }
+
+    /// Whether there will be no further events.
+    pub fn is_final(&self) -> bool {
+        self.0.then == Then::End
+    }
+
+    /// The status that the server has answered with, if it is none that is wanted.
+    pub fn status(&self) -> Option<u16> {
+        self.0.failure.status()
+    }
+
+    /// The start of the response's body, of at most 8 KiB, if the response was no event stream.
+    pub fn body(&self) -> Option<&[u8]> {
+        self.0.failure.body()
+    }
+
+    /// The response's header fields, if the response was no event stream, or a redirect that is not followed.
+    pub fn headers(&self) -> Option<&HeaderMap> {
+        self.0.headers.as_ref()
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.failure.fmt(f)?;
+        // Those of HTTP clients say next to nothing by themselves.
+        let mut source = error::Error::source(self);
+        while let Some(error) = source {
+            write!(f, ": {error}")?;
+            source = error.source();
+        }
+        match self.0.then {
+            Then::GoOn | Then::End => Ok(()),
+            Then::Retry { after } => write!(f, "; next attempt in {:.1} s", after.as_secs_f64()),
+        }
+    }
+}
+
+impl error::Error for Error {
+    /// The transport's error, or the application's; both are in the text already.
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        self.0.source.as_deref().map(|error| error as _)
+    }
+}
+
+impl From<DecodeError> for Error {
+    fn from(error: DecodeError) -> Self {
+        Self::passing(Failure::Decode(error))
+    }
+}

@@ -1,0 +1,357 @@
+use alloc::boxed::Box;
+use alloc::string::ToString;
+use core::fmt;
+use core::future::poll_fn;
+use core::pin::Pin;
+use core::task::{Context, Poll, ready};
+use core::time::Duration;
+
+use bytes::Bytes;
+use futures_core::{FusedStream, Stream};
+use http::header::{CONTENT_TYPE, LOCATION};
+use http::{HeaderMap, Version};
+use http_body::Body as _;
+use reqwest::{Body, Client};
+use ssekit_core::{OwnedEvent, SharedStr};
+use tokio::runtime::Handle;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::comments::{Comments, Next};
+use crate::error::{BoxError, Error};
+use crate::item::{Item, Open};
+use crate::machine::{End, Failure, Machine, ReadyState, Response, Step, Then};
+use crate::request::{Parts, Sending};
+use crate::retry_after::retry_after;
+
+/// More cannot be told by every clock.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+/// A client for an event stream that reconnects: a browser's `EventSource`, for programs.
+///
+/// It is a `Stream` of [`Item`]s and [`Error`]s, and ends when there is nothing more to come: the server has said so by 204,
+/// a one-shot stream is over, or an error was [final](Error::is_final). All others are told, and the stream goes on behind
+/// them. It works only when it is polled, by a task of tokio's, so that a reader who is slow slows the server down; nothing is
+/// read ahead. To cancel it, drop it.
+///
+/// ```no_run
+/// use ssekit_client::{EventSource, Item};
+///
+/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut events = EventSource::get("https://example.com/events").with_header("authorization", "Bearer x").build()?;
+/// while let Some(item) = events.next().await {
+///     match item {
+///         Ok(Item::Open(_)) => println!("connected"),
+///         Ok(Item::Event(event)) => println!("{}: {}", event.event_type, event.data),
+///         Ok(_) => {}
+///         Err(error) if error.is_final() => return Err(error.into()),
+///         // Such as `stream has ended; next attempt in 1.0 s`.
+///         Err(error) => eprintln!("{error}"),
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "a stream does nothing unless it is polled"]
+pub struct EventSource {
+    machine: Machine,
+    client: Client,
+    parts: Parts,
+    transport: Transport,
+    /// What there is of the body, and how much of it is decoded.
+    chunk: Bytes,
+    used: usize,
+    /// How much of it may be decoded: all, unless a comment is to come first.
+    ahead: usize,
+    comments: Option<Comments>,
+    /// The last one that is long, for the events that follow with the same.
+    last_event_id: SharedStr,
+    /// Of a response that is none that is wanted.
+    headers: Option<HeaderMap>,
+    source: Option<BoxError>,
+    last_status: Option<u16>,
+    start: Option<Instant>,
+    timer: Option<Pin<Box<Sleep>>>,
+    end: Option<End>,
+}
+
+enum Transport {
+    None,
+    Sending(Sending),
+    Body(Body),
+}
+
+impl EventSource {
+    pub(crate) fn new(machine: Machine, client: Client, parts: Parts, has_comments: bool) -> Self {
+        let comments = has_comments.then(|| Comments::new(machine.limits().data));
+        Self {
+            machine,
+            client,
+            parts,
+            transport: Transport::None,
+            chunk: Bytes::new(),
+            used: 0,
+            ahead: 0,
+            comments,
+            last_event_id: SharedStr::default(),
+            headers: None,
+            source: None,
+            last_status: None,
+            start: None,
+            timer: None,
+            end: None,
+        }
+    }
+
+    /// The next item; `None` when there is nothing more to come. Nothing is lost when the future is dropped.
+    pub async fn next(&mut self) -> Option<Result<Item, Error>> {
+        poll_fn(|cx| self.poll_item(cx)).await
+    }
+
+    /// The next event, for who does not want to know of anything else; `None` when there is nothing more to come. Nothing is
+    /// lost when the future is dropped.
+    ///
+    /// # Errors
+    ///
+    /// Those that are [final](Error::is_final), and those that an event was dropped for, behind which the stream goes on. Of
+    /// those that another attempt follows it says nothing.
+    pub async fn next_event(&mut self) -> Result<Option<OwnedEvent>, Error> {
+        loop {
+            match self.next().await {
+                Some(Ok(Item::Event(event))) => return Ok(Some(event)),
+                Some(Err(error)) if error.retry_after().is_none() => return Err(error),
+                Some(_) => {}
+                None => return Ok(None),
+            }
+        }
+    }
+
+    /// Drops the connection, if there is one, and connects anew at once. What is under way of an event is had again by its ID,
+    /// if the server has it.
+    pub fn restart(&mut self) {
+        self.machine.restart();
+        self.disconnect();
+    }
+
+    /// The standard's `readyState`.
+    pub fn ready_state(&self) -> ReadyState {
+        self.machine.ready_state()
+    }
+
+    /// The last event ID, or empty: behind which event another event source can go on.
+    pub fn last_event_id(&self) -> &str {
+        self.machine.last_event_id()
+    }
+
+    /// The reconnection time: what the server has asked for by `retry`, or the policy's.
+    pub fn reconnection_time(&self) -> Duration {
+        self.machine.reconnection_time()
+    }
+
+    /// Why there is nothing more to come, when there is not.
+    pub fn end(&self) -> Option<End> {
+        self.end
+    }
+
+    fn poll_item(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Item, Error>>> {
+        loop {
+            if let Some(result) = self.take_from_chunk() {
+                return Poll::Ready(Some(result));
+            }
+            match self.poll_transport(cx) {
+                Poll::Ready(Some(item)) => return Poll::Ready(Some(Ok(item))),
+                Poll::Ready(None) => continue,
+                Poll::Pending => {}
+            }
+            let now = self.now();
+            let until = match self.machine.step(now) {
+                Step::Connect => {
+                    self.disconnect();
+                    self.connect(now);
+                    continue;
+                }
+                Step::Respond { until } | Step::Read { until } => until,
+                Step::Wait { until } => {
+                    self.disconnect();
+                    Some(until)
+                }
+                Step::Failed(failure, then) => return Poll::Ready(Some(Err(self.failed(failure, then)))),
+                Step::Closed(end) => {
+                    self.disconnect();
+                    self.timer = None;
+                    self.end = Some(end);
+                    return Poll::Ready(None);
+                }
+            };
+            ready!(self.poll_timer(cx, until));
+        }
+    }
+
+    /// The next item of the chunk at hand.
+    #[inline]
+    fn take_from_chunk(&mut self) -> Option<Result<Item, Error>> {
+        loop {
+            if self.used < self.ahead {
+                let mut rest = self.chunk.get(self.used..self.ahead).unwrap_or_default();
+                let result = self.machine.next_event(&mut rest);
+                self.used = self.ahead - rest.len();
+                match result {
+                    // Made in place: it is large.
+                    Ok(Some(event)) => {
+                        let event = OwnedEvent::share_after(event, &self.chunk, &mut self.last_event_id);
+                        return Some(Ok(Item::Event(event)));
+                    }
+                    Ok(None) => {}
+                    Err(error) => return Some(Err(error.into())),
+                }
+            } else if self.ahead < self.chunk.len() {
+                match &mut self.comments {
+                    None => self.ahead = self.chunk.len(),
+                    Some(comments) => match comments.next(&self.chunk, &mut self.ahead) {
+                        Next::Ready => {}
+                        Next::Comment(comment) => return Some(Ok(Item::Comment(comment))),
+                        Next::Failed(failure) => return Some(Err(Error::passing(failure))),
+                    },
+                }
+            } else {
+                // It is used up, and must not be kept alive while the next one is waited for.
+                self.forget_chunk();
+                return None;
+            }
+        }
+    }
+
+    fn forget_chunk(&mut self) {
+        self.chunk = Bytes::new();
+        (self.used, self.ahead) = (0, 0);
+    }
+
+    /// Lets the transport go on, and tells the machine what has come of it.
+    fn poll_transport(&mut self, cx: &mut Context<'_>) -> Poll<Option<Item>> {
+        match &mut self.transport {
+            Transport::None => return Poll::Pending,
+            Transport::Sending(sending) => match ready!(sending.as_mut().poll(cx)) {
+                Ok(response) => {
+                    let (parts, body) = http::Response::from(response).into_parts();
+                    self.transport = Transport::Body(body);
+                    let now = self.now();
+                    let response = Response {
+                        status: parts.status.as_u16(),
+                        content_type: parts.headers.get(CONTENT_TYPE).map(|value| value.as_bytes()),
+                        location: parts.headers.get(LOCATION).map(|value| value.as_bytes()),
+                        retry_after: retry_after(&parts.headers),
+                    };
+                    if self.machine.respond(now, response) {
+                        return Poll::Ready(Some(self.opened(parts.version, parts.headers)));
+                    }
+                    self.headers = Some(parts.headers);
+                }
+                Err((failure, source)) => self.break_off(failure, source),
+            },
+            Transport::Body(body) => match ready!(Pin::new(body).poll_frame(cx)) {
+                Some(Ok(frame)) => {
+                    // Trailers say nothing here.
+                    if let Ok(chunk) = frame.into_data() {
+                        let now = self.now();
+                        self.machine.receive(now, &chunk);
+                        self.chunk = chunk;
+                    }
+                }
+                Some(Err(error)) => self.break_off(Failure::Broken, error.without_url().into()),
+                None => {
+                    let now = self.now();
+                    self.machine.end(now);
+                    self.transport = Transport::None;
+                }
+            },
+        }
+        Poll::Ready(None)
+    }
+
+    fn break_off(&mut self, failure: Failure, source: BoxError) {
+        let now = self.now();
+        self.source = Some(source);
+        self.machine.fail(now, failure);
+        self.transport = Transport::None;
+    }
+
+    fn connect(&mut self, now: Duration) {
+        if Handle::try_current().is_err() {
+            self.source = Some("there is no runtime of tokio".into());
+            self.machine.fail(now, Failure::Request);
+            return;
+        }
+        let sending = self.parts.send(&self.client, &self.machine.request(), self.last_status);
+        self.transport = Transport::Sending(sending);
+    }
+
+    fn disconnect(&mut self) {
+        self.transport = Transport::None;
+        self.forget_chunk();
+        (self.headers, self.source) = (None, None);
+    }
+
+    fn opened(&mut self, version: Version, headers: HeaderMap) -> Item {
+        self.last_status = None;
+        if let Some(comments) = &mut self.comments {
+            *comments = Comments::new(self.machine.limits().data);
+        }
+        let request = self.machine.request();
+        Item::Open(Box::new(Open {
+            attempt: request.attempt,
+            url: request.url.to_string(),
+            last_event_id: self.machine.last_event_id().to_string(),
+            version,
+            headers,
+        }))
+    }
+
+    fn failed(&mut self, failure: Failure, then: Then) -> Error {
+        self.last_status = failure.status();
+        let (headers, source) = (self.headers.take(), self.source.take());
+        self.disconnect();
+        Error::new(failure, then, headers, source)
+    }
+
+    fn poll_timer(&mut self, cx: &mut Context<'_>, until: Option<Duration>) -> Poll<()> {
+        let (Some(until), Some(start)) = (until, self.start) else { return Poll::Pending };
+        let Some(at) = start.checked_add(until) else { return Poll::Pending };
+        let at = at.min(Instant::now() + LONGEST);
+        let timer = match &mut self.timer {
+            Some(timer) => {
+                if timer.deadline() != at {
+                    timer.as_mut().reset(at);
+                }
+                timer
+            }
+            None => self.timer.insert(Box::pin(sleep_until(at))),
+        };
+        timer.as_mut().poll(cx)
+    }
+
+    /// Since it was first polled.
+    fn now(&mut self) -> Duration {
+        let now = Instant::now();
+        now.saturating_duration_since(*self.start.get_or_insert(now))
+    }
+}
+
+impl Stream for EventSource {
+    type Item = Result<Item, Error>;
+
+    #[inline]
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.get_mut().poll_item(cx)
+    }
+}
+
+impl FusedStream for EventSource {
+    fn is_terminated(&self) -> bool {
+        self.end.is_some()
+    }
+}
+
+impl fmt::Debug for EventSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EventSource").field("machine", &self.machine).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,573 @@
+//! The rules of an EventSource as a state machine: it does no I/O, has no clock, and needs no std.
+//!
+//! A driver asks it what to do next ([`Machine::step`]), does that by whatever transport it has, and tells it what has
+//! happened and what time it is. Time is a [`Duration`] since any moment that the driver likes, and never goes back.
+//!
+//! | [`Step`] | what the driver does | what it says then |
+//! |---|---|---|
+//! | [`Connect`](Step::Connect) | sends the request that [`Machine::request`] describes, and follows no redirects | |
+//! | [`Respond`](Step::Respond) | waits for the head of the response | [`respond`](Machine::respond), or [`fail`](Machine::fail) |
+//! | [`Read`](Step::Read) | reads from the body | [`receive`](Machine::receive), and [`next_event`](Machine::next_event) until there is none; [`end`](Machine::end); or [`fail`](Machine::fail) |
+//! | [`Wait`](Step::Wait) | drops the connection, if there is one, and waits | |
+//! | [`Failed`](Step::Failed) | drops the connection, and tells its user | |
+//! | [`Closed`](Step::Closed) | drops the connection, and ends | |
+//!
+//! When nothing has happened until the time that a step names, it just asks for the next step.
+//!
+//! # Example
+//!
+//! ```
+//! use std::time::Duration;
+//! use ssekit_client::machine::{Failure, Machine, Response, Step, Then};
+//!
+//! let mut machine = Machine::new("http://localhost/events", 7)?;
+//! let now = Duration::ZERO;
+//! assert!(matches!(machine.step(now), Step::Connect));
+//! assert_eq!(machine.request().url, "http://localhost/events");
+//!
+//! let head = Response { status: 200, content_type: Some(b"text/event-stream"), ..Response::default() };
+//! assert!(machine.respond(now, head), "it is open");
+//! assert!(matches!(machine.step(now), Step::Read { .. }));
+//!
+//! let mut chunk = &b"id: 41\ndata: hello\n\ndata: unfini"[..];
+//! machine.receive(now, chunk);
+//! while let Some(event) = machine.next_event(&mut chunk)? {
+//!     assert_eq!(event.data, "hello");
+//! }
+//! machine.end(now);
+//! let Step::Failed(failure, Then::Retry { after }) = machine.step(now) else { panic!() };
+//! assert_eq!((failure, after), (Failure::StreamEnd, Duration::from_secs(1)));
+//!
+//! assert!(matches!(machine.step(now), Step::Wait { until } if until == after));
+//! assert!(matches!(machine.step(after), Step::Connect));
+//! assert!(machine.request().headers().any(|header| header == ("last-event-id", b"41")));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod failure;
+mod retry;
+mod target;
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::fmt;
+use core::time::Duration;
+
+use ssekit_core::{DecodeError, Decoder, EventId, InvalidValue, Limits, MessageEvent};
+use url::Url;
+
+pub use failure::{End, Failure, RedirectError, Then};
+pub use retry::RetryPolicy;
+use target::Targets;
+
+/// How much is kept of the body of a response that is none that is wanted.
+const MAX_BODY: usize = 8 << 10;
+
+/// How long that is waited for.
+const BODY_TIME: Duration = Duration::from_secs(5);
+
+/// What a driver does next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Send the request that [`Machine::request`] describes, by a connection that there may be or a new one.
+    Connect,
+    /// Wait for the head of the response.
+    Respond {
+        /// Not longer than until then, if there is a limit.
+        until: Option<Duration>,
+    },
+    /// Read from the body.
+    Read {
+        /// Not longer than until then, if there is a limit.
+        until: Option<Duration>,
+    },
+    /// Wait.
+    Wait {
+        /// Until then.
+        until: Duration,
+    },
+    /// Something has gone wrong, which is said once.
+    Failed(Failure, Then),
+    /// There is nothing more to do.
+    Closed(End),
+}
+
+/// The standard's `readyState`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadyState {
+    /// "The connection has not yet been established, or it was closed and the user agent is reconnecting."
+    Connecting,
+    /// "The user agent has an open connection and is dispatching events as it receives them."
+    Open,
+    /// "The connection is not open, and the user agent is not trying to reconnect."
+    Closed,
+}
+
+/// What the machine has to know of a response's head.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Response<'a> {
+    /// The status.
+    pub status: u16,
+    /// `Content-Type`.
+    pub content_type: Option<&'a [u8]>,
+    /// `Location`.
+    pub location: Option<&'a [u8]>,
+    /// `Retry-After`, as the time from now: see [`retry_after`](crate::retry_after).
+    pub retry_after: Option<Duration>,
+}
+
+/// A request as the machine wants it sent.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// Where to.
+    pub url: &'a str,
+    /// By which method.
+    pub method: &'a str,
+    /// Whether with the body, if there is one.
+    pub has_body: bool,
+    /// It is not the origin that was asked for at first, but one that a redirect has led to. What is meant for that one
+    /// only, above all credentials, must not be sent.
+    pub is_cross_origin: bool,
+    /// Which attempt it is, counted from 1. Redirects make none.
+    pub attempt: u64,
+    last_event_id: &'a str,
+}
+
+impl<'a> Request<'a> {
+    /// The header fields that it has at least, with names in lower case. The last event ID is in UTF-8, and there only if
+    /// it is not empty. Of the others, an application may have its own.
+    ///
+    /// Source: WHATWG HTML, section 9.2.2, "The EventSource interface", and 9.2.3, "Processing model".
+    pub fn headers(&self) -> impl Iterator<Item = (&'static str, &'a [u8])> + use<'a> {
+        let last_event_id = Some(self.last_event_id.as_bytes()).filter(|id| !id.is_empty());
+        [("accept", &b"text/event-stream"[..]), ("cache-control", b"no-cache")]
+            .into_iter()
+            .chain(last_event_id.map(|id| ("last-event-id", id)))
+    }
+}
+
+/// An event source, but for its transport and its clock. See the [module](self).
+#[derive(Debug)]
+pub struct Machine {
+    targets: Targets,
+    decoder: Decoder,
+    retry: RetryPolicy,
+    connect_timeout: Option<Duration>,
+    idle_timeout: Option<Duration>,
+    max_redirects: u32,
+    /// The data by which a one-shot stream says that it is done.
+    done: Option<String>,
+    rng: fastrand::Rng,
+    state: State,
+    attempt: u64,
+    /// In a row.
+    failures: u32,
+    /// When this connection's stream was opened.
+    opened_at: Option<Duration>,
+    /// It has had an event.
+    had_event: bool,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Until the next attempt.
+    Waiting { until: Duration },
+    /// The server has said where else to ask.
+    Redirected { deadline: Option<Duration> },
+    /// The request was, or is being, sent.
+    Connecting { deadline: Option<Duration> },
+    /// The response is an event stream, whose body is being read: since then with nothing to read, as far as is known.
+    Open { idle_since: Option<Duration> },
+    /// The response is none, and the start of its body is being read.
+    Refused { failure: Failure, retry_after: Option<Duration>, deadline: Duration },
+    /// Nobody was told yet.
+    Failed { failure: Failure, then: Then, at: Duration },
+    /// For good.
+    Closed(End),
+}
+
+impl Machine {
+    /// One for this URL, of `http` or `https`. `seed` is for the backoff: a random number, so that not all clients come back
+    /// at the same time.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidUrl`] when it is no such URL.
+    pub fn new(url: &str, seed: u64) -> Result<Self, InvalidUrl> {
+        let url = Url::parse(url).map_err(|error| InvalidUrl(Some(error)))?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(InvalidUrl(None));
+        }
+        Ok(Self {
+            targets: Targets::new(url),
+            decoder: Decoder::new(),
+            retry: RetryPolicy::new(),
+            connect_timeout: None,
+            idle_timeout: None,
+            max_redirects: 20,
+            done: None,
+            rng: fastrand::Rng::with_seed(seed),
+            state: State::Waiting { until: Duration::ZERO },
+            attempt: 0,
+            failures: 0,
+            opened_at: None,
+            had_event: false,
+        })
+    }
+
+    /// The same, with another method than `GET`, with or without a body.
+    #[must_use]
+    pub fn with_method(mut self, method: &str, has_body: bool) -> Self {
+        self.targets.set_method(method, has_body);
+        self
+    }
+
+    /// The same, with another policy of trying again than [`RetryPolicy::new`].
+    #[must_use]
+    pub fn with_retry(mut self, policy: RetryPolicy) -> Self {
+        self.retry = policy;
+        self
+    }
+
+    /// The same, with a limit to how long an attempt may take until there is the head of a response, redirects included.
+    #[must_use]
+    pub fn with_connect_timeout(mut self, limit: Duration) -> Self {
+        self.connect_timeout = Some(limit);
+        self
+    }
+
+    /// The same, with a limit to how long nothing may come while the stream is open. Any byte counts.
+    #[must_use]
+    pub fn with_idle_timeout(mut self, limit: Duration) -> Self {
+        self.idle_timeout = Some(limit);
+        self
+    }
+
+    /// The same, with at most so many redirects followed in an attempt, instead of 20.
+    #[must_use]
+    pub fn with_max_redirects(mut self, limit: u32) -> Self {
+        self.max_redirects = limit;
+        self
+    }
+
+    /// The same, with other limits to events.
+    #[must_use]
+    pub fn with_limits(mut self, limits: Limits) -> Self {
+        self.decoder = Decoder::with_limits(limits);
+        self
+    }
+
+    /// The same, for a stream that is had once, such as a language model's answer: once it was open, its end is the end, and
+    /// there is no other attempt. An event with this data is no event, but says that it is done.
+    #[must_use]
+    pub fn with_one_shot(mut self, done: &str) -> Self {
+        self.done = Some(done.to_string());
+        self
+    }
+
+    /// Sets the last event ID, to go on where another program has stopped.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidId`] when no event could have had it.
+    pub fn set_last_event_id(&mut self, id: &str) -> Result<(), InvalidId> {
+        let id = EventId::new(id).map_err(InvalidId::Value)?;
+        self.decoder.set_last_event_id(id).map_err(InvalidId::Limit)?;
+        match unsendable(id.as_str()) {
+            None => Ok(()),
+            Some((byte, position)) => Err(InvalidId::Unsendable { byte, position }),
+        }
+    }
+
+    /// What to do next, when nothing else has happened by now.
+    pub fn step(&mut self, now: Duration) -> Step {
+        let is_over = |deadline: Option<Duration>| deadline.is_some_and(|deadline| now >= deadline);
+        // A state that was left is left for one that does not get here again.
+        loop {
+            match &mut self.state {
+                State::Waiting { until } if now < *until => return Step::Wait { until: *until },
+                State::Waiting { .. } => {
+                    self.targets.start();
+                    self.decoder.reconnect();
+                    self.attempt = self.attempt.saturating_add(1);
+                    (self.opened_at, self.had_event) = (None, false);
+                    let deadline = self.connect_timeout.map(|limit| now.saturating_add(limit));
+                    self.state = State::Connecting { deadline };
+                    match unsendable(self.decoder.last_event_id()) {
+                        None => return Step::Connect,
+                        Some((byte, position)) => self.fail(now, Failure::LastEventId { byte, position }),
+                    }
+                }
+                State::Redirected { deadline } => {
+                    self.state = State::Connecting { deadline: *deadline };
+                    return Step::Connect;
+                }
+                State::Connecting { deadline } if !is_over(*deadline) => return Step::Respond { until: *deadline },
+                State::Connecting { .. } => {
+                    let limit = self.connect_timeout.unwrap_or_default();
+                    self.fail(now, Failure::ConnectTimeout { limit });
+                }
+                State::Open { idle_since } => {
+                    // From when it is waited for: what comes while nobody asks for it is there when somebody does.
+                    let since = *idle_since.get_or_insert(now);
+                    let until = self.idle_timeout.map(|limit| since.saturating_add(limit));
+                    if !is_over(until) {
+                        return Step::Read { until };
+                    }
+                    let limit = self.idle_timeout.unwrap_or_default();
+                    self.fail(now, Failure::IdleTimeout { limit });
+                }
+                State::Refused { deadline, .. } if now < *deadline => return Step::Read { until: Some(*deadline) },
+                State::Refused { .. } => self.refuse(now),
+                State::Failed { failure, then, at } => {
+                    let failure = core::mem::replace(failure, Failure::StreamEnd);
+                    let then = *then;
+                    self.state = match then {
+                        Then::Retry { after } => State::Waiting { until: at.saturating_add(after) },
+                        Then::GoOn | Then::End => State::Closed(End::Failed),
+                    };
+                    return Step::Failed(failure, then);
+                }
+                State::Closed(end) => return Step::Closed(*end),
+            }
+        }
+    }
+
+    /// The response's head is here. Whether the stream is open by that, which is what the standard calls "announce the
+    /// connection".
+    ///
+    /// Source: WHATWG HTML, section 9.2.2, step 16 of the constructor ("if res's status is not 200, or if res's
+    /// `Content-Type` is not `text/event-stream`, then fail the connection").
+    pub fn respond(&mut self, now: Duration, response: Response<'_>) -> bool {
+        let State::Connecting { deadline } = self.state else { return false };
+        let Response { status, content_type, location, retry_after } = response;
+        let failure = match status {
+            200 if content_type.is_some_and(is_event_stream) => {
+                self.opened_at = Some(now);
+                self.state = State::Open { idle_since: None };
+                return true;
+            }
+            200 => {
+                let content_type = content_type.map(|value| String::from_utf8_lossy(value).into_owned());
+                Failure::ContentType { content_type, body: Vec::new() }
+            }
+            // "Clients will reconnect if the connection is closed; a client can be told to stop reconnecting using the HTTP
+            // 204 No Content response code."
+            204 => {
+                self.state = State::Closed(End::NoContent);
+                return false;
+            }
+            301 | 302 | 303 | 307 | 308 => {
+                match self.targets.follow(status, location, self.max_redirects) {
+                    Ok(()) => self.state = State::Redirected { deadline },
+                    Err(error) => self.fail(now, Failure::Redirect(error)),
+                }
+                return false;
+            }
+            _ => Failure::Status { status, body: Vec::new() },
+        };
+        let deadline = now.saturating_add(BODY_TIME);
+        self.state = State::Refused { failure, retry_after, deadline };
+        false
+    }
+
+    /// Part of the body is here. What is in it is then asked for by [`next_event`](Self::next_event).
+    pub fn receive(&mut self, now: Duration, chunk: &[u8]) {
+        match &mut self.state {
+            State::Open { idle_since } => *idle_since = None,
+            State::Refused { failure: Failure::Status { body, .. } | Failure::ContentType { body, .. }, .. } => {
+                let room = MAX_BODY - body.len();
+                body.extend_from_slice(chunk.get(..room).unwrap_or(chunk));
+                if body.len() == MAX_BODY {
+                    self.refuse(now);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The next event in `chunk`, which is moved past it; `Ok(None)` when the chunk is used up, or the stream done.
+    ///
+    /// It is the decoder's [`next_event`](ssekit_core::BufferedDecoder::next_event), and borrows as that does.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError`] when an event is over a limit. It is dropped, and the next call goes on behind it.
+    #[inline]
+    pub fn next_event<'a, 'c: 'a>(&'a mut self, chunk: &mut &'c [u8]) -> Result<Option<MessageEvent<'a>>, DecodeError> {
+        if !matches!(self.state, State::Open { .. }) {
+            *chunk = &[];
+            return Ok(None);
+        }
+        let event = self.decoder.next_event(chunk)?;
+        if let (Some(event), Some(done)) = (&event, &self.done) {
+            if event.data == done {
+                self.state = State::Closed(End::Done);
+                *chunk = &[];
+                return Ok(None);
+            }
+        }
+        self.had_event |= event.is_some();
+        Ok(event)
+    }
+
+    /// The body has come to its end.
+    pub fn end(&mut self, now: Duration) {
+        match self.state {
+            State::Refused { .. } => self.refuse(now),
+            _ => self.fail(now, Failure::StreamEnd),
+        }
+    }
+
+    /// Something has gone wrong: [`Failure::NoResponse`], say, or [`Failure::Broken`].
+    pub fn fail(&mut self, now: Duration, failure: Failure) {
+        match self.state {
+            State::Connecting { .. } | State::Open { .. } => self.settle(now, failure, None),
+            // Why is known already.
+            State::Refused { .. } => self.refuse(now),
+            State::Waiting { .. } | State::Redirected { .. } | State::Failed { .. } | State::Closed(_) => {}
+        }
+    }
+
+    /// Connects anew at once, whatever is under way, unless it is closed. The last event ID is kept, and what was not told
+    /// is not told any more.
+    pub fn restart(&mut self) {
+        if !matches!(self.state, State::Closed(_)) {
+            self.state = State::Waiting { until: Duration::ZERO };
+        }
+    }
+
+    /// The request to send.
+    pub fn request(&self) -> Request<'_> {
+        let target = self.targets.current();
+        Request {
+            url: target.url.as_str(),
+            method: &target.method,
+            has_body: target.has_body,
+            is_cross_origin: self.targets.is_cross_origin(),
+            attempt: self.attempt,
+            last_event_id: self.decoder.last_event_id(),
+        }
+    }
+
+    /// The standard's `readyState`.
+    pub fn ready_state(&self) -> ReadyState {
+        match self.state {
+            State::Open { .. } => ReadyState::Open,
+            State::Closed(_) | State::Failed { then: Then::End, .. } => ReadyState::Closed,
+            _ => ReadyState::Connecting,
+        }
+    }
+
+    /// The last event ID, or empty.
+    pub fn last_event_id(&self) -> &str {
+        self.decoder.last_event_id()
+    }
+
+    /// The reconnection time: what the server has asked for by `retry`, or the policy's.
+    pub fn reconnection_time(&self) -> Duration {
+        self.decoder.reconnection_time().unwrap_or(self.retry.reconnection_time())
+    }
+
+    /// The limits in force.
+    pub fn limits(&self) -> Limits {
+        self.decoder.limits()
+    }
+
+    /// As much of the body as is wanted is here, or will not come.
+    fn refuse(&mut self, now: Duration) {
+        let State::Refused { failure, retry_after, .. } = &mut self.state else { return };
+        let (failure, retry_after) = (core::mem::replace(failure, Failure::StreamEnd), *retry_after);
+        self.settle(now, failure, retry_after);
+    }
+
+    /// What follows from a failure.
+    fn settle(&mut self, now: Duration, failure: Failure, retry_after: Option<Duration>) {
+        if self.opened_at.is_none() {
+            self.targets.forget();
+        } else if self.done.is_some() {
+            self.state = match failure {
+                Failure::StreamEnd => State::Closed(End::StreamEnd),
+                failure => State::Failed { failure, then: Then::End, at: now },
+            };
+            return;
+        }
+        let was_meant = failure == Failure::StreamEnd && self.had_event;
+        if was_meant || self.opened_at.is_some_and(|at| self.retry.is_healthy_after(now.saturating_sub(at))) {
+            self.failures = 0;
+        }
+        let mut backoff = Duration::ZERO;
+        let mut n = 1;
+        if !was_meant {
+            self.failures = self.failures.saturating_add(1);
+            n = self.failures;
+            backoff = self.retry.backoff(n, &mut self.rng);
+        }
+        let then = if self.retry.retries(&failure, n) {
+            let asked = self.reconnection_time().max(retry_after.unwrap_or_default());
+            Then::Retry { after: asked.saturating_add(backoff) }
+        } else {
+            Then::End
+        };
+        self.state = State::Failed { failure, then, at: now };
+    }
+}
+
+/// "Content-Type header specifying `text/event-stream`", with or without parameters.
+fn is_event_stream(content_type: &[u8]) -> bool {
+    let essence = content_type.split(|byte| *byte == b';').next().unwrap_or_default();
+    essence.trim_ascii().eq_ignore_ascii_case(b"text/event-stream")
+}
+
+/// The first byte that cannot stand in a header field, and where it is.
+///
+/// Source: RFC 9110, section 5.5: "visible" characters, bytes above 0x7f, spaces and tabs.
+fn unsendable(id: &str) -> Option<(u8, usize)> {
+    let position = id.bytes().position(|byte| byte != b'\t' && byte.is_ascii_control())?;
+    Some((*id.as_bytes().get(position)?, position))
+}
+
+/// A URL is none of an event source: it cannot be parsed, or is none of `http` or `https`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InvalidUrl(Option<url::ParseError>);
+
+impl fmt::Display for InvalidUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(error) => write!(f, "url cannot be parsed: {error}"),
+            None => f.write_str("url is none of http or https"),
+        }
+    }
+}
+
+// What it is about is in the text already, so there is no `source`.
+impl core::error::Error for InvalidUrl {}
+
+/// Why a last event ID cannot be one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum InvalidId {
+    /// It has a CR, an LF or a NUL in it.
+    Value(InvalidValue),
+    /// It is over the limit.
+    Limit(DecodeError),
+    /// It has another control character in it, which HTTP does not let stand in a header field.
+    Unsendable {
+        /// The byte.
+        byte: u8,
+        /// Where it is, counted from 0.
+        position: usize,
+    },
+}
+
+impl fmt::Display for InvalidId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Value(error) => error.fmt(f),
+            Self::Limit(error) => error.fmt(f),
+            Self::Unsendable { byte, position } => Failure::LastEventId { byte: *byte, position: *position }.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for InvalidId {}
