@@ -4,7 +4,6 @@
 //! The program is that of the package `redis-tools` or `redis-server`; a server that the system runs is left alone.
 //! Everything blocks, and panics with what the server said when it does not do what it should.
 
-mod certificates;
 mod process;
 mod proxy;
 mod resp;
@@ -16,7 +15,7 @@ mod tests;
 
 use std::time::{Duration, Instant};
 
-pub use certificates::Certificates;
+pub use crate::certificates::Certificates;
 pub use proxy::Proxy;
 pub use resp::{Reply, RespClient};
 pub use sentinel::RedisSentinel;

@@ -1,0 +1,214 @@
+//! What ends an event source, and what does not.
+
+use futures_util::FutureExt;
+use ssekit_client::machine::{End, Failure};
+use ssekit_client::{EventSource, ReadyState};
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpListener;
+use tokio::time::timeout;
+
+use crate::server::{Act, CHUNKED, SOON, STREAM, Server, chunk, read_request, status, write};
+use crate::{all_of, get, given, given_by, next, next_error};
+
+#[tokio::test]
+async fn other_statuses_fail_for_good_with_status_headers_and_the_start_of_the_body() {
+    for line in [
+        "201 Created",
+        "206 Partial Content",
+        "300 Multiple Choices",
+        "304 Not Modified",
+        "400 Bad Request",
+        "401 Unauthorized",
+        "404 Not Found",
+        "429 Too Many Requests",
+        "500 Internal Server Error",
+        "503 Service Unavailable",
+    ] {
+        // Not even if it is an event stream. 304 has no body.
+        let body = if line.starts_with("304") { "" } else { "data: {\"error\":\"no\"}\n\n" };
+        let answer = status(line, "content-type: text/event-stream\r\nx-request-id: 7\r\n", body);
+        let server = Server::start(vec![vec![answer]]).await;
+        let mut source = get(&server).build().unwrap();
+        let error = next_error(&mut source).await;
+        let code = line[..3].parse().unwrap();
+        assert_eq!(error.failure(), &Failure::Status { status: code, body: body.as_bytes().to_vec() });
+        assert_eq!((error.status(), error.body()), (Some(code), Some(body.as_bytes())));
+        assert_eq!(error.headers().unwrap()["x-request-id"], "7");
+        assert!(error.is_final() && error.retry_after().is_none());
+        assert_eq!(source.ready_state(), ReadyState::Closed);
+        assert_eq!(all_of(&mut source, &server).await, "end: Failed\n");
+        assert_eq!(server.requests().len(), 1, "{line}");
+    }
+}
+
+#[tokio::test]
+async fn no_more_of_an_error_is_read_than_its_start() {
+    let head = write("HTTP/1.1 500 No\r\ntransfer-encoding: chunked\r\n\r\n");
+    let server = Server::start(vec![vec![head, chunk("x".repeat(5000)), chunk("y".repeat(100_000)), Act::Hold]]).await;
+    let error = next_error(&mut get(&server).build().unwrap()).await;
+    let body = error.body().unwrap();
+    assert_eq!((body.len(), &body[4999..5001]), (8192, &b"xy"[..]));
+    // One that breaks off is told as far as it came.
+    let head = write("HTTP/1.1 500 No\r\ncontent-length: 100\r\n\r\nnot all");
+    let server = Server::start(vec![vec![head]]).await;
+    let error = next_error(&mut get(&server).build().unwrap()).await;
+    assert_eq!(error.failure(), &Failure::Status { status: 500, body: b"not all".to_vec() });
+}
+
+#[tokio::test]
+async fn only_event_streams_are_read() {
+    for (content_type, is_accepted) in [
+        ("content-type: text/event-stream\r\n", true),
+        ("content-type: text/event-stream; charset=utf-8\r\n", true),
+        ("content-type: TEXT/Event-Stream;charset=latin1\r\n", true),
+        ("content-type: text/event-stream;\r\n", true),
+        ("content-type: text/event-stream \t;\r\n", true),
+        ("content-type: text/event-stream-foo\r\n", false),
+        ("content-type: text/event-stream, text/html\r\n", false),
+        ("content-type: text/plain\r\n", false),
+        ("content-type: application/json\r\n", false),
+        ("content-type:\r\n", false),
+        ("", false),
+    ] {
+        let server = Server::start(vec![vec![status("200 OK", content_type, "data: a\n\n")]]).await;
+        let mut source = get(&server).build().unwrap();
+        if is_accepted {
+            let expected = "open\nmessage|a|\nretry: stream has ended\nend: NoContent\n";
+            assert_eq!(all_of(&mut source, &server).await, expected, "{content_type}");
+            continue;
+        }
+        let error = next_error(&mut source).await;
+        let value = content_type.trim().strip_prefix("content-type:").map(|value| value.trim().to_owned());
+        let body = b"data: a\n\n".to_vec();
+        assert_eq!(error.failure(), &Failure::ContentType { content_type: value, body });
+        assert!(error.is_final() && error.headers().is_some());
+        assert_eq!(all_of(&mut source, &server).await, "end: Failed\n");
+    }
+}
+
+#[tokio::test]
+async fn no_content_ends_it_at_once_or_later() {
+    let server = Server::start(vec![]).await;
+    let mut source = get(&server).build().unwrap();
+    assert_eq!(source.ready_state(), ReadyState::Connecting);
+    assert_eq!(all_of(&mut source, &server).await, "end: NoContent\n");
+    assert_eq!((source.ready_state(), source.end()), (ReadyState::Closed, Some(End::NoContent)));
+    // And it is not asked again, whatever is done.
+    source.restart();
+    assert!(source.next().await.is_none());
+    assert_eq!(server.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn a_one_shot_stream_is_over_when_it_says_so_or_is_closed() {
+    let tokens = "data: {\"token\":1}\n\n";
+    let done = [tokens, "data: [DONE]\n\n", "data: no more\n\n"].concat();
+    assert_eq!(
+        given_by(vec![vec![write(CHUNKED), chunk(&done), Act::Hold]], |source| source.with_one_shot()).await,
+        "open\nmessage|{\"token\":1}|\nend: Done\n"
+    );
+    let closed = vec![write(CHUNKED), chunk(tokens), write("0\r\n\r\n")];
+    assert_eq!(
+        given_by(vec![closed], |source| source.with_one_shot()).await,
+        "open\nmessage|{\"token\":1}|\nend: StreamEnd\n"
+    );
+    let other = vec![write(STREAM), write("data: [DONE]\n\ndata: bye\n\n")];
+    assert_eq!(
+        given_by(vec![other], |source| source.with_one_shot_until("bye")).await,
+        "open\nmessage|[DONE]|\nend: Done\n"
+    );
+    // Without that it is an event like any other.
+    let given = given(vec![vec![write(STREAM), write(done)]]).await;
+    assert!(given.contains("\nmessage|[DONE]|\nmessage|no more|\nretry: "), "{given}");
+}
+
+#[tokio::test]
+async fn a_one_shot_stream_is_not_had_twice() {
+    // It breaks off: an error, since the answer is not whole.
+    let cut = vec![write(CHUNKED), chunk("data: 1\n\n")];
+    assert_eq!(
+        given_by(vec![cut], |source| source.with_one_shot()).await,
+        "open\nmessage|1|\nfailed: stream has broken off\nend: Failed\n"
+    );
+    // The policy is for attempts; there is none but the first by default.
+    let busy = || vec![status("503 Service Unavailable", "", "")];
+    let stream = || vec![write(STREAM), write("data: 1\n\n")];
+    let server = Server::start(vec![busy(), stream()]).await;
+    let mut source = EventSource::post(server.url("/")).with_one_shot().build().unwrap();
+    let given = all_of(&mut source, &server).await;
+    assert_eq!(given, "failed: server has answered with status 503\nend: Failed\n");
+    let policy = crate::eager().with_retry_if(Failure::is_transient);
+    let given = given_by(vec![busy(), stream(), stream()], |source| source.with_one_shot().with_retry(policy)).await;
+    assert_eq!(given, "retry: server has answered with status 503\nopen\nmessage|1|\nend: StreamEnd\n");
+}
+
+#[tokio::test]
+async fn a_source_that_is_dropped_closes_its_connection() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    // While it connects, and while it is open.
+    for is_open in [false, true] {
+        let mut source = EventSource::get(&url).build().unwrap();
+        let server = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            read_request(&mut stream).await.unwrap();
+            if is_open {
+                tokio::io::AsyncWriteExt::write_all(&mut stream, STREAM.as_bytes()).await.unwrap();
+            }
+            stream
+        };
+        let mut stream = if is_open {
+            let (stream, item) = tokio::join!(server, next(&mut source));
+            item.unwrap();
+            assert_eq!(source.ready_state(), ReadyState::Open);
+            stream
+        } else {
+            tokio::select! {
+                stream = server => stream,
+                _ = source.next() => panic!("there is no answer"),
+            }
+        };
+        drop(source);
+        assert_eq!(timeout(SOON, stream.read(&mut [0])).await.unwrap().unwrap_or_default(), 0);
+    }
+}
+
+#[tokio::test]
+async fn who_wants_events_alone_is_told_of_no_failure_that_passes() {
+    let script = vec![
+        vec![write(STREAM), write("id: 1\ndata: a\n\n")],
+        vec![],
+        vec![write(STREAM), write("data: b\n\n")],
+        vec![status("404 Not Found", "", "gone")],
+    ];
+    let server = Server::start(script).await;
+    let mut source = get(&server).build().unwrap();
+    assert_eq!(source.next_event().await.unwrap().unwrap().data, "a");
+    assert_eq!(source.next_event().await.unwrap().unwrap().data, "b");
+    let error = source.next_event().await.unwrap_err();
+    assert_eq!(error.to_string(), "server has answered with status 404: \"gone\"");
+    assert_eq!(source.next_event().await.unwrap(), None);
+}
+
+/// Not a panic: a caller could bring it about.
+#[test]
+fn without_a_runtime_there_is_an_error() {
+    let mut source = EventSource::get("http://127.0.0.1:9/").build().unwrap();
+    let error = source.next().now_or_never().unwrap().unwrap().unwrap_err();
+    assert_eq!(error.to_string(), "request cannot be made: there is no runtime of tokio");
+    assert!(error.is_final());
+    assert!(source.next().now_or_never().unwrap().is_none());
+}
+
+#[tokio::test]
+async fn it_is_a_stream_and_fused() {
+    use futures_util::{StreamExt, stream::FusedStream};
+
+    let server = Server::start(vec![vec![write(STREAM), write("data: a\n\n")]]).await;
+    let mut source = get(&server).build().unwrap();
+    assert!(!source.is_terminated());
+    let items: Vec<_> = StreamExt::collect(StreamExt::by_ref(&mut source)).await;
+    let lines: Vec<_> = items.iter().map(crate::line).collect();
+    assert_eq!(lines, ["open", "message|a|", "retry: stream has ended"]);
+    assert!(source.is_terminated() && StreamExt::next(&mut source).await.is_none());
+}

@@ -1,0 +1,154 @@
+//! What is asked for.
+
+use std::sync::Mutex;
+
+use http::{HeaderMap, HeaderValue, Method, header};
+use ssekit_client::machine::Failure;
+use ssekit_client::{EventSource, InvalidRequest};
+
+use crate::server::{STREAM, Server, status, write};
+use crate::{all_of, eager, get, next_error};
+
+#[tokio::test]
+async fn headers_are_those_of_the_standard_and_an_empty_id_is_never_sent() {
+    let script = vec![
+        vec![write(STREAM), write("data: a\n\n")],
+        vec![write(STREAM), write("id: \u{fc}\u{1f980} 1\ndata: b\n\n")],
+        vec![write(STREAM), write("data: c\n\n")],
+        vec![write(STREAM), write("id\ndata: d\n\n")],
+    ];
+    let server = Server::start(script).await;
+    all_of(&mut get(&server).build().unwrap(), &server).await;
+    let requests = server.requests();
+    for request in &requests {
+        assert_eq!(request.line, "GET /events");
+        assert_eq!(request.header("accept"), [b"text/event-stream"]);
+        assert_eq!(request.header("cache-control"), [b"no-cache"]);
+        assert_eq!(request.header("user-agent"), [concat!("ssekit-client/", env!("CARGO_PKG_VERSION")).as_bytes()]);
+    }
+    let ids: Vec<_> = requests.iter().map(|request| request.header("last-event-id")).collect();
+    let sent = "\u{fc}\u{1f980} 1".as_bytes();
+    assert_eq!(ids, [vec![], vec![], vec![sent], vec![sent], vec![]]);
+}
+
+#[tokio::test]
+async fn an_id_that_is_given_is_as_if_it_had_been_received() {
+    let script = vec![vec![write(STREAM), write("data: a\n\n")]];
+    let server = Server::start(script).await;
+    let mut source = get(&server).with_last_event_id("41").build().unwrap();
+    assert_eq!(source.last_event_id(), "41");
+    let given = all_of(&mut source, &server).await;
+    assert!(given.starts_with("open\nmessage|a|41\n"), "{given}");
+    assert_eq!(server.requests()[0].header("last-event-id"), [b"41"]);
+    assert_eq!(server.requests()[1].header("last-event-id"), [b"41"]);
+}
+
+#[tokio::test]
+async fn any_method_goes_with_its_body_at_each_attempt() {
+    for (method, name) in [(Method::POST, "POST"), (Method::from_bytes(b"REPORT").unwrap(), "REPORT")] {
+        let server = Server::start(vec![vec![write(STREAM), write("data: a\n\n")]]).await;
+        let builder = EventSource::request(method, server.url("/ask")).with_retry(eager());
+        let mut source = builder.with_json(&["question"]).build().unwrap();
+        all_of(&mut source, &server).await;
+        let requests = server.requests();
+        assert_eq!(requests.len(), 2);
+        for request in requests {
+            assert_eq!(request.line, format!("{name} /ask"));
+            assert_eq!(request.header("content-type"), [b"application/json"]);
+            assert_eq!(request.body, b"[\"question\"]");
+        }
+    }
+}
+
+#[tokio::test]
+async fn own_headers_win_but_for_the_last_event_id() {
+    let server = Server::start(vec![vec![write(STREAM), write("id: 2\ndata: a\n\n")]]).await;
+    let builder = get(&server)
+        .with_header("accept", "application/json, text/event-stream")
+        .with_header("X-Two", "a")
+        .with_header("x-two", "b")
+        .with_header("last-event-id", "forged");
+    all_of(&mut builder.build().unwrap(), &server).await;
+    let requests = server.requests();
+    assert_eq!(requests[0].header("accept"), [b"application/json, text/event-stream"]);
+    assert_eq!(requests[0].header("x-two"), [b"a", b"b"]);
+    assert_eq!(requests[1].header("last-event-id"), [b"2"]);
+}
+
+/// A token that does not last.
+#[tokio::test]
+async fn headers_are_asked_for_before_each_attempt() {
+    let unauthorized = status("401 Unauthorized", "", "");
+    let script = vec![vec![write(STREAM), write("data: a\n\n")], vec![unauthorized], vec![write(STREAM)]];
+    let server = Server::start(script).await;
+    let retry = eager().with_retry_if(|failure| failure.is_network_error() || failure.status() == Some(401));
+    let builder =
+        get(&server).with_retry(retry).with_header("authorization", "old").with_headers_from(|attempt| async move {
+            let token = format!("token {} after {:?} for {}", attempt.number, attempt.last_status, attempt.url.len());
+            Ok(HeaderMap::from_iter([(header::AUTHORIZATION, HeaderValue::try_from(token)?)]))
+        });
+    all_of(&mut builder.build().unwrap(), &server).await;
+    let tokens: Vec<_> = server
+        .requests()
+        .iter()
+        .map(|request| String::from_utf8(request.header("authorization").concat()).unwrap())
+        .collect();
+    let url = server.url("/events").len();
+    let token = |number, status| format!("token {number} after {status} for {url}");
+    assert_eq!(tokens, [token(1, "None"), token(2, "None"), token(3, "Some(401)"), token(4, "None")]);
+}
+
+#[tokio::test]
+async fn headers_that_cannot_be_had_are_asked_for_again() {
+    let server = Server::start(vec![]).await;
+    let left = Mutex::new(2);
+    let builder = get(&server).with_headers_from(move |_| {
+        let mut left = left.lock().unwrap();
+        *left -= 1;
+        let result = if *left >= 0 { Err("no token".into()) } else { Ok(HeaderMap::new()) };
+        async move { result }
+    });
+    let mut source = builder.build().unwrap();
+    let error = next_error(&mut source).await;
+    assert_eq!(error.failure(), &Failure::Headers);
+    assert!(
+        error.to_string().starts_with("headers of the request cannot be had: no token; next attempt in "),
+        "{error}"
+    );
+    let given = all_of(&mut source, &server).await;
+    assert_eq!(given, "retry: headers of the request cannot be had\nend: NoContent\n");
+    assert_eq!(server.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn an_id_that_http_cannot_carry_is_an_error_that_says_where() {
+    let server = Server::start(vec![vec![write(STREAM), write("id: a\u{1}\ndata: a\n\n")]]).await;
+    assert_eq!(
+        all_of(&mut get(&server).build().unwrap(), &server).await,
+        "open\nmessage|a|a\u{1}\nretry: stream has ended\n\
+         failed: last event id cannot be sent: it has a control character (0x01) at byte 1\nend: Failed\n"
+    );
+    assert_eq!(server.requests().len(), 1);
+}
+
+#[test]
+fn what_is_no_request_is_said_at_once() {
+    let error = |builder: ssekit_client::EventSourceBuilder| builder.build().unwrap_err().to_string();
+    let get = || EventSource::get("http://localhost/");
+    assert_eq!(error(EventSource::get("localhost")), "url cannot be parsed: relative URL without a base");
+    assert_eq!(error(EventSource::get("file:///etc/passwd")), "url is none of http or https");
+    assert_eq!(error(get().with_header("a b", "x")), "name of a header field is invalid");
+    assert_eq!(error(get().with_header("a", "secret\n")), "value of the header field a is invalid");
+    assert_eq!(error(get().with_last_event_id("a\nb")), "id has a line feed (0x0a) at byte 1");
+    assert_eq!(
+        error(get().with_last_event_id("\u{7f}")),
+        "last event id cannot be sent: it has a control character (0x7f) at byte 0"
+    );
+    let long = "x".repeat(8 * 1024 + 1);
+    assert_eq!(error(get().with_last_event_id(long)), "last event id is longer than 8192 bytes");
+    let map = std::collections::BTreeMap::from([((1, 2), 3)]);
+    assert_eq!(error(get().with_json(&map)), "body cannot be serialised as json: key must be a string");
+    // The first is told.
+    let two = get().with_header("a", "\n").with_header("\n", "");
+    assert!(matches!(two.build(), Err(InvalidRequest::HeaderValue { name }) if name == "a"));
+}

@@ -1,0 +1,166 @@
+//! When it comes back.
+
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use ssekit_client::machine::{Failure, Then};
+use ssekit_client::{EventSource, Item, RetryPolicy};
+use tokio::time::Instant;
+
+use crate::server::{Act, CHUNKED, STREAM, Server, chunk, status, write};
+use crate::{all_of, eager, get, given, given_by, is_status, line, next, next_error};
+
+#[tokio::test]
+async fn it_comes_back_from_whatever_the_network_does() {
+    let refused = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let nobody = refused.local_addr().unwrap();
+    drop(refused);
+    let mut source = EventSource::get(format!("http://{nobody}/?token=secret")).with_retry(eager()).build().unwrap();
+    for _ in 0..3 {
+        let error = next(&mut source).await.unwrap_err();
+        assert!(error.failure() == &Failure::NoResponse && error.retry_after().is_some());
+        let text = error.to_string();
+        assert!(text.contains("Connection refused") && !text.contains("secret"), "{text}");
+    }
+
+    let cut = vec![write(CHUNKED), chunk("id: 1\ndata: a\n\n"), write("9\r\ndata: "), Act::Seen(2)];
+    let reset = vec![write(CHUNKED), chunk("id: 2\ndata: b\n\ndata: c"), Act::Seen(5), Act::Reset];
+    let closed = vec![];
+    let half_a_head = vec![write("HTTP/1.1 200 OK\r\ncontent-ty")];
+    let no_http = vec![write("nonsense\r\n\r\n")];
+    let stream = vec![write(STREAM), write("data: d\n\n")];
+    assert_eq!(
+        given(vec![cut, reset, closed, half_a_head, no_http, stream]).await,
+        "open\nmessage|a|1\nretry: stream has broken off\nopen\nmessage|b|2\nretry: stream has broken off\n\
+         retry: no response from the server\nretry: no response from the server\nretry: no response from the server\n\
+         open\nmessage|d|2\nretry: stream has ended\nend: NoContent\n"
+    );
+}
+
+#[tokio::test]
+async fn silence_is_a_failure_if_it_is_asked_for() {
+    let limit = Duration::from_millis(50);
+    let script = vec![vec![write(STREAM), write("data: a\n\n:"), Act::Hold], vec![Act::Hold]];
+    let options =
+        |source: ssekit_client::EventSourceBuilder| source.with_idle_timeout(limit).with_connect_timeout(limit);
+    let server = Server::start(script).await;
+    let mut source = options(get(&server)).build().unwrap();
+    let given = all_of(&mut source, &server).await;
+    let rest =
+        given.strip_prefix("open\nmessage|a|\nretry: nothing has come for 50ms\n").unwrap_or_else(|| panic!("{given}"));
+    // A busy machine may be late with what is not meant to be.
+    assert!(rest.starts_with("retry: no response from the server within 50ms\n"), "{given}");
+}
+
+/// It is not the server who is silent.
+#[tokio::test]
+async fn time_that_the_program_takes_for_itself_is_no_silence() {
+    let acts = vec![write(CHUNKED), chunk("data: a\n\n"), Act::Seen(2), chunk("data: b\n\n"), Act::Hold];
+    let mut server = Server::start(vec![acts]).await;
+    let limit = Duration::from_millis(100);
+    let mut source = get(&server).with_idle_timeout(limit).build().unwrap();
+    for expected in ["open", "message|a|"] {
+        assert_eq!(line(&next(&mut source).await), expected);
+        server.saw_one();
+    }
+    // It has asked for more, and will not be asked again for longer than the limit.
+    assert!(source.next().now_or_never().is_none());
+    server.did(4).await;
+    tokio::time::sleep(limit * 2).await;
+    assert_eq!(line(&next(&mut source).await), "message|b|");
+    assert_eq!(next_error(&mut source).await.failure(), &Failure::IdleTimeout { limit });
+}
+
+#[tokio::test]
+async fn a_policy_says_which_failures_are_tried_again_and_how_often() {
+    let busy = || vec![status("503 Service Unavailable", "", "")];
+    let policy = eager().with_retry_if(|failure| is_status(failure, 503)).with_max_retries(2);
+    let stream = vec![write(STREAM), write("data: a\n\n")];
+    let given = given_by(vec![busy(), busy(), stream], |source| source.with_retry(policy.clone())).await;
+    let twice = "retry: server has answered with status 503\n".repeat(2);
+    // The end of a stream is none of them.
+    assert_eq!(given, format!("{twice}open\nmessage|a|\nfailed: stream has ended\nend: Failed\n"));
+    let given = given_by(vec![busy(); 4], |source| source.with_retry(policy)).await;
+    assert_eq!(given, format!("{twice}failed: server has answered with status 503\nend: Failed\n"));
+    let given = given_by(vec![vec![write(STREAM)]], |source| source.with_retry(RetryPolicy::never())).await;
+    assert_eq!(given, "open\nfailed: stream has ended\nend: Failed\n");
+}
+
+#[tokio::test]
+async fn a_server_says_when_to_come_back() {
+    let policy = || eager().with_retry_if(Failure::is_transient);
+    let wait = async |script: Vec<Act>| {
+        let server = Server::start(vec![script]).await;
+        let mut source = get(&server).with_retry(policy()).build().unwrap();
+        let error = next_error(&mut source).await;
+        (error.retry_after().unwrap(), source.reconnection_time())
+    };
+    let tick = Duration::from_millis(1);
+    let (after, time) = wait(vec![status("429 Too Many Requests", "retry-after: 3600\r\n", "")]).await;
+    assert!((0..=1).contains(&(after - Duration::from_secs(3600)).as_millis()), "{after:?}");
+    assert_eq!(time, tick);
+    let dates = "date: Fri, 31 Dec 1999 23:59:29 GMT\r\nretry-after: Fri, 31 Dec 1999 23:59:59 GMT\r\n";
+    let (after, _) = wait(vec![status("503 Service Unavailable", dates, "")]).await;
+    assert!((0..=1).contains(&(after - Duration::from_secs(30)).as_millis()), "{after:?}");
+    // Behind a stream that was ended in order there is no backoff.
+    let (after, time) = wait(vec![write(STREAM), write("retry: 7000\ndata: a\n\n")]).await;
+    assert_eq!((after, time), (Duration::from_secs(7), Duration::from_secs(7)));
+    // And no wait is too long to be told.
+    let (after, _) = wait(vec![write(STREAM), write("retry: 18446744073709551615\n\n")]).await;
+    assert!(after >= Duration::from_millis(u64::MAX));
+}
+
+/// In virtual time, so the network must not be waited for: no request is ever sent.
+#[tokio::test(start_paused = true)]
+async fn it_waits_as_long_as_it_says() {
+    let policy = RetryPolicy::new()
+        .with_reconnection_time(Duration::from_secs(2))
+        .with_backoff(Duration::from_secs(1), Duration::from_secs(60));
+    let mut source = EventSource::get("http://127.0.0.1:9/")
+        .with_retry(policy)
+        .with_headers_from(|_| async { Err("no token".into()) })
+        .build()
+        .unwrap();
+    let mut last = None;
+    for n in 0..20 {
+        let error = source.next().await.unwrap().unwrap_err();
+        if let Some((at, after)) = last {
+            let late = Instant::now().duration_since(at).checked_sub(after).expect("it has waited");
+            assert!(late <= Duration::from_millis(2), "{late:?} late");
+        }
+        let Then::Retry { after } = error.then() else { panic!("{error}") };
+        let most = Duration::from_secs(2 + (1 << n).min(60));
+        assert!((Duration::from_secs(2)..=most).contains(&after), "{after:?} behind {n} others");
+        last = Some((Instant::now(), after));
+    }
+}
+
+#[tokio::test]
+async fn a_restart_connects_anew_at_once() {
+    let open = |data: &str| vec![write(CHUNKED), chunk(format!("id: {data}\ndata: {data}\n\ndata: x")), Act::Hold];
+    let server = Server::start(vec![open("a"), open("b")]).await;
+    // It would not come back by itself.
+    let policy = RetryPolicy::new().with_reconnection_time(Duration::from_secs(100_000));
+    let mut source = get(&server).with_retry(policy).build().unwrap();
+    for expected in ["a", "b"] {
+        assert!(matches!(next(&mut source).await, Ok(Item::Open(_))));
+        assert_eq!(source.next_event().await.unwrap().unwrap().data, expected);
+        source.restart();
+    }
+    assert_eq!(all_of(&mut source, &server).await, "end: NoContent\n");
+    let ids: Vec<_> = server.requests().iter().map(|request| request.header("last-event-id").concat()).collect();
+    assert_eq!(ids, [b"".to_vec(), b"a".to_vec(), b"b".to_vec()]);
+}
+
+#[tokio::test]
+async fn an_open_connection_is_described() {
+    let server = Server::start(vec![vec![], vec![write(STREAM)]]).await;
+    let mut source = get(&server).with_last_event_id("7").build().unwrap();
+    assert!(next(&mut source).await.is_err());
+    let Ok(Item::Open(open)) = next(&mut source).await else { panic!("it is open") };
+    assert_eq!((open.attempt, &*open.url, &*open.last_event_id), (2, &*server.url("/events"), "7"));
+    assert_eq!(
+        (open.version, &open.headers["content-type"]),
+        (http::Version::HTTP_11, &"text/event-stream".parse().unwrap())
+    );
+}

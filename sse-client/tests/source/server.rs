@@ -1,0 +1,181 @@
+//! A server on raw sockets that does as it is told, whatever HTTP thinks of it.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use socket2::SockRef;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+/// For what comes at once, on a machine that is busy with something else.
+pub(crate) const SOON: Duration = Duration::from_secs(60);
+
+/// A stream up to the connection's end.
+pub(crate) const STREAM: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n";
+
+/// A stream in HTTP's chunks, each with its length.
+pub(crate) const CHUNKED: &str =
+    "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+
+/// What a server does with a connection, behind the request.
+#[derive(Clone, Debug)]
+pub(crate) enum Act {
+    Write(Vec<u8>),
+    /// The same, byte by byte.
+    Trickle(Vec<u8>),
+    /// Waits until the client has given so many items.
+    Seen(usize),
+    /// Ends it by force.
+    Reset,
+    /// Keeps it open until the client closes it.
+    Hold,
+}
+
+pub(crate) fn write(bytes: impl AsRef<[u8]>) -> Act {
+    Act::Write(bytes.as_ref().to_vec())
+}
+
+/// As one of HTTP's chunks.
+pub(crate) fn chunk(bytes: impl AsRef<[u8]>) -> Act {
+    let bytes = bytes.as_ref();
+    Act::Write([format!("{:x}\r\n", bytes.len()).as_bytes(), bytes, b"\r\n"].concat())
+}
+
+pub(crate) fn status(line: &str, headers: &str, body: &str) -> Act {
+    write(format!("HTTP/1.1 {line}\r\n{headers}content-length: {}\r\nconnection: close\r\n\r\n{body}", body.len()))
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Request {
+    /// The method and the path.
+    pub(crate) line: String,
+    pub(crate) headers: Vec<(String, Vec<u8>)>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Request {
+    /// All values of a header field.
+    pub(crate) fn header(&self, name: &str) -> Vec<&[u8]> {
+        self.headers.iter().filter(|(header, _)| header == name).map(|(_, value)| &**value).collect()
+    }
+}
+
+/// It serves one connection after the other, as its script says; behind that it answers 204, which is the end.
+pub(crate) struct Server {
+    pub(crate) addr: SocketAddr,
+    requests: Arc<Mutex<Vec<Request>>>,
+    seen: watch::Sender<usize>,
+    acts: watch::Receiver<usize>,
+    task: JoinHandle<()>,
+}
+
+impl Server {
+    pub(crate) async fn start(script: Vec<Vec<Act>>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let (seen, watcher) = watch::channel(0);
+        let (done, acts) = watch::channel(0);
+        let task = tokio::spawn(serve(listener, script, requests.clone(), watcher, done));
+        Self { addr, requests, seen, acts, task }
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.addr)
+    }
+
+    /// The client has given another item.
+    pub(crate) fn saw_one(&self) {
+        self.seen.send_modify(|seen| *seen += 1);
+    }
+
+    /// Waits until it has done so much.
+    pub(crate) async fn did(&mut self, acts: usize) {
+        timeout(SOON, self.acts.wait_for(|done| *done >= acts)).await.unwrap().unwrap();
+    }
+
+    pub(crate) fn requests(&self) -> Vec<Request> {
+        self.requests.lock().unwrap().clone()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn serve(
+    listener: TcpListener,
+    script: Vec<Vec<Act>>,
+    requests: Arc<Mutex<Vec<Request>>>,
+    mut seen: watch::Receiver<usize>,
+    done: watch::Sender<usize>,
+) {
+    let end = vec![write("HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n")];
+    let mut script = script.into_iter();
+    loop {
+        let acts = script.next().unwrap_or_else(|| end.clone());
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let Some(request) = read_request(&mut stream).await else { continue };
+        requests.lock().unwrap().push(request);
+        for act in acts {
+            // A client that has gone is not the server's matter.
+            let _ = match act {
+                Act::Write(bytes) => stream.write_all(&bytes).await,
+                Act::Trickle(bytes) => trickle(&mut stream, &bytes).await,
+                Act::Seen(items) => {
+                    seen.wait_for(|seen| *seen >= items).await.unwrap();
+                    Ok(())
+                }
+                Act::Reset => SockRef::from(&stream).set_linger(Some(Duration::ZERO)),
+                Act::Hold => stream.read(&mut [0]).await.map(drop),
+            };
+            done.send_modify(|done| *done += 1);
+        }
+    }
+}
+
+async fn trickle(stream: &mut TcpStream, bytes: &[u8]) -> std::io::Result<()> {
+    stream.set_nodelay(true)?;
+    for byte in bytes {
+        stream.write_all(&[*byte]).await?;
+        tokio::task::yield_now().await;
+    }
+    Ok(())
+}
+
+/// The request, or `None` if the client closes the connection instead.
+pub(crate) async fn read_request(stream: &mut TcpStream) -> Option<Request> {
+    let mut bytes = Vec::new();
+    let head = loop {
+        if let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
+            break end;
+        }
+        let read = timeout(SOON, stream.read_buf(&mut bytes)).await.unwrap();
+        read.ok().filter(|n| *n > 0)?;
+    };
+    let mut lines = bytes[..head].split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii_end);
+    let line = String::from_utf8(lines.next().unwrap().to_vec()).unwrap();
+    let headers: Vec<_> = lines
+        .map(|line| {
+            let colon = line.iter().position(|byte| *byte == b':').unwrap();
+            let name = String::from_utf8(line[..colon].to_ascii_lowercase()).unwrap();
+            (name, line[colon + 1..].trim_ascii().to_vec())
+        })
+        .collect();
+    let mut request = Request { line: line.rsplit_once(' ').unwrap().0.to_owned(), headers, body: Vec::new() };
+    let length = request
+        .header("content-length")
+        .first()
+        .map_or(0, |value| String::from_utf8(value.to_vec()).unwrap().parse().unwrap());
+    while bytes.len() < head + 4 + length {
+        assert!(timeout(SOON, stream.read_buf(&mut bytes)).await.unwrap().unwrap() > 0);
+    }
+    request.body = bytes[head + 4..].to_vec();
+    Some(request)
+}
