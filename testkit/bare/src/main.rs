@@ -1,11 +1,15 @@
 //! A program with no std and no allocator that encodes events, decodes them again in chunks of every size, and says
 //! whether they are the same.
 //!
-//! It defines its own panic handler and no allocator: if anything in ssekit-core needed one, it would not link. That
+//! It defines its own panic handler and no allocator: if anything in ssekit-core needed one, it would not link. With the
+//! feature `client` it has an allocator and no std, and drives the client's machine. That
 //! takes `unsafe`, which is why this is the one package where it is not forbidden.
 
 #![no_std]
 #![no_main]
+
+#[cfg(feature = "client")]
+mod client;
 
 use core::ffi::{c_int, c_void};
 use core::fmt::Write;
@@ -35,6 +39,13 @@ extern "C" fn main() -> c_int {
     match check() {
         Some(()) => {
             say("encoded and decoded with no std and no allocator\n");
+            #[cfg(feature = "client")]
+            if client::check().is_none() {
+                say("the client's machine does not do what it should\n");
+                return 1;
+            }
+            #[cfg(feature = "client")]
+            say("and was a client with no std\n");
             0
         }
         None => {

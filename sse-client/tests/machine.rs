@@ -1,0 +1,246 @@
+//! The machine, step by step, in virtual time.
+
+use std::time::Duration;
+
+use ssekit_client::machine::{End, Failure, Machine, Response, Step, Then};
+use ssekit_client::{ReadyState, RetryPolicy};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn at(seconds: u32) -> Duration {
+    seconds * SECOND
+}
+
+fn machine() -> Machine {
+    Machine::new("http://localhost/events", 7).unwrap()
+}
+
+/// Backoff apart, it comes back after 3 seconds.
+fn steady() -> RetryPolicy {
+    RetryPolicy::new().with_reconnection_time(at(3)).with_backoff(Duration::ZERO, Duration::ZERO)
+}
+
+fn stream() -> Response<'static> {
+    Response { status: 200, content_type: Some(b"text/event-stream"), ..Response::default() }
+}
+
+/// Open since `now`.
+fn open(machine: &mut Machine, now: Duration) {
+    assert_eq!(machine.step(now), Step::Connect);
+    assert!(machine.respond(now, stream()));
+}
+
+fn data(machine: &mut Machine, now: Duration, mut chunk: &[u8]) -> Vec<String> {
+    machine.receive(now, chunk);
+    let mut events = Vec::new();
+    while let Some(event) = machine.next_event(&mut chunk).unwrap() {
+        events.push(event.data.to_owned());
+    }
+    events
+}
+
+fn failed(machine: &mut Machine, now: Duration) -> (Failure, Then) {
+    match machine.step(now) {
+        Step::Failed(failure, then) => (failure, then),
+        step => panic!("{step:?}"),
+    }
+}
+
+#[test]
+fn an_attempt_has_its_time_with_all_redirects() {
+    let mut machine = machine().with_connect_timeout(at(10));
+    assert_eq!(machine.step(at(5)), Step::Connect);
+    assert_eq!(machine.step(at(5)), Step::Respond { until: Some(at(15)) });
+    let redirect = Response { status: 302, location: Some(b"/b"), ..Response::default() };
+    assert!(!machine.respond(at(14), redirect));
+    assert_eq!(machine.step(at(14)), Step::Connect);
+    assert_eq!((machine.request().url, machine.request().attempt), ("http://localhost/b", 1));
+    assert_eq!(machine.step(at(14)), Step::Respond { until: Some(at(15)) });
+    assert_eq!(failed(&mut machine, at(15)).0, Failure::ConnectTimeout { limit: at(10) });
+    // Too late.
+    assert!(!machine.respond(at(15), stream()));
+    assert_eq!(machine.ready_state(), ReadyState::Connecting);
+    let Step::Wait { until } = machine.step(at(15)) else { panic!("it waits") };
+    assert_eq!(machine.step(until), Step::Connect);
+    assert_eq!((machine.request().url, machine.request().attempt), ("http://localhost/events", 2));
+}
+
+#[test]
+fn any_byte_is_a_sign_of_life() {
+    let mut machine = machine().with_idle_timeout(at(20)).with_retry(steady());
+    open(&mut machine, at(0));
+    assert_eq!(machine.step(at(0)), Step::Read { until: Some(at(20)) });
+    for now in [at(19), at(38), at(57)] {
+        assert_eq!(data(&mut machine, now, b":"), [""; 0]);
+        assert_eq!(machine.step(now), Step::Read { until: Some(now + at(20)) });
+    }
+    // Asking changes nothing.
+    assert_eq!(machine.step(at(60)), Step::Read { until: Some(at(77)) });
+    let expected = (Failure::IdleTimeout { limit: at(20) }, Then::Retry { after: at(3) });
+    assert_eq!(failed(&mut machine, at(77)), expected);
+    assert_eq!(machine.step(at(77)), Step::Wait { until: at(80) });
+}
+
+/// What has come meanwhile is there when it is asked for.
+#[test]
+fn silence_is_only_what_is_waited_for() {
+    let mut machine = machine().with_idle_timeout(at(20));
+    open(&mut machine, at(0));
+    assert_eq!(data(&mut machine, at(1), b"data: a\n\n"), ["a"]);
+    // The program had something else to do.
+    assert_eq!(machine.step(at(100)), Step::Read { until: Some(at(120)) });
+}
+
+#[test]
+fn a_healthy_while_ends_the_row_of_failures() {
+    let policy =
+        RetryPolicy::new().with_reconnection_time(Duration::ZERO).with_max_retries(1).with_healthy_after(at(10));
+    let fail_after = |open_for: u32| {
+        let mut machine = machine().with_retry(policy.clone());
+        assert_eq!(machine.step(at(0)), Step::Connect);
+        machine.fail(at(0), Failure::NoResponse);
+        let (_, Then::Retry { after }) = failed(&mut machine, at(0)) else { panic!("it is the first") };
+        open(&mut machine, after);
+        machine.fail(after + at(open_for), Failure::Broken);
+        failed(&mut machine, after + at(open_for)).1
+    };
+    assert_eq!(fail_after(9), Then::End);
+    assert!(matches!(fail_after(10), Then::Retry { .. }));
+}
+
+/// It is how a server of short streams works.
+#[test]
+fn a_stream_that_had_events_and_was_ended_in_order_is_no_failure() {
+    let mut machine = machine().with_retry(RetryPolicy::new().with_max_retries(1));
+    let mut now = at(0);
+    for _ in 0..100 {
+        open(&mut machine, now);
+        data(&mut machine, now, b"retry: 5\ndata: a\n\n");
+        machine.end(now);
+        assert_eq!(failed(&mut machine, now), (Failure::StreamEnd, Then::Retry { after: Duration::from_millis(5) }));
+        now += Duration::from_millis(5);
+    }
+    // One with nothing in it is.
+    for then in [true, false] {
+        open(&mut machine, now);
+        machine.end(now);
+        let (failure, retry) = failed(&mut machine, now);
+        assert_eq!((failure, matches!(retry, Then::Retry { .. })), (Failure::StreamEnd, then));
+        now += at(2);
+    }
+    assert_eq!(machine.step(now), Step::Closed(End::Failed));
+}
+
+#[test]
+fn a_wait_is_as_long_as_the_longest_of_those_that_ask_for_one() {
+    let policy = steady().with_retry_if(Failure::is_transient);
+    for (retry_after, expected) in [(None, 3), (Some(1), 3), (Some(60), 60)] {
+        let mut machine = machine().with_retry(policy.clone());
+        assert_eq!(machine.step(at(0)), Step::Connect);
+        machine.respond(at(0), Response { status: 503, retry_after: retry_after.map(at), ..Response::default() });
+        machine.end(at(0));
+        assert_eq!(failed(&mut machine, at(0)).1, Then::Retry { after: at(expected) });
+    }
+}
+
+#[test]
+fn the_body_of_a_refusal_has_its_time_and_its_bound() {
+    let refused = || {
+        let mut machine = machine();
+        assert_eq!(machine.step(at(0)), Step::Connect);
+        assert!(!machine.respond(at(0), Response { status: 400, ..Response::default() }));
+        assert_eq!(machine.step(at(4)), Step::Read { until: Some(at(5)) });
+        machine.receive(at(4), b"why");
+        machine
+    };
+    let whole = |body: &[u8]| (Failure::Status { status: 400, body: body.to_vec() }, Then::End);
+    let mut machine = refused();
+    // It does not end, and bytes gain it no time.
+    assert_eq!(machine.step(at(4)), Step::Read { until: Some(at(5)) });
+    assert_eq!(failed(&mut machine, at(5)), whole(b"why"));
+    assert_eq!(machine.step(at(5)), Step::Closed(End::Failed));
+
+    let mut machine = refused();
+    machine.end(at(4));
+    assert_eq!(failed(&mut machine, at(4)), whole(b"why"));
+    // That it breaks off is not the news.
+    let mut machine = refused();
+    machine.fail(at(4), Failure::Broken);
+    assert_eq!(failed(&mut machine, at(4)), whole(b"why"));
+    let mut machine = refused();
+    machine.receive(at(4), &[b'x'; 10_000]);
+    let (Failure::Status { body, .. }, _) = failed(&mut machine, at(4)) else { panic!("it is a status") };
+    assert_eq!(body.len(), 8192);
+    // And none of it is taken for events.
+    let mut machine = refused();
+    assert_eq!(data(&mut machine, at(4), b"data: a\n\n"), [""; 0]);
+}
+
+#[test]
+fn what_happens_out_of_turn_is_nothing() {
+    let mut machine = machine().with_retry(steady());
+    machine.end(at(0));
+    machine.fail(at(0), Failure::Broken);
+    machine.receive(at(0), b"data: a\n\n");
+    assert!(!machine.respond(at(0), stream()));
+    assert_eq!(data(&mut machine, at(0), b"data: a\n\n"), [""; 0]);
+    open(&mut machine, at(0));
+    assert!(!machine.respond(at(0), stream()), "it is open already");
+    assert_eq!(data(&mut machine, at(0), b"data: a\n\n"), ["a"]);
+    machine.fail(at(0), Failure::Broken);
+    machine.end(at(0));
+    assert_eq!(failed(&mut machine, at(0)).0, Failure::Broken);
+    // A driver that is late with a chunk.
+    assert_eq!(data(&mut machine, at(0), b"data: b\n\n"), [""; 0]);
+    assert_eq!(machine.step(at(0)), Step::Wait { until: at(3) });
+}
+
+#[test]
+fn the_state_is_the_standards() {
+    let mut machine = machine().with_retry(steady());
+    assert_eq!(machine.ready_state(), ReadyState::Connecting);
+    open(&mut machine, at(0));
+    assert_eq!(machine.ready_state(), ReadyState::Open);
+    machine.end(at(0));
+    assert_eq!(machine.ready_state(), ReadyState::Connecting);
+    failed(&mut machine, at(0));
+    assert_eq!(machine.ready_state(), ReadyState::Connecting);
+    assert_eq!(machine.step(at(3)), Step::Connect);
+    machine.respond(at(3), Response { status: 404, ..Response::default() });
+    machine.end(at(3));
+    assert_eq!(machine.ready_state(), ReadyState::Closed);
+    failed(&mut machine, at(3));
+    assert_eq!(machine.ready_state(), ReadyState::Closed);
+}
+
+/// Reading an event is never the one that a restart loses.
+#[test]
+fn a_restart_keeps_the_id_and_drops_what_is_unfinished() {
+    let mut machine = machine().with_retry(steady());
+    open(&mut machine, at(0));
+    assert_eq!(data(&mut machine, at(0), b"id: 1\ndata: a\n\nid: 2\ndata: unfin"), ["a"]);
+    machine.restart();
+    open(&mut machine, at(0));
+    assert_eq!(machine.last_event_id(), "1");
+    assert_eq!(data(&mut machine, at(0), b"ished\n\ndata: b\n\n"), ["b"]);
+    // It also ends a wait, and a failure that nobody was told.
+    machine.end(at(0));
+    machine.restart();
+    open(&mut machine, at(0));
+    machine.end(at(0));
+    failed(&mut machine, at(0));
+    machine.restart();
+    assert_eq!(machine.step(at(0)), Step::Connect);
+}
+
+#[test]
+fn seeds_are_what_tells_machines_apart() {
+    let first_wait = |seed| {
+        let mut machine = Machine::new("http://localhost/", seed).unwrap();
+        assert_eq!(machine.step(at(0)), Step::Connect);
+        machine.fail(at(0), Failure::NoResponse);
+        failed(&mut machine, at(0)).1
+    };
+    assert_eq!(first_wait(1), first_wait(1));
+    assert_ne!(first_wait(1), first_wait(2));
+}

@@ -1,0 +1,108 @@
+//! Ten thousand reconnections, and nothing of them is left.
+
+#![cfg(target_os = "linux")]
+
+#[path = "../../tests/support/usage.rs"]
+mod usage;
+
+use std::io;
+use std::time::Duration;
+
+use socket2::SockRef;
+use ssekit_client::machine::Failure;
+use ssekit_client::{EventSource, Item, RetryPolicy};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
+
+use usage::{memory, open_files};
+
+const RECONNECTIONS: usize = 10_000;
+
+/// What an allocator may keep, and no more: 200 bytes for each reconnection would be 2 MB.
+const MEMORY: usize = 2 << 20;
+
+/// For what comes at once, on a machine that is busy with something else.
+const SOON: Duration = Duration::from_secs(60);
+
+/// Answers each request of a connection by what its path and the number of the answer say, until one ends the connection.
+async fn serve(mut stream: TcpStream, answers: &mut usize) -> io::Result<()> {
+    const CHUNKED: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+    let mut request = Vec::new();
+    loop {
+        request.clear();
+        while !request.ends_with(b"\r\n\r\n") {
+            if stream.read_buf(&mut request).await? == 0 {
+                return Ok(());
+            }
+        }
+        let n = *answers;
+        *answers += 1;
+        let event = format!("id: {n}\ndata: {}\n\n", "x".repeat(n % 3000));
+        let chunk = format!("{:x}\r\n{event}\r\n", event.len());
+        // Each way that a stream can end, and each that it can fail to begin.
+        match n % 7 {
+            0 | 1 => stream.write_all(format!("{CHUNKED}{chunk}0\r\n\r\n").as_bytes()).await?,
+            2 => return stream.write_all(format!("{CHUNKED}{chunk}fff\r\ndata: unfinished").as_bytes()).await,
+            3 => {
+                stream.write_all(format!("{CHUNKED}{chunk}").as_bytes()).await?;
+                return SockRef::from(&stream).set_linger(Some(Duration::ZERO));
+            }
+            4 => stream.write_all(b"HTTP/1.1 503 No\r\ncontent-length: 4\r\n\r\nbusy").await?,
+            5 => stream.write_all(b"HTTP/1.1 307 No\r\nlocation: /again\r\ncontent-length: 0\r\n\r\n").await?,
+            _ => return Ok(()),
+        }
+    }
+}
+
+#[tokio::test]
+async fn ten_thousand_reconnections_leave_nothing_behind() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let server = tokio::spawn(async move {
+        let mut answers = 0;
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            // A client that goes amid an answer is none of its business.
+            let _ = serve(stream, &mut answers).await;
+        }
+    });
+    let policy = RetryPolicy::new()
+        .with_retry_if(Failure::is_transient)
+        .with_reconnection_time(Duration::ZERO)
+        .with_backoff(Duration::ZERO, Duration::ZERO);
+    let mut source = EventSource::get(url).with_retry(policy).with_idle_timeout(SOON).build().unwrap();
+    let (mut opened, mut failed, mut events) = (0, 0, 0);
+    let mut reconnect = async |times: usize| {
+        for n in 0..times {
+            loop {
+                match timeout(SOON, source.next()).await.expect("it comes back").expect("it has no end") {
+                    Ok(Item::Open(_)) => opened += 1,
+                    Ok(_) => events += 1,
+                    Err(error) => {
+                        assert!(error.retry_after().is_some(), "{error}");
+                        failed += 1;
+                        break;
+                    }
+                }
+                // The program itself, in the midst of it.
+                if n % 10 == 9 && source.ready_state() == ssekit_client::ReadyState::Open {
+                    source.restart();
+                    break;
+                }
+            }
+        }
+    };
+    // So that allocator, buffers and pools have what they want.
+    reconnect(1_000).await;
+    let (files, before) = (open_files(), memory());
+    reconnect(RECONNECTIONS).await;
+    let more = memory().saturating_sub(before);
+    eprintln!("{opened} opened, {failed} failed, {events} events; {} KiB more", more >> 10);
+    assert!(opened > RECONNECTIONS / 2 && failed > RECONNECTIONS / 2 && events > RECONNECTIONS / 4);
+    assert!(more < MEMORY, "{more} bytes are left of {RECONNECTIONS} reconnections");
+    // One connection at the most, and its other end.
+    assert!(open_files() <= files + 4, "{} files were open, and now {}", files, open_files());
+    drop(source);
+    server.abort();
+}

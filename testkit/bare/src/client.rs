@@ -1,0 +1,70 @@
+//! The client's machine, with an allocator and no std: driven from one connection to the next.
+
+use core::alloc::{GlobalAlloc, Layout};
+use core::cell::UnsafeCell;
+use core::ptr::null_mut;
+use core::sync::atomic::{AtomicUsize, Ordering};
+use core::time::Duration;
+
+use ssekit_client::machine::{Failure, Machine, Response, Step, Then};
+
+const SIZE: usize = 1 << 20;
+
+/// Memory that is given out once and never again.
+struct Arena {
+    memory: UnsafeCell<[u8; SIZE]>,
+    used: AtomicUsize,
+}
+
+// SAFETY: each part of the memory is given to one caller only.
+unsafe impl Sync for Arena {}
+
+// SAFETY: parts do not overlap, since `used` only grows, and are aligned as asked.
+unsafe impl GlobalAlloc for Arena {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let base = self.memory.get() as usize;
+        let mut at = 0;
+        let result = self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
+            at = (base + used).next_multiple_of(layout.align()) - base;
+            at.checked_add(layout.size()).filter(|end| *end <= SIZE)
+        });
+        match result {
+            // SAFETY: it is within the memory.
+            Ok(_) => unsafe { self.memory.get().cast::<u8>().add(at) },
+            Err(_) => null_mut(),
+        }
+    }
+
+    unsafe fn dealloc(&self, _: *mut u8, _: Layout) {}
+}
+
+#[global_allocator]
+static ARENA: Arena = Arena { memory: UnsafeCell::new([0; SIZE]), used: AtomicUsize::new(0) };
+
+pub(crate) fn check() -> Option<()> {
+    let mut machine = Machine::new("https://localhost/a/b", 7).ok()?;
+    let mut now = Duration::ZERO;
+    let stream = Response { status: 200, content_type: Some(b"text/event-stream"), ..Response::default() };
+
+    expect(machine.step(now) == Step::Connect)?;
+    machine.respond(now, Response { status: 308, location: Some(b"../c"), ..Response::default() });
+    expect(machine.step(now) == Step::Connect && machine.request().url == "https://localhost/c")?;
+    expect(machine.respond(now, stream))?;
+    let mut chunk = &b"id: 7\ndata: hel"[..];
+    machine.receive(now, chunk);
+    expect(machine.next_event(&mut chunk) == Ok(None))?;
+    let mut chunk = &b"lo\n\n"[..];
+    machine.receive(now, chunk);
+    expect(machine.next_event(&mut chunk).ok()??.data == "hello")?;
+
+    machine.end(now);
+    let Step::Failed(Failure::StreamEnd, Then::Retry { after }) = machine.step(now) else { return None };
+    expect(machine.step(now) == Step::Wait { until: after })?;
+    now = after;
+    expect(machine.step(now) == Step::Connect)?;
+    expect(machine.request().headers().any(|header| header == ("last-event-id", b"7")))
+}
+
+fn expect(what: bool) -> Option<()> {
+    what.then_some(())
+}
