@@ -159,7 +159,7 @@ impl EventSourceBuilder {
     }
 
     /// The same, with another limit to how long an attempt may take until there is the head of a response than 60 seconds;
-    /// the application's own header fields and redirects included.
+    /// the application's own header fields and redirects included. 0 is none.
     pub fn with_connect_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.connect_timeout = limit.into();
         self
@@ -167,7 +167,7 @@ impl EventSourceBuilder {
 
     /// The same, with a limit to how long nothing may come while the stream is open, behind which the connection is taken for
     /// dead. Any byte counts, those of comments too, as servers send them to keep connections alive. Without this there is
-    /// none.
+    /// none, nor with 0.
     pub fn with_idle_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.idle_timeout = limit.into();
         self

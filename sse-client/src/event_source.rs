@@ -31,7 +31,8 @@ const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// It is a `Stream` of [`Item`]s and [`Error`]s, and ends when there is nothing more to come: the server has said so by 204,
 /// a one-shot stream is over, or an error was [final](Error::is_final). All others are told, and the stream goes on behind
 /// them. It works only when it is polled, by a task of tokio's, so that a reader who is slow slows the server down; nothing is
-/// read ahead. To cancel it, drop it.
+/// read ahead. To cancel it, drop it. Where there is no runtime of tokio it is an error; one whose I/O or time is not enabled
+/// panics, as tokio does.
 ///
 /// ```no_run
 /// use ssekit_client::{EventSource, Item};

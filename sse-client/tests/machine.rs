@@ -81,6 +81,15 @@ fn any_byte_is_a_sign_of_life() {
     assert_eq!(machine.step(at(77)), Step::Wait { until: at(80) });
 }
 
+#[test]
+fn a_time_of_zero_is_no_limit() {
+    let mut machine = machine().with_connect_timeout(Duration::ZERO).with_idle_timeout(Duration::ZERO);
+    assert_eq!(machine.step(at(0)), Step::Connect);
+    assert_eq!(machine.step(at(0)), Step::Respond { until: None });
+    assert!(machine.respond(at(0), stream()));
+    assert_eq!(machine.step(at(0)), Step::Read { until: None });
+}
+
 /// What has come meanwhile is there when it is asked for.
 #[test]
 fn silence_is_only_what_is_waited_for() {

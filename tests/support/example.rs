@@ -15,7 +15,7 @@ pub(crate) fn program(name: &str) -> PathBuf {
     let program = profile.join("examples").join(name);
     // `cargo test` has just built it, but `cargo test --test browser` has not.
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let sources = ["examples", "src", "sse-core", "sse-server", "sse-axum", "sse-actix", "sse-redis"];
+    let sources = ["examples", "src", "sse-core", "sse-server", "sse-axum", "sse-actix", "sse-redis", "sse-client"];
     if modified(&program) <= sources.iter().map(|folder| newest(&manifest.join(folder))).max().flatten() {
         let profile_name = match profile.file_name().and_then(|name| name.to_str()).unwrap() {
             "debug" => "dev",

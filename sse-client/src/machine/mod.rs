@@ -229,17 +229,18 @@ impl Machine {
         self
     }
 
-    /// The same, with a limit to how long an attempt may take until there is the head of a response, redirects included.
+    /// The same, with a limit to how long an attempt may take until there is the head of a response, redirects included. 0 is
+    /// none.
     #[must_use]
     pub fn with_connect_timeout(mut self, limit: Duration) -> Self {
-        self.connect_timeout = Some(limit);
+        self.connect_timeout = Some(limit).filter(|limit| !limit.is_zero());
         self
     }
 
-    /// The same, with a limit to how long nothing may come while the stream is open. Any byte counts.
+    /// The same, with a limit to how long nothing may come while the stream is open. Any byte counts. 0 is none.
     #[must_use]
     pub fn with_idle_timeout(mut self, limit: Duration) -> Self {
-        self.idle_timeout = Some(limit);
+        self.idle_timeout = Some(limit).filter(|limit| !limit.is_zero());
         self
     }
 
