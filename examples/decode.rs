@@ -2,14 +2,19 @@
 //!
 //! `curl -sN http://127.0.0.1:8080/events | cargo run --release --example decode`
 
+#[path = "common/line.rs"]
+mod line;
+
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use serde::Serialize;
 use ssekit::{DecodeError, Decoder, Limits, MessageEvent};
+
+use line::{EventLine, print};
 
 const HELP: &str = "\
 Reads an event stream from FILE or standard input and prints a line of JSON for each event:
@@ -51,18 +56,9 @@ fn arguments() -> Result<Option<Arguments>, lexopt::Error> {
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Line<'a> {
-    #[serde(rename_all = "camelCase")]
-    Event {
-        r#type: &'a str,
-        data: &'a str,
-        last_event_id: &'a str,
-    },
-    Error {
-        error: String,
-    },
-    End {
-        end: End<'a>,
-    },
+    Event(EventLine<'a>),
+    Error { error: String },
+    End { end: End<'a> },
 }
 
 #[derive(Serialize)]
@@ -75,20 +71,10 @@ struct End<'a> {
 impl<'a> From<Result<MessageEvent<'a>, DecodeError>> for Line<'a> {
     fn from(result: Result<MessageEvent<'a>, DecodeError>) -> Self {
         match result {
-            Ok(MessageEvent { event_type, data, last_event_id }) => {
-                Self::Event { r#type: event_type, data, last_event_id }
-            }
+            Ok(event) => Self::Event(event.into()),
             Err(error) => Self::Error { error: error.to_string() },
         }
     }
-}
-
-fn print(line: &Line<'_>) -> io::Result<()> {
-    let mut text = serde_json::to_vec(line)?;
-    text.push(b'\n');
-    let mut out = io::stdout().lock();
-    out.write_all(&text)?;
-    out.flush()
 }
 
 fn run(arguments: Arguments) -> Result<(), String> {
@@ -111,7 +97,7 @@ fn run(arguments: Arguments) -> Result<(), String> {
         };
         for mut chunk in buffer[..n].chunks(arguments.chunk.get()) {
             while let Some(result) = decoder.next_event(&mut chunk).transpose() {
-                print(&result.into()).map_err(broken)?;
+                print(&Line::from(result)).map_err(broken)?;
             }
         }
     }

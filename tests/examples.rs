@@ -167,7 +167,7 @@ fn decode_and_encode_read_files() {
 
 #[test]
 fn each_explains_itself() {
-    for name in ["auth", "decode", "encode", "gateway", "live", "live_actix", "restart"] {
+    for name in ["auth", "chat", "contract_service", "decode", "encode", "gateway", "live", "live_actix", "restart"] {
         let output = run(name, &["--help"], b"");
         assert!(output.status.success());
         let help = String::from_utf8(output.stdout).unwrap();
@@ -222,8 +222,10 @@ fn live_by_curl_into_decode(name: &str, version: &str) {
     let mut live = Running::start(Command::new(program(name)).args(["--addr", "127.0.0.1:0", "--tail"]).arg(&tail));
     let says = live.lines().next().unwrap();
     let url = says.strip_prefix(&format!("ssekit {name} is listening on ")).unwrap().to_owned() + "events";
+    // It may have to be built, which curl does not wait for.
+    let mut decode = Command::new(program("decode"));
     let mut curl = Running::start(Command::new("curl").args(["-sN", "--max-time", "30", version, &url]));
-    let mut decode = Running::start(Command::new(program("decode")).stdin(curl.0.stdout.take().unwrap()));
+    let mut decode = Running::start(decode.stdin(curl.0.stdout.take().unwrap()));
 
     let mut stats = Vec::new();
     let mut records = Vec::new();

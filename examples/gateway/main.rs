@@ -24,7 +24,8 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod edit;
-mod upstream;
+#[path = "../common/model.rs"]
+mod model;
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -54,6 +55,7 @@ use tokio::net::TcpStream;
 
 use common::{listen, shutdown};
 use edit::{Look, Rename};
+use model::in_json;
 
 const HELP: &str = "\
 Serves POST /v1/chat/completions by asking an upstream that speaks OpenAI's streaming format.
@@ -77,7 +79,7 @@ struct Arguments {
 fn arguments() -> Result<Option<Arguments>, lexopt::Error> {
     use lexopt::prelude::*;
 
-    let rename = format!("{}=gateway-1", upstream::MODEL).parse()?;
+    let rename = format!("{}=gateway-1", model::MODEL).parse()?;
     let mut arguments = Arguments { addr: "127.0.0.1:8080".to_owned(), upstream: None, rename };
     let mut parser = lexopt::Parser::from_env();
     while let Some(argument) = parser.next()? {
@@ -119,7 +121,7 @@ async fn run(Arguments { addr, upstream, rename }: Arguments) -> Result<(), Stri
         Some(upstream) => upstream,
         None => {
             let (listener, local) = listen("127.0.0.1:0")?;
-            upstream::start(listener).map_err(|error| error.to_string())?;
+            model::start(listener).map_err(|error| error.to_string())?;
             local.to_string().parse().map_err(|error| format!("{local}: {error}"))?
         }
     };
@@ -223,10 +225,6 @@ fn error_object(message: &str) -> Value {
     json!({ "error": { "message": message, "type": "gateway_error" } })
 }
 
-fn in_json(status: StatusCode, value: &Value) -> Response {
-    (status, [(CONTENT_TYPE, "application/json")], value.to_string()).into_response()
-}
-
 /// What has been sent on.
 #[derive(Default)]
 struct Counts {
@@ -261,7 +259,7 @@ fn announce(local: SocketAddr, upstream: &Authority) {
         \x20 try     curl -N {url} -d '{}'\n\
         \x20 or      stop that half-way, and see here that it is cancelled upstream\n\
         \x20 or      see one that breaks off: curl -N {url} -d '{}'\n",
-        body(upstream::MODEL),
-        body(upstream::BROKEN)
+        body(model::MODEL),
+        body(model::BROKEN)
     );
 }

@@ -9,12 +9,12 @@ use std::error;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use ssekit_core::Limits;
+use ssekit_core::{Limits, MessageEvent};
 
 use crate::client::client_builder;
 use crate::error::BoxError;
 use crate::event_source::EventSource;
-use crate::machine::{InvalidId, InvalidUrl, Machine, RetryPolicy};
+use crate::machine::{InvalidId, InvalidUrl, Machine, OneShot, RetryPolicy};
 use crate::request::{Attempt, HeadersOf, Parts};
 
 /// What an [`EventSource`] asks for, and how.
@@ -33,7 +33,7 @@ pub struct EventSourceBuilder {
     max_redirects: Option<u32>,
     limits: Limits,
     last_event_id: String,
-    done: Option<String>,
+    one_shot: Option<OneShot>,
     has_comments: bool,
     error: Option<InvalidRequest>,
 }
@@ -68,7 +68,7 @@ impl EventSourceBuilder {
             max_redirects: None,
             limits: Limits::default(),
             last_event_id: String::new(),
-            done: None,
+            one_shot: None,
             has_comments: false,
             error: None,
         }
@@ -193,16 +193,25 @@ impl EventSourceBuilder {
     }
 
     /// The same, for a stream that is had once, such as a language model's answer: an event whose data is `[DONE]` is none,
-    /// but the end, and so is the end of the stream, and neither is an error.
+    /// but the end, and so is the end of the stream, and neither is an error. Which of both it was says
+    /// [`EventSource::end`]: one that was closed before it was done may not be whole.
     ///
     /// There is no other attempt. With a [policy](Self::with_retry) of its own there is, as long as the stream was not open.
     pub fn with_one_shot(self) -> Self {
-        self.with_one_shot_until("[DONE]")
+        self.with_one_shot_until(|event| event.data == "[DONE]")
     }
 
-    /// The same, where the stream is done at an event with other data than `[DONE]`.
-    pub fn with_one_shot_until(mut self, done: impl Into<String>) -> Self {
-        self.done = Some(done.into());
+    /// The same, where another event than `[DONE]` says that the stream is done.
+    ///
+    /// ```
+    /// use ssekit_client::EventSource;
+    ///
+    /// let answer = EventSource::post("https://api.anthropic.com/v1/messages")
+    ///     .with_one_shot_until(|event| event.event_type == "message_stop");
+    /// # answer.build().unwrap();
+    /// ```
+    pub fn with_one_shot_until(mut self, is_done: impl Fn(&MessageEvent<'_>) -> bool + Send + Sync + 'static) -> Self {
+        self.one_shot = Some(OneShot(Box::new(is_done)));
         self
     }
 
@@ -226,13 +235,13 @@ impl EventSourceBuilder {
             .map_err(InvalidRequest::Url)?
             .with_method(self.method.as_str(), self.parts.body.is_some())
             .with_limits(self.limits);
-        match (self.retry, &self.done) {
+        match (self.retry, &self.one_shot) {
             (Some(policy), _) => machine = machine.with_retry(policy),
             (None, Some(_)) => machine = machine.with_retry(RetryPolicy::never()),
             (None, None) => {}
         }
-        if let Some(done) = self.done {
-            machine = machine.with_one_shot(&done);
+        if let Some(OneShot(is_done)) = self.one_shot {
+            machine = machine.with_one_shot(is_done);
         }
         if let Some(limit) = self.connect_timeout {
             machine = machine.with_connect_timeout(limit);
@@ -286,7 +295,7 @@ impl fmt::Display for InvalidRequest {
             Self::HeaderValue { name } => write!(f, "value of the header field {name} is invalid"),
             Self::Json(error) => write!(f, "body cannot be serialised as json: {error}"),
             Self::LastEventId(error) => error.fmt(f),
-            Self::Client(_) => f.write_str("there is no http client"),
+            Self::Client(error) => write!(f, "there is no http client: {error}"),
         }
     }
 }
@@ -294,7 +303,8 @@ impl fmt::Display for InvalidRequest {
 impl error::Error for InvalidRequest {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         match self {
-            Self::Client(error) => Some(&**error),
+            // The error itself is in the text already.
+            Self::Client(error) => error.source(),
             _ => None,
         }
     }

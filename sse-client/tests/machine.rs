@@ -153,6 +153,25 @@ fn a_wait_is_as_long_as_the_longest_of_those_that_ask_for_one() {
 }
 
 #[test]
+fn a_wait_may_be_too_long() {
+    let policy = steady().with_retry_if(Failure::is_transient).with_max_wait(at(60));
+    for (retry_after, is_tried) in [(60, true), (61, false)] {
+        let mut machine = machine().with_retry(policy.clone());
+        assert_eq!(machine.step(at(0)), Step::Connect);
+        machine.respond(at(0), Response { status: 503, retry_after: Some(at(retry_after)), ..Response::default() });
+        machine.end(at(0));
+        assert_eq!(failed(&mut machine, at(0)).1 != Then::End, is_tried);
+    }
+    for (retry, is_tried) in [("retry: 60000\n\n", true), ("retry: 60001\n\n", false)] {
+        let mut machine = machine().with_retry(policy.clone());
+        open(&mut machine, at(0));
+        data(&mut machine, at(0), retry.as_bytes());
+        machine.end(at(0));
+        assert_eq!(failed(&mut machine, at(0)).1 != Then::End, is_tried);
+    }
+}
+
+#[test]
 fn the_body_of_a_refusal_has_its_time_and_its_bound() {
     let refused = || {
         let mut machine = machine();

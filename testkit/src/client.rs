@@ -198,7 +198,7 @@ pub fn check(script: &Script) {
         .with_idle_timeout(IDLE)
         .with_retry(policy);
     if script.is_one_shot {
-        machine = machine.with_one_shot("[DONE]");
+        machine = machine.with_one_shot(|event| event.data == "[DONE]");
     }
     let mut model =
         Model { script, last_event_id: String::new(), reconnection_time: RECONNECTION, failures: 0 };

@@ -48,7 +48,8 @@ mod failure;
 mod retry;
 mod target;
 
-use alloc::string::{String, ToString};
+use alloc::boxed::Box;
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
@@ -155,8 +156,7 @@ pub struct Machine {
     connect_timeout: Option<Duration>,
     idle_timeout: Option<Duration>,
     max_redirects: u32,
-    /// The data by which a one-shot stream says that it is done.
-    done: Option<String>,
+    one_shot: Option<OneShot>,
     rng: fastrand::Rng,
     state: State,
     attempt: u64,
@@ -166,6 +166,15 @@ pub struct Machine {
     opened_at: Option<Duration>,
     /// It has had an event.
     had_event: bool,
+}
+
+/// Which event of a one-shot stream says that it is done.
+pub(crate) struct OneShot(pub(crate) Box<dyn Fn(&MessageEvent<'_>) -> bool + Send + Sync>);
+
+impl fmt::Debug for OneShot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OneShot")
+    }
 }
 
 #[derive(Debug)]
@@ -205,7 +214,7 @@ impl Machine {
             connect_timeout: None,
             idle_timeout: None,
             max_redirects: 20,
-            done: None,
+            one_shot: None,
             rng: fastrand::Rng::with_seed(seed),
             state: State::Waiting { until: Duration::ZERO },
             attempt: 0,
@@ -259,10 +268,10 @@ impl Machine {
     }
 
     /// The same, for a stream that is had once, such as a language model's answer: once it was open, its end is the end, and
-    /// there is no other attempt. An event with this data is no event, but says that it is done.
+    /// there is no other attempt. An event that `is_done` is true for is not given, but says that the stream is done.
     #[must_use]
-    pub fn with_one_shot(mut self, done: &str) -> Self {
-        self.done = Some(done.to_string());
+    pub fn with_one_shot(mut self, is_done: impl Fn(&MessageEvent<'_>) -> bool + Send + Sync + 'static) -> Self {
+        self.one_shot = Some(OneShot(Box::new(is_done)));
         self
     }
 
@@ -401,8 +410,8 @@ impl Machine {
             return Ok(None);
         }
         let event = self.decoder.next_event(chunk)?;
-        if let (Some(event), Some(done)) = (&event, &self.done) {
-            if event.data == done {
+        if let (Some(event), Some(OneShot(is_done))) = (&event, &self.one_shot) {
+            if is_done(event) {
                 self.state = State::Closed(End::Done);
                 *chunk = &[];
                 return Ok(None);
@@ -486,7 +495,7 @@ impl Machine {
     fn settle(&mut self, now: Duration, failure: Failure, retry_after: Option<Duration>) {
         if self.opened_at.is_none() {
             self.targets.forget();
-        } else if self.done.is_some() {
+        } else if self.one_shot.is_some() {
             self.state = match failure {
                 Failure::StreamEnd => State::Closed(End::StreamEnd),
                 failure => State::Failed { failure, then: Then::End, at: now },
@@ -504,8 +513,8 @@ impl Machine {
             n = self.failures;
             backoff = self.retry.backoff(n, &mut self.rng);
         }
-        let then = if self.retry.retries(&failure, n) {
-            let asked = self.reconnection_time().max(retry_after.unwrap_or_default());
+        let asked = self.reconnection_time().max(retry_after.unwrap_or_default());
+        let then = if self.retry.retries(&failure, n, asked) {
             Then::Retry { after: asked.saturating_add(backoff) }
         } else {
             Then::End

@@ -39,6 +39,7 @@ pub struct RetryPolicy {
     reconnection_time: Duration,
     backoff: Duration,
     max_backoff: Duration,
+    max_wait: Option<Duration>,
     healthy_after: Duration,
 }
 
@@ -53,6 +54,7 @@ impl RetryPolicy {
             reconnection_time: Duration::from_secs(1),
             backoff: Duration::from_secs(1),
             max_backoff: Duration::from_secs(30),
+            max_wait: None,
             healthy_after: Duration::from_secs(10),
         }
     }
@@ -87,6 +89,13 @@ impl RetryPolicy {
         self
     }
 
+    /// The same, where there is no other attempt if the server asks for one no sooner than after more than this, by `retry` or
+    /// `Retry-After`. Without it the server is waited for as long as it says.
+    pub fn with_max_wait(mut self, time: Duration) -> Self {
+        self.max_wait = Some(time);
+        self
+    }
+
     /// The same, where a connection that was open for so long has been healthy.
     pub fn with_healthy_after(mut self, time: Duration) -> Self {
         self.healthy_after = time;
@@ -101,9 +110,12 @@ impl RetryPolicy {
         time >= self.healthy_after
     }
 
-    /// Whether there is another attempt behind this failure, the `n`th in a row.
-    pub(super) fn retries(&self, failure: &Failure, n: u32) -> bool {
-        !failure.is_futile() && self.max_retries.is_none_or(|max| n <= max) && (self.retry_if)(failure)
+    /// Whether there is another attempt behind this failure, the `n`th in a row, no sooner than after what was asked for.
+    pub(super) fn retries(&self, failure: &Failure, n: u32, asked: Duration) -> bool {
+        !failure.is_futile()
+            && self.max_retries.is_none_or(|max| n <= max)
+            && self.max_wait.is_none_or(|max| asked <= max)
+            && (self.retry_if)(failure)
     }
 
     /// The backoff behind the `n`th failure in a row, counted from 1.
@@ -127,6 +139,7 @@ impl fmt::Debug for RetryPolicy {
             .field("reconnection_time", &self.reconnection_time)
             .field("backoff", &self.backoff)
             .field("max_backoff", &self.max_backoff)
+            .field("max_wait", &self.max_wait)
             .field("healthy_after", &self.healthy_after)
             .finish_non_exhaustive()
     }

@@ -114,7 +114,7 @@ async fn a_one_shot_stream_is_over_when_it_says_so_or_is_closed() {
     );
     let other = vec![write(STREAM), write("data: [DONE]\n\ndata: bye\n\n")];
     assert_eq!(
-        given_by(vec![other], |source| source.with_one_shot_until("bye")).await,
+        given_by(vec![other], |source| source.with_one_shot_until(|event| event.data == "bye")).await,
         "open\nmessage|[DONE]|\nend: Done\n"
     );
     // Without that it is an event like any other.

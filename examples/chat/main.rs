@@ -1,0 +1,244 @@
+//! Asks a language model, and prints its answer as it comes.
+//!
+//! `cargo run --release --example chat -- --format anthropic "What is an event stream?"`
+
+#[path = "../common/mod.rs"]
+#[allow(dead_code)]
+mod common;
+#[path = "../common/escape.rs"]
+mod escape;
+mod format;
+#[path = "../common/model.rs"]
+mod model;
+
+use std::fmt::Display;
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use ssekit::client::machine::{End, Failure};
+use ssekit::client::reqwest::{Client, Url};
+use ssekit::client::{Error, Item, RetryPolicy, client_builder};
+
+use common::listen;
+use escape::escape;
+use format::{Format, Message, refusal};
+
+const HELP: &str = "\
+Asks a language model, and prints its answer as it comes. Without a PROMPT it is a chat: each line of standard input is
+asked, and the model knows what was said before.
+
+Usage: chat [--format openai|anthropic] [--url URL] [--model MODEL] [PROMPT]..
+
+  --format FORMAT  openai (POST /v1/chat/completions, the default) or anthropic (POST /v1/messages)
+  --url URL        whom to ask, https://api.openai.com say, or a whole URL with another path than the format's
+                   (default: a stand-in of its own), with the key in OPENAI_API_KEY or ANTHROPIC_API_KEY
+  --model MODEL    which model (default: demo-1, the stand-in's; demo-broken breaks off)
+
+A server that has too much to do (429, 503, 529) is asked again, 3 times at most, no sooner than it says.
+Exit status: 0, or 1 if something was not answered to its end.
+";
+
+/// How long there may be nothing from a model that thinks.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+struct Arguments {
+    format: Format,
+    url: Option<Url>,
+    model: Option<String>,
+    prompt: Vec<String>,
+}
+
+fn arguments() -> Result<Option<Arguments>, lexopt::Error> {
+    use lexopt::prelude::*;
+
+    let mut arguments = Arguments { format: Format::OpenAi, url: None, model: None, prompt: Vec::new() };
+    let mut parser = lexopt::Parser::from_env();
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Long("format") => arguments.format = parser.value()?.parse()?,
+            Long("url") => arguments.url = Some(parser.value()?.parse()?),
+            Long("model") => arguments.model = Some(parser.value()?.string()?),
+            Long("help") | Short('h') => return Ok(None),
+            Value(word) => arguments.prompt.push(word.string()?),
+            other => return Err(other.unexpected()),
+        }
+    }
+    if arguments.url.is_some() && arguments.model.is_none() {
+        return Err("--url needs a --model".into());
+    }
+    Ok(Some(arguments))
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    common::main("chat", HELP, arguments(), run).await
+}
+
+async fn run(Arguments { format, url, model, prompt }: Arguments) -> Result<(), String> {
+    let client = client_builder().build().map_err(|error| format!("there is no HTTP client: {error}"))?;
+    let (url, key) = match url {
+        Some(mut url) => {
+            if url.path() == "/" {
+                url.set_path(format.path());
+            }
+            (url.into(), format.key())
+        }
+        None => {
+            let (listener, local) = listen("127.0.0.1:0")?;
+            model::start(listener).map_err(|error| error.to_string())?;
+            say(format_args!("a stand-in answers, on {local}"));
+            (format!("http://{local}{}", format.path()), None)
+        }
+    };
+    let model = model.unwrap_or_else(|| model::MODEL.to_owned());
+    let mut chat = Chat { format, client, url, key, model, messages: Vec::new() };
+    if !prompt.is_empty() {
+        return chat.turn(prompt.join(" ")).await.map_err(|failed| failed.to_string());
+    }
+    let (mut asked, mut failed) = (0, 0);
+    let is_interactive = io::stdin().is_terminal();
+    loop {
+        if is_interactive {
+            let _ = io::stderr().write_all(b"> ");
+        }
+        let mut line = String::new();
+        match io::stdin().read_line(&mut line) {
+            Ok(0) if failed > 0 => return Err(format!("{failed} of {asked} were not answered")),
+            Ok(0) => return Ok(()),
+            Ok(_) if line.trim().is_empty() => continue,
+            Ok(_) => asked += 1,
+            Err(error) => return Err(format!("cannot read standard input: {error}")),
+        }
+        match chat.turn(line.trim().to_owned()).await {
+            Ok(()) => {}
+            Err(Failed::Answer(error)) => {
+                say(error);
+                failed += 1;
+            }
+            Err(failed) => return Err(failed.to_string()),
+        }
+    }
+}
+
+#[derive(Debug)]
+enum Failed {
+    /// There is none, or it is not whole.
+    Answer(String),
+    Output(io::Error),
+}
+
+impl Display for Failed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Answer(error) => f.write_str(&escape(error)),
+            Self::Output(error) => write!(f, "cannot write: {error}"),
+        }
+    }
+}
+
+struct Chat {
+    format: Format,
+    client: Client,
+    url: String,
+    key: Option<String>,
+    model: String,
+    messages: Vec<Message>,
+}
+
+impl Chat {
+    /// What was not answered has not been said.
+    async fn turn(&mut self, prompt: String) -> Result<(), Failed> {
+        self.messages.push(Message { role: "user", content: prompt });
+        let mut answer = String::new();
+        let result = self.answer(&mut answer).await;
+        if !answer.is_empty() {
+            print("\n").map_err(Failed::Output)?;
+        }
+        match result {
+            Ok(summary) => {
+                say(summary);
+                self.messages.push(Message { role: "assistant", content: answer });
+                Ok(())
+            }
+            Err(failed) => {
+                self.messages.pop();
+                Err(failed)
+            }
+        }
+    }
+
+    async fn answer(&self, answer: &mut String) -> Result<String, Failed> {
+        let start = Instant::now();
+        // Not behind a connection that broke: it may be being answered.
+        let is_busy = |failure: &Failure| matches!(failure.status(), Some(429 | 503 | 529));
+        let policy = RetryPolicy::new()
+            .with_retry_if(is_busy)
+            .with_max_retries(3)
+            .with_max_wait(PATIENCE)
+            .with_reconnection_time(Duration::ZERO);
+        let source = self.format.ask(&self.url, self.key.as_deref(), &self.model, &self.messages);
+        let mut source = source
+            .with_client(self.client.clone())
+            .with_retry(policy)
+            .with_connect_timeout(PATIENCE)
+            .with_idle_timeout(PATIENCE)
+            .build()
+            .map_err(|error| Failed::Answer(error.to_string()))?;
+        let (mut pieces, mut tokens, mut stop) = (0, None, None);
+        loop {
+            match source.next().await {
+                Some(Ok(Item::Event(event))) => {
+                    let part = self.format.read(&event).map_err(Failed::Answer)?;
+                    if !part.text.is_empty() {
+                        pieces += 1;
+                        print(&part.text).map_err(Failed::Output)?;
+                        answer.push_str(&part.text);
+                    }
+                    tokens = part.tokens.or(tokens);
+                    stop = part.stop.map(|stop| stop.into_owned()).or(stop);
+                }
+                Some(Ok(_)) => {}
+                Some(Err(error)) if error.retry_after().is_some() => say(told(&error)),
+                Some(Err(error)) => return Err(Failed::Answer(told(&error))),
+                None => match source.end() {
+                    Some(End::Done) => break,
+                    end => {
+                        let end = end.map(|end| end.to_string()).unwrap_or_default();
+                        return Err(Failed::Answer(format!("{end} before the end of the answer")));
+                    }
+                },
+            }
+        }
+        // Most send each token by itself, and those that do not say how many there were.
+        let (tokens, took) = (tokens.unwrap_or(pieces), start.elapsed().as_secs_f64());
+        Ok(format!("{tokens} tokens in {took:.1} s, {}", stop.as_deref().unwrap_or("for no reason given")))
+    }
+}
+
+/// What an API says of why it refuses is better than what HTTP does.
+fn told(error: &Error) -> String {
+    match (error.status(), error.body().and_then(refusal)) {
+        (Some(status), Some(refusal)) => match error.retry_after() {
+            Some(after) => format!("{refusal} ({status}); next attempt in {:.1} s", after.as_secs_f64()),
+            None => format!("{refusal} ({status})"),
+        },
+        _ => error.to_string(),
+    }
+}
+
+/// At once.
+fn print(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    if out.is_terminal() {
+        out.write_all(escape(text).as_bytes())?;
+    } else {
+        out.write_all(text.as_bytes())?;
+    }
+    out.flush()
+}
+
+/// Whoever does not listen need not.
+fn say(text: impl Display) {
+    let _ = io::stderr().write_all(format!("chat: {}\n", escape(&text.to_string())).as_bytes());
+}

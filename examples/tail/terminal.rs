@@ -1,0 +1,148 @@
+//! Events as a terminal shows them.
+
+use std::env;
+use std::io::{self, Write};
+
+use serde_json::value::RawValue;
+use ssekit::MessageEvent;
+
+use crate::escape::escape;
+
+/// Deeper, JSON is not indented any further, so that what is printed is not much longer than what has come.
+const MAX_INDENT: usize = 16;
+
+/// What data is shown as.
+#[derive(Clone, Copy)]
+pub(crate) enum Data<'a> {
+    Text(&'a str),
+    Json(&'a RawValue),
+}
+
+#[derive(Clone, Copy)]
+pub(crate) struct Terminal {
+    pub(crate) has_colours: bool,
+}
+
+#[derive(Clone, Copy)]
+enum Colour {
+    Type,
+    Dim,
+    Key,
+    String,
+    /// A number, say.
+    Literal,
+    None,
+}
+
+impl Colour {
+    fn code(self) -> &'static str {
+        match self {
+            Self::Type => "1;36",
+            Self::Dim => "2",
+            Self::Key => "34",
+            Self::String => "32",
+            Self::Literal => "33",
+            Self::None => "",
+        }
+    }
+}
+
+impl Terminal {
+    /// With colours, unless the environment has `NO_COLOR` (<https://no-color.org>) or says that the terminal has none.
+    pub(crate) fn from_env() -> Self {
+        let is_set = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        Self { has_colours: !is_set && env::var_os("TERM").is_none_or(|term| term != "dumb") }
+    }
+
+    /// `type [id] data`; data of several lines is below that, indented.
+    pub(crate) fn event(self, out: &mut impl Write, event: MessageEvent<'_>, data: Data<'_>) -> io::Result<()> {
+        self.put(out, Colour::Type, event.event_type)?;
+        if !event.last_event_id.is_empty() {
+            out.write_all(b" ")?;
+            self.put(out, Colour::Dim, &format!("[{}]", event.last_event_id))?;
+        }
+        match data {
+            Data::Text(text) if text.contains('\n') => {
+                for line in text.split('\n') {
+                    out.write_all(b"\n  ")?;
+                    self.put(out, Colour::None, line)?;
+                }
+            }
+            Data::Text("") => {}
+            Data::Text(text) => {
+                out.write_all(b" ")?;
+                self.put(out, Colour::None, text)?;
+            }
+            Data::Json(value) => {
+                out.write_all(if has_members(value.get()) { b"\n  " } else { b" " })?;
+                self.json(out, value)?;
+            }
+        }
+        out.write_all(b"\n")
+    }
+
+    /// `: comment`
+    pub(crate) fn comment(self, out: &mut impl Write, comment: &str) -> io::Result<()> {
+        self.put(out, Colour::Dim, &format!(":{comment}"))?;
+        out.write_all(b"\n")
+    }
+
+    fn put(self, out: &mut impl Write, colour: Colour, text: &str) -> io::Result<()> {
+        match colour.code() {
+            code if self.has_colours && !code.is_empty() => write!(out, "\x1b[{code}m{}\x1b[0m", escape(text)),
+            _ => write!(out, "{}", escape(text)),
+        }
+    }
+
+    /// Numbers, the order of names, and escapes are left as they are.
+    fn json(self, out: &mut impl Write, value: &RawValue) -> io::Result<()> {
+        let mut depth: usize = 0;
+        let mut is_line_due = false;
+        let mut rest = value.get();
+        while let Some(byte) = rest.bytes().next() {
+            let (token, behind) = rest.split_at(token_len(rest));
+            rest = behind.trim_start();
+            let is_close = matches!(byte, b'}' | b']');
+            // What is closed with a line due has no members.
+            if is_line_due != is_close && depth <= MAX_INDENT {
+                write!(out, "\n{:1$}", "", 2 + 2 * (depth - usize::from(is_close)))?;
+            }
+            is_line_due = matches!(byte, b'{' | b'[' | b',');
+            match byte {
+                b'{' | b'[' => depth += 1,
+                b'}' | b']' => depth -= 1,
+                _ => {}
+            }
+            match byte {
+                b':' => out.write_all(b": ")?,
+                b'"' if rest.starts_with(':') => self.put(out, Colour::Key, token)?,
+                b'"' => self.put(out, Colour::String, token)?,
+                b'{' | b'}' | b'[' | b']' | b',' => self.put(out, Colour::None, token)?,
+                _ => self.put(out, Colour::Literal, token)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether it is an object or array with something in it.
+fn has_members(json: &str) -> bool {
+    json.strip_prefix(['{', '[']).is_some_and(|rest| !rest.trim_start().starts_with(['}', ']']))
+}
+
+/// How long the token is that this starts with.
+fn token_len(json: &str) -> usize {
+    match json.as_bytes().first() {
+        Some(b'"') => {
+            let mut is_escaped = false;
+            let end = json.bytes().skip(1).position(|byte| {
+                let is_end = byte == b'"' && !is_escaped;
+                is_escaped = byte == b'\\' && !is_escaped;
+                is_end
+            });
+            end.map_or(json.len(), |end| end + 2)
+        }
+        Some(b'{' | b'}' | b'[' | b']' | b',' | b':') => 1,
+        _ => json.find(|c: char| "{}[],:\" \n\t\r".contains(c)).unwrap_or(json.len()),
+    }
+}
