@@ -15,7 +15,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
-use hyper::header::{CONTENT_TYPE, HOST, LOCATION};
+use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HOST, LOCATION};
 use hyper::{Request, Uri};
 use hyper_util::rt::TokioIo;
 use ssekit::client::machine::{End, Failure, Machine, Response, Step};
@@ -63,6 +63,7 @@ async fn run(url: &str) -> Result<End, BoxError> {
                             status: response.status().as_u16(),
                             content_type: field(&CONTENT_TYPE),
                             location: field(&LOCATION),
+                            content_encoding: field(&CONTENT_ENCODING),
                             retry_after: retry_after(response.headers()),
                         };
                         if machine.respond(now, head) {
@@ -85,7 +86,7 @@ async fn run(url: &str) -> Result<End, BoxError> {
                 match frame {
                     Some(Ok(frame)) => {
                         let Ok(chunk) = frame.into_data() else { continue };
-                        machine.receive(now, &chunk);
+                        machine.receive(&chunk);
                         print(&mut machine, &chunk)?;
                     }
                     Some(Err(_)) => machine.fail(now, Failure::Broken),

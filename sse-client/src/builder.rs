@@ -9,18 +9,19 @@ use std::error;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use percent_encoding::percent_decode_str;
 use ssekit_core::{Limits, MessageEvent};
+use url::Url;
 
 use crate::client::client_builder;
 use crate::error::BoxError;
 use crate::event_source::EventSource;
 use crate::machine::{InvalidId, InvalidUrl, Machine, OneShot, RetryPolicy};
-use crate::request::{Attempt, HeadersOf, Parts};
+use crate::request::{Attempt, Parts, is_harmless, is_reserved};
 
 /// What an [`EventSource`] asks for, and how.
 ///
 /// What is wrong with it is said by [`build`](Self::build).
-#[derive(Debug)]
 #[must_use]
 pub struct EventSourceBuilder {
     url: String,
@@ -36,6 +37,20 @@ pub struct EventSourceBuilder {
     one_shot: Option<OneShot>,
     has_comments: bool,
     error: Option<InvalidRequest>,
+}
+
+/// Only what is no secret is shown.
+impl fmt::Debug for EventSourceBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EventSourceBuilder")
+            .field("method", &self.method)
+            .field("retry", &self.retry)
+            .field("connect_timeout", &self.connect_timeout)
+            .field("idle_timeout", &self.idle_timeout)
+            .field("limits", &self.limits)
+            .field("last_event_id", &self.last_event_id)
+            .finish_non_exhaustive()
+    }
 }
 
 impl EventSource {
@@ -76,16 +91,23 @@ impl EventSourceBuilder {
 
     /// The same, with a header field. A name that is there already gets another value beside the first.
     ///
-    /// It wins over the `Accept` and the `Cache-Control` that an EventSource sends, but not over `Last-Event-ID`. It is not
-    /// sent to where a redirect leads off the origin that was asked for, unless it is `Accept`, `Accept-Language`,
-    /// `Cache-Control`, `Content-Type` or `User-Agent`.
+    /// It wins over the `Accept` and the `Cache-Control` that an EventSource sends. When a redirect leads off the origin that
+    /// was asked for, be it back to it, it is not sent any more, unless it is `Accept`, `Accept-Language`, `Cache-Control`,
+    /// `User-Agent`, or one that describes a body, such as `Content-Type`. (The last event ID and, where the method stays, the
+    /// body do go there, as browsers send them.)
+    ///
+    /// `Last-Event-ID`, `Content-Length` and `Transfer-Encoding` are not the program's to set.
     pub fn with_header<N, V>(mut self, name: N, value: V) -> Self
     where
         N: TryInto<HeaderName>,
         V: TryInto<HeaderValue>,
     {
         match (name.try_into(), value.try_into()) {
+            (Ok(name), _) if is_reserved(&name) => self.fail(InvalidRequest::ReservedHeader { name }),
             (Ok(name), Ok(value)) => {
+                let mut value: HeaderValue = value;
+                // So that nobody shows it, and no table of a connection's keeps it.
+                value.set_sensitive(!is_harmless(&name));
                 self.parts.headers.append(name, value);
             }
             // The value may be a secret, and a name of bytes that are none is not worth showing.
@@ -96,7 +118,8 @@ impl EventSourceBuilder {
     }
 
     /// The same, with header fields that are asked for before each attempt, for a token that does not last, say. They win
-    /// over those of [`with_header`](Self::with_header), and leave the origin no more than they do.
+    /// over those of [`with_header`](Self::with_header), and leave the origin no more than they do. They are asked for again
+    /// behind each redirect.
     ///
     /// An error is a failure as others are, [`Failure::Headers`](crate::machine::Failure::Headers), and is tried again by
     /// the retry policy.
@@ -118,7 +141,7 @@ impl EventSourceBuilder {
         F: Future<Output = Result<HeaderMap, BoxError>> + Send + 'static,
     {
         let headers = move |attempt| -> Pin<Box<dyn Future<Output = _> + Send>> { Box::pin(headers(attempt)) };
-        self.parts.headers_of = Some(HeadersOf(Arc::new(headers)));
+        self.parts.headers_of = Some(Arc::new(headers));
         self
     }
 
@@ -143,8 +166,8 @@ impl EventSourceBuilder {
     }
 
     /// The same, on a client of the program's: with its pool of connections, its certificates and its proxy. It should be from
-    /// [`client_builder`]: one that follows redirects by itself does so without what is said here of them, and sends its own
-    /// default header fields to wherever they lead.
+    /// [`client_builder`]: one that follows redirects by itself does so without what is said here of them. It should have no
+    /// secrets among its default header fields, which reqwest sends to wherever a redirect leads.
     ///
     /// Without this each event source has a client of its own. A client must not be shared between runtimes of tokio.
     pub fn with_client(mut self, client: reqwest::Client) -> Self {
@@ -166,8 +189,8 @@ impl EventSourceBuilder {
     }
 
     /// The same, with a limit to how long nothing may come while the stream is open, behind which the connection is taken for
-    /// dead. Any byte counts, those of comments too, as servers send them to keep connections alive. Without this there is
-    /// none, nor with 0.
+    /// dead. Any byte counts, those of comments too, as servers send them to keep connections alive; of a compressed
+    /// body, any byte that has been decompressed. Without this there is none, nor with 0.
     pub fn with_idle_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.idle_timeout = limit.into();
         self
@@ -227,10 +250,11 @@ impl EventSourceBuilder {
     /// # Errors
     ///
     /// [`InvalidRequest`] when what was asked for is no request.
-    pub fn build(self) -> Result<EventSource, InvalidRequest> {
+    pub fn build(mut self) -> Result<EventSource, InvalidRequest> {
         if let Some(error) = self.error {
             return Err(error);
         }
+        self.parts.credentials = credentials(&self.url);
         let mut machine = Machine::new(&self.url, fastrand::u64(..))
             .map_err(InvalidRequest::Url)?
             .with_method(self.method.as_str(), self.parts.body.is_some())
@@ -266,6 +290,16 @@ impl EventSourceBuilder {
     }
 }
 
+/// The user's name and password in a URL, if it is one.
+fn credentials(url: &str) -> Option<(String, Option<String>)> {
+    let url = Url::parse(url).ok()?;
+    let decode = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+    match (url.username(), url.password()) {
+        ("", None) => None,
+        (user, password) => Some((decode(user), password.map(decode))),
+    }
+}
+
 /// Why there is no event source.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -274,6 +308,11 @@ pub enum InvalidRequest {
     Url(InvalidUrl),
     /// The name of a header field cannot be one.
     HeaderName,
+    /// A header field is not the program's to set: see [`EventSourceBuilder::with_header`].
+    ReservedHeader {
+        /// Its name.
+        name: HeaderName,
+    },
     /// The value of a header field cannot be one: it has control characters in it.
     HeaderValue {
         /// The name.
@@ -292,6 +331,7 @@ impl fmt::Display for InvalidRequest {
         match self {
             Self::Url(error) => error.fmt(f),
             Self::HeaderName => f.write_str("name of a header field is invalid"),
+            Self::ReservedHeader { name } => write!(f, "header field {name} is not the program's to set"),
             Self::HeaderValue { name } => write!(f, "value of the header field {name} is invalid"),
             Self::Json(error) => write!(f, "body cannot be serialised as json: {error}"),
             Self::LastEventId(error) => error.fmt(f),

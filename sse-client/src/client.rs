@@ -6,10 +6,13 @@ use reqwest::redirect::Policy;
 /// A builder of a client of reqwest as an [`EventSource`](crate::EventSource) wants it, for one with settings of your own:
 /// certificates, a proxy, a name to be called by.
 ///
-/// It follows no redirects, since the event source does that itself. A server is connected to
+/// It follows no redirects and tries nothing again, since the event source does that itself. A server is connected to
 /// within 10 seconds, and a connection that the network has lost is found within half a minute, though nothing is sent by
 /// it: by TCP's keep-alive, and by HTTP/2's. Proxies are those of the environment: `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`,
 /// `NO_PROXY`.
+///
+/// Secrets are better given to [`with_header`](crate::EventSourceBuilder::with_header): reqwest sends the default header
+/// fields of a client with each request, to wherever a redirect has led.
 ///
 /// With the feature `tls`, unless the program has chosen a provider for rustls, it is ring from then on.
 pub fn client_builder() -> ClientBuilder {
@@ -21,6 +24,7 @@ pub fn client_builder() -> ClientBuilder {
     let builder = reqwest::Client::builder()
         .user_agent(concat!("ssekit-client/", env!("CARGO_PKG_VERSION")))
         .redirect(Policy::none())
+        .retry(reqwest::retry::never())
         .connect_timeout(Duration::from_secs(10))
         .tcp_keepalive(Duration::from_secs(16))
         .tcp_keepalive_interval(Duration::from_secs(2))

@@ -3,17 +3,19 @@ use alloc::string::ToString;
 use core::fmt;
 use core::future::poll_fn;
 use core::pin::Pin;
-use core::task::{Context, Poll, ready};
+use core::task::{Context, Poll, Waker, ready};
 use core::time::Duration;
 
 use bytes::Bytes;
 use futures_core::{FusedStream, Stream};
-use http::header::{CONTENT_TYPE, LOCATION};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, LOCATION};
 use http::{HeaderMap, Version};
 use http_body::Body as _;
 use reqwest::{Body, Client};
 use ssekit_core::{OwnedEvent, SharedStr};
-use tokio::runtime::Handle;
+use sync_wrapper::SyncWrapper;
+use tokio::runtime::{self, Handle};
+use tokio::task::yield_now;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::comments::{Comments, Next};
@@ -31,8 +33,8 @@ const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// It is a `Stream` of [`Item`]s and [`Error`]s, and ends when there is nothing more to come: the server has said so by 204,
 /// a one-shot stream is over, or an error was [final](Error::is_final). All others are told, and the stream goes on behind
 /// them. It works only when it is polled, by a task of tokio's, so that a reader who is slow slows the server down; nothing is
-/// read ahead. To cancel it, drop it. Where there is no runtime of tokio it is an error; one whose I/O or time is not enabled
-/// panics, as tokio does.
+/// read ahead. To cancel it, drop it. Where there is no runtime of tokio it is an error; in one whose I/O or time is not enabled
+/// tokio panics.
 ///
 /// ```no_run
 /// use ssekit_client::{EventSource, Item};
@@ -71,15 +73,21 @@ pub struct EventSource {
     source: Option<BoxError>,
     last_status: Option<u16>,
     start: Option<Instant>,
-    timer: Option<Pin<Box<Sleep>>>,
+    /// Which belongs to a runtime.
+    timer: Option<(runtime::Id, Pin<Box<Sleep>>)>,
+    /// Of who waits, for what is done to this from elsewhere.
+    waker: Option<Waker>,
     end: Option<End>,
 }
 
 enum Transport {
     None,
-    Sending(Sending),
+    Sending(SyncWrapper<Sending>),
     Body(Body),
 }
+
+/// In how many steps it has to come to an item, before it lets others have their turn.
+const MAX_STEPS: usize = 32;
 
 impl EventSource {
     pub(crate) fn new(machine: Machine, client: Client, parts: Parts, has_comments: bool) -> Self {
@@ -99,6 +107,7 @@ impl EventSource {
             last_status: None,
             start: None,
             timer: None,
+            waker: None,
             end: None,
         }
     }
@@ -120,17 +129,23 @@ impl EventSource {
             match self.next().await {
                 Some(Ok(Item::Event(event))) => return Ok(Some(event)),
                 Some(Err(error)) if error.retry_after().is_none() => return Err(error),
-                Some(_) => {}
+                // If it fails again and again at once, others must have their turn.
+                Some(Err(_)) => yield_now().await,
+                Some(Ok(_)) => {}
                 None => return Ok(None),
             }
         }
     }
 
-    /// Drops the connection, if there is one, and connects anew at once. What is under way of an event is had again by its ID,
-    /// if the server has it.
+    /// Drops the connection, if there is one, and connects anew at once, behind the last event that was given. Those that have
+    /// come and were not given are dropped too, and had again by their IDs, if the server has them. A one-shot stream is asked
+    /// for a second time.
     pub fn restart(&mut self) {
         self.machine.restart();
         self.disconnect();
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
     }
 
     /// The standard's `readyState`.
@@ -154,13 +169,25 @@ impl EventSource {
     }
 
     fn poll_item(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Item, Error>>> {
-        loop {
-            if let Some(result) = self.take_from_chunk() {
-                return Poll::Ready(Some(result));
-            }
+        match self.take_from_chunk() {
+            Some(result) => Poll::Ready(Some(result)),
+            None => self.poll_on(cx),
+        }
+    }
+
+    /// The next item when there is none in the chunk at hand.
+    // Apart, so that an event that is there needs no more than it has to.
+    #[inline(never)]
+    fn poll_on(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Item, Error>>> {
+        for _ in 0..MAX_STEPS {
             match self.poll_transport(cx) {
                 Poll::Ready(Some(item)) => return Poll::Ready(Some(Ok(item))),
-                Poll::Ready(None) => continue,
+                Poll::Ready(None) => {
+                    if let Some(result) = self.take_from_chunk() {
+                        return Poll::Ready(Some(result));
+                    }
+                    continue;
+                }
                 Poll::Pending => {}
             }
             let now = self.now();
@@ -183,8 +210,16 @@ impl EventSource {
                     return Poll::Ready(None);
                 }
             };
-            ready!(self.poll_timer(cx, until));
+            if self.poll_timer(cx, now, until).is_pending() {
+                match &mut self.waker {
+                    Some(waker) => waker.clone_from(cx.waker()),
+                    None => self.waker = Some(cx.waker().clone()),
+                }
+                return Poll::Pending;
+            }
         }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     /// The next item of the chunk at hand.
@@ -204,7 +239,7 @@ impl EventSource {
                     Ok(None) => {}
                     Err(error) => return Some(Err(error.into())),
                 }
-            } else if self.ahead < self.chunk.len() {
+            } else if self.ahead < self.chunk.len() && self.machine.ready_state() == ReadyState::Open {
                 match &mut self.comments {
                     None => self.ahead = self.chunk.len(),
                     Some(comments) => match comments.next(&self.chunk, &mut self.ahead) {
@@ -214,7 +249,7 @@ impl EventSource {
                     },
                 }
             } else {
-                // It is used up, and must not be kept alive while the next one is waited for.
+                // It is used up, or of no stream, and must not be kept alive while the next one is waited for.
                 self.forget_chunk();
                 return None;
             }
@@ -230,7 +265,9 @@ impl EventSource {
     fn poll_transport(&mut self, cx: &mut Context<'_>) -> Poll<Option<Item>> {
         match &mut self.transport {
             Transport::None => return Poll::Pending,
-            Transport::Sending(sending) => match ready!(sending.as_mut().poll(cx)) {
+            // The next step is to be rid of it.
+            Transport::Body(_) if !self.machine.is_reading() => return Poll::Pending,
+            Transport::Sending(sending) => match ready!(sending.get_mut().as_mut().poll(cx)) {
                 Ok(response) => {
                     let (parts, body) = http::Response::from(response).into_parts();
                     self.transport = Transport::Body(body);
@@ -239,6 +276,8 @@ impl EventSource {
                         status: parts.status.as_u16(),
                         content_type: parts.headers.get(CONTENT_TYPE).map(|value| value.as_bytes()),
                         location: parts.headers.get(LOCATION).map(|value| value.as_bytes()),
+                        // There only if reqwest does not undo it.
+                        content_encoding: parts.headers.get(CONTENT_ENCODING).map(|value| value.as_bytes()),
                         retry_after: retry_after(&parts.headers),
                     };
                     if self.machine.respond(now, response) {
@@ -252,8 +291,7 @@ impl EventSource {
                 Some(Ok(frame)) => {
                     // Trailers say nothing here.
                     if let Ok(chunk) = frame.into_data() {
-                        let now = self.now();
-                        self.machine.receive(now, &chunk);
+                        self.machine.receive(&chunk);
                         self.chunk = chunk;
                     }
                 }
@@ -276,13 +314,20 @@ impl EventSource {
     }
 
     fn connect(&mut self, now: Duration) {
-        if Handle::try_current().is_err() {
+        if self.runtime(now).is_some() {
+            let sending = self.parts.send(&self.client, &self.machine.request(), self.last_status);
+            self.transport = Transport::Sending(SyncWrapper::new(sending));
+        }
+    }
+
+    /// The runtime that this is polled in. Without one it has failed.
+    fn runtime(&mut self, now: Duration) -> Option<runtime::Id> {
+        let runtime = Handle::try_current().ok();
+        if runtime.is_none() {
             self.source = Some("there is no runtime of tokio".into());
             self.machine.fail(now, Failure::Request);
-            return;
         }
-        let sending = self.parts.send(&self.client, &self.machine.request(), self.last_status);
-        self.transport = Transport::Sending(sending);
+        Some(runtime?.id())
     }
 
     fn disconnect(&mut self) {
@@ -293,6 +338,7 @@ impl EventSource {
 
     fn opened(&mut self, version: Version, headers: HeaderMap) -> Item {
         self.last_status = None;
+        self.timer = None;
         if let Some(comments) = &mut self.comments {
             *comments = Comments::new(self.machine.limits().data);
         }
@@ -313,18 +359,23 @@ impl EventSource {
         Error::new(failure, then, headers, source)
     }
 
-    fn poll_timer(&mut self, cx: &mut Context<'_>, until: Option<Duration>) -> Poll<()> {
-        let (Some(until), Some(start)) = (until, self.start) else { return Poll::Pending };
-        let Some(at) = start.checked_add(until) else { return Poll::Pending };
-        let at = at.min(Instant::now() + LONGEST);
-        let timer = match &mut self.timer {
-            Some(timer) => {
-                if timer.deadline() != at {
-                    timer.as_mut().reset(at);
+    /// Waits until then, or wakes up before.
+    fn poll_timer(&mut self, cx: &mut Context<'_>, now: Duration, until: Option<Duration>) -> Poll<()> {
+        let (Some(until), Some(start)) = (until, self.start) else {
+            self.timer = None;
+            return Poll::Pending;
+        };
+        let at = start + until.min(now.saturating_add(LONGEST));
+        let Some(runtime) = self.runtime(now) else { return Poll::Ready(()) };
+        let (_, timer) = match &mut self.timer {
+            Some(timer) if timer.0 == runtime => {
+                // One that runs out too early costs less than one that is set anew each time.
+                if timer.1.deadline() > at || timer.1.is_elapsed() {
+                    timer.1.as_mut().reset(at);
                 }
                 timer
             }
-            None => self.timer.insert(Box::pin(sleep_until(at))),
+            timer => timer.insert((runtime, Box::pin(sleep_until(at)))),
         };
         timer.as_mut().poll(cx)
     }
@@ -351,6 +402,7 @@ impl FusedStream for EventSource {
     }
 }
 
+/// Neither the URL's query, nor header fields, nor what is decoded is shown.
 impl fmt::Debug for EventSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EventSource").field("machine", &self.machine).finish_non_exhaustive()

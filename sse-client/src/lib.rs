@@ -62,17 +62,21 @@
 //! - Nothing is lost silently. What goes wrong is an [`Error`] that says whether another attempt follows, and when; an event
 //!   over a limit is one as well, and the stream goes on.
 //! - Servers are treated kindly: full jitter, a cap, `retry` and `Retry-After` kept.
-//! - What is meant for one origin does not leave it: on a redirect to another no header field of the program's is sent but
-//!   harmless ones, and none leads from `https` to `http`. Errors have no URL in them, which may hold a secret.
+//! - What is meant for one origin does not leave it: once a redirect has led to another, no header field of the program's is
+//!   sent but harmless ones (default ones of a client of its own are: see
+//!   [`with_client`](EventSourceBuilder::with_client)), and none leads from `https` to `http`. Errors and what `Debug` shows
+//!   have neither credentials nor queries of URLs in them.
 //! - Events that lie whole in a chunk share it; for them nothing is copied and nothing allocated.
 //! - It does nothing but when it is polled: no task, nothing read ahead, and dropping it is the way to cancel.
 //!
 //! # What is other than in a browser
 //!
 //! - Redirects: 301 and 308 are remembered until they lead nowhere, 302, 303 and 307 are not, as in Firefox (Chromium
-//!   remembers all). At most 20 are followed.
-//! - The reconnection time is 1 second at first, and there is a backoff: see [`RetryPolicy`]. `retry: 0` is kept.
-//! - An ID that HTTP cannot carry, since it has control characters, is an error.
+//!   remembers all). At most 20 are followed, and none from `https` to `http`.
+//! - The reconnection time is 1 second at first, and there is a backoff: see [`RetryPolicy`]. No wait is shorter than a tenth
+//!   of a second, unless the policy says so.
+//! - An ID that HTTP cannot carry, since it has control characters, is an error, and the end.
+//! - A `charset` other than UTF-8 is ignored, as the standard has it (Chromium refuses it).
 //!
 //! # Limits
 //!

@@ -1,4 +1,5 @@
 use alloc::boxed::Box;
+use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -11,10 +12,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use reqwest::{Client, Response};
 
 use crate::error::BoxError;
-use crate::machine::{self, Failure};
+use crate::machine::{self, Failure, without_query};
 
 /// A request about to be sent, for who gives its header fields.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct Attempt {
     /// Which attempt it is, counted from 1. Redirects make none.
@@ -25,33 +26,41 @@ pub struct Attempt {
     pub last_status: Option<u16>,
 }
 
-type Future_<T> = Pin<Box<dyn Future<Output = T> + Send>>;
-
-#[derive(Clone)]
-pub(crate) struct HeadersOf(pub(crate) Arc<dyn Fn(Attempt) -> Future_<Result<HeaderMap, BoxError>> + Send + Sync>);
-
-impl fmt::Debug for HeadersOf {
+impl fmt::Debug for Attempt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HeadersOf").finish_non_exhaustive()
+        f.debug_struct("Attempt")
+            .field("number", &self.number)
+            .field("url", &without_query(&self.url))
+            .field("last_status", &self.last_status)
+            .finish()
     }
 }
 
+type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// Asks the application for header fields.
+pub(crate) type HeadersOf = Arc<dyn Fn(Attempt) -> BoxFuture<Result<HeaderMap, BoxError>> + Send + Sync>;
+
 /// What the application has in its requests.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Parts {
     pub(crate) headers: HeaderMap,
     pub(crate) headers_of: Option<HeadersOf>,
+    /// The user's name and password that the URL has had.
+    pub(crate) credentials: Option<(String, Option<String>)>,
     pub(crate) body: Option<Bytes>,
 }
 
 /// A request on its way.
-pub(crate) type Sending = Future_<Result<Response, (Failure, BoxError)>>;
+pub(crate) type Sending = BoxFuture<Result<Response, (Failure, BoxError)>>;
 
 impl Parts {
     /// Sends what the machine asks for.
     pub(crate) fn send(&self, client: &Client, request: &machine::Request<'_>, last_status: Option<u16>) -> Sending {
-        let (client, is_cross_origin) = (client.clone(), request.is_cross_origin);
+        let (client, parts) = (client.clone(), self.clone());
         let attempt = Attempt { number: request.attempt, url: request.url.into(), last_status };
+        let (has_body, is_cross_origin) = (request.has_body, request.is_cross_origin);
+        let method = Method::from_bytes(request.method.as_bytes());
         let mut required = HeaderMap::new();
         for (name, value) in request.headers() {
             // Always: the machine has seen to it.
@@ -59,32 +68,36 @@ impl Parts {
                 required.insert(HeaderName::from_static(name), value);
             }
         }
-        let method = Method::from_bytes(request.method.as_bytes());
-        let body = self.body.clone().filter(|_| request.has_body);
-        let (mut headers, headers_of) = (self.headers.clone(), self.headers_of.clone());
-        if body.is_none() {
-            // A redirect has made it another request.
-            headers.remove(header::CONTENT_TYPE);
-        }
         Box::pin(async move {
-            let url = attempt.url.clone();
-            if let Some(HeadersOf(of)) = headers_of {
-                let own = of(attempt).await.map_err(|error| (Failure::Headers, error))?;
+            let Parts { mut headers, headers_of, credentials, body } = parts;
+            let method = method.map_err(|error| (Failure::Request, error.into()))?;
+            let mut request = client.request(method, &attempt.url);
+            if let Some(of) = headers_of {
+                let mut own = of(attempt).await.map_err(|error| (Failure::Headers, error))?;
+                if let Some(name) = own.keys().find(|name| is_reserved(name)) {
+                    let error = format!("header field {name} is not the program's to set");
+                    return Err((Failure::Headers, error.into()));
+                }
+                own.iter_mut().for_each(|(name, value)| value.set_sensitive(!is_harmless(name)));
                 // All values of a name in the place of those that there are.
                 headers.extend(own);
             }
+            if body.is_some() && !has_body {
+                // "If request's method was changed": the Fetch standard's request-body-header names.
+                retain(&mut headers, |name| !is_of_a_body(name));
+            }
             if is_cross_origin {
                 retain(&mut headers, is_harmless);
+            } else if let Some((user, password)) = credentials.filter(|_| !headers.contains_key(header::AUTHORIZATION))
+            {
+                request = request.basic_auth(user, password);
             }
             for (name, value) in required {
                 let Some(name) = name else { continue };
-                if name == LAST_EVENT_ID || !headers.contains_key(&name) {
-                    headers.insert(name, value);
-                }
+                headers.entry(name).or_insert(value);
             }
-            let method = method.map_err(|error| (Failure::Request, error.into()))?;
-            let mut request = client.request(method, url).headers(headers);
-            if let Some(body) = body {
+            request = request.headers(headers);
+            if let Some(body) = body.filter(|_| has_body) {
                 request = request.body(body);
             }
             // A URL may have secrets in it, and errors go to logs.
@@ -96,12 +109,20 @@ impl Parts {
     }
 }
 
-const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+/// It is the machine's, or the transport's.
+pub(crate) fn is_reserved(name: &HeaderName) -> bool {
+    [header::CONTENT_LENGTH, header::TRANSFER_ENCODING].contains(name) || name == "last-event-id"
+}
 
 /// It says nothing that is meant for one origin only.
-fn is_harmless(name: &HeaderName) -> bool {
-    use header::{ACCEPT, ACCEPT_LANGUAGE, CACHE_CONTROL, CONTENT_TYPE, USER_AGENT};
-    [ACCEPT, ACCEPT_LANGUAGE, CACHE_CONTROL, CONTENT_TYPE, USER_AGENT].contains(name)
+pub(crate) fn is_harmless(name: &HeaderName) -> bool {
+    use header::{ACCEPT, ACCEPT_LANGUAGE, CACHE_CONTROL, USER_AGENT};
+    [ACCEPT, ACCEPT_LANGUAGE, CACHE_CONTROL, USER_AGENT].contains(name) || is_of_a_body(name)
+}
+
+fn is_of_a_body(name: &HeaderName) -> bool {
+    use header::{CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LOCATION, CONTENT_TYPE};
+    [CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LOCATION, CONTENT_TYPE].contains(name)
 }
 
 /// Keeps those with such names.

@@ -15,7 +15,7 @@ fn machine() -> Machine {
     Machine::new("http://localhost/events", 7).unwrap()
 }
 
-/// Backoff apart, it comes back after 3 seconds.
+/// With no backoff, it comes back after 3 seconds.
 fn steady() -> RetryPolicy {
     RetryPolicy::new().with_reconnection_time(at(3)).with_backoff(Duration::ZERO, Duration::ZERO)
 }
@@ -30,8 +30,8 @@ fn open(machine: &mut Machine, now: Duration) {
     assert!(machine.respond(now, stream()));
 }
 
-fn data(machine: &mut Machine, now: Duration, mut chunk: &[u8]) -> Vec<String> {
-    machine.receive(now, chunk);
+fn data(machine: &mut Machine, mut chunk: &[u8]) -> Vec<String> {
+    machine.receive(chunk);
     let mut events = Vec::new();
     while let Some(event) = machine.next_event(&mut chunk).unwrap() {
         events.push(event.data.to_owned());
@@ -71,7 +71,7 @@ fn any_byte_is_a_sign_of_life() {
     open(&mut machine, at(0));
     assert_eq!(machine.step(at(0)), Step::Read { until: Some(at(20)) });
     for now in [at(19), at(38), at(57)] {
-        assert_eq!(data(&mut machine, now, b":"), [""; 0]);
+        assert_eq!(data(&mut machine, b":"), [""; 0]);
         assert_eq!(machine.step(now), Step::Read { until: Some(now + at(20)) });
     }
     // Asking changes nothing.
@@ -95,7 +95,7 @@ fn a_time_of_zero_is_no_limit() {
 fn silence_is_only_what_is_waited_for() {
     let mut machine = machine().with_idle_timeout(at(20));
     open(&mut machine, at(0));
-    assert_eq!(data(&mut machine, at(1), b"data: a\n\n"), ["a"]);
+    assert_eq!(data(&mut machine, b"data: a\n\n"), ["a"]);
     // The program had something else to do.
     assert_eq!(machine.step(at(100)), Step::Read { until: Some(at(120)) });
 }
@@ -124,14 +124,15 @@ fn a_stream_that_had_events_and_was_ended_in_order_is_no_failure() {
     let mut now = at(0);
     for _ in 0..100 {
         open(&mut machine, now);
-        data(&mut machine, now, b"retry: 5\ndata: a\n\n");
+        data(&mut machine, b"retry: 500\ndata: a\n\n:bye\n");
         machine.end(now);
-        assert_eq!(failed(&mut machine, now), (Failure::StreamEnd, Then::Retry { after: Duration::from_millis(5) }));
-        now += Duration::from_millis(5);
+        assert_eq!(failed(&mut machine, now), (Failure::StreamEnd, Then::Retry { after: Duration::from_millis(500) }));
+        now += Duration::from_millis(500);
     }
-    // One with nothing in it is.
-    for then in [true, false] {
+    // One that was cut is, and one with nothing in it.
+    for (body, then) in [(&b"data: a\n\ndata: unfin"[..], true), (b"", false)] {
         open(&mut machine, now);
+        data(&mut machine, body);
         machine.end(now);
         let (failure, retry) = failed(&mut machine, now);
         assert_eq!((failure, matches!(retry, Then::Retry { .. })), (Failure::StreamEnd, then));
@@ -152,6 +153,33 @@ fn a_wait_is_as_long_as_the_longest_of_those_that_ask_for_one() {
     }
 }
 
+/// Those who have lost their server together would come back together.
+#[test]
+fn without_a_word_of_the_server_all_ends_are_spread() {
+    let wait = |seed, body: &str| {
+        let mut machine = Machine::new("http://localhost/", seed).unwrap();
+        open(&mut machine, at(0));
+        data(&mut machine, body.as_bytes());
+        machine.end(at(0));
+        let (_, Then::Retry { after }) = failed(&mut machine, at(0)) else { panic!("it comes back") };
+        after
+    };
+    let spread: std::collections::BTreeSet<_> = (0..100).map(|seed| wait(seed, "data: a\n\n")).collect();
+    assert!(spread.len() > 90 && spread.iter().all(|wait| (at(1)..=at(2)).contains(wait)));
+    let said: std::collections::BTreeSet<_> = (0..100).map(|seed| wait(seed, "retry: 7000\ndata: a\n\n")).collect();
+    assert_eq!(said, [at(7)].into());
+}
+
+#[test]
+fn no_server_can_have_a_client_run_in_a_circle() {
+    let mut machine = machine();
+    open(&mut machine, at(0));
+    data(&mut machine, b"retry: 0\ndata: a\n\n");
+    machine.end(at(0));
+    assert_eq!(failed(&mut machine, at(0)).1, Then::Retry { after: Duration::from_millis(100) });
+    assert_eq!(machine.reconnection_time(), Duration::ZERO);
+}
+
 #[test]
 fn a_wait_may_be_too_long() {
     let policy = steady().with_retry_if(Failure::is_transient).with_max_wait(at(60));
@@ -165,10 +193,15 @@ fn a_wait_may_be_too_long() {
     for (retry, is_tried) in [("retry: 60000\n\n", true), ("retry: 60001\n\n", false)] {
         let mut machine = machine().with_retry(policy.clone());
         open(&mut machine, at(0));
-        data(&mut machine, at(0), retry.as_bytes());
+        data(&mut machine, retry.as_bytes());
         machine.end(at(0));
         assert_eq!(failed(&mut machine, at(0)).1 != Then::End, is_tried);
     }
+    // What the policy itself asks for is not the server's word.
+    let mut machine = machine().with_retry(steady().with_max_wait(at(1)));
+    open(&mut machine, at(0));
+    machine.end(at(0));
+    assert_eq!(failed(&mut machine, at(0)).1, Then::Retry { after: at(3) });
 }
 
 #[test]
@@ -178,7 +211,7 @@ fn the_body_of_a_refusal_has_its_time_and_its_bound() {
         assert_eq!(machine.step(at(0)), Step::Connect);
         assert!(!machine.respond(at(0), Response { status: 400, ..Response::default() }));
         assert_eq!(machine.step(at(4)), Step::Read { until: Some(at(5)) });
-        machine.receive(at(4), b"why");
+        machine.receive(b"why");
         machine
     };
     let whole = |body: &[u8]| (Failure::Status { status: 400, body: body.to_vec() }, Then::End);
@@ -196,12 +229,71 @@ fn the_body_of_a_refusal_has_its_time_and_its_bound() {
     machine.fail(at(4), Failure::Broken);
     assert_eq!(failed(&mut machine, at(4)), whole(b"why"));
     let mut machine = refused();
-    machine.receive(at(4), &[b'x'; 10_000]);
+    machine.receive(&[b'x'; 10_000]);
     let (Failure::Status { body, .. }, _) = failed(&mut machine, at(4)) else { panic!("it is a status") };
     assert_eq!(body.len(), 8192);
     // And none of it is taken for events.
     let mut machine = refused();
-    assert_eq!(data(&mut machine, at(4), b"data: a\n\n"), [""; 0]);
+    assert_eq!(data(&mut machine, b"data: a\n\n"), [""; 0]);
+}
+
+#[test]
+fn what_is_compressed_and_comes_as_it_is_fails_for_good() {
+    for (encoding, is_open) in [("br", false), ("gzip, br", false), ("identity", true), (" Identity", true), ("", true)]
+    {
+        let mut machine = machine();
+        assert_eq!(machine.step(at(0)), Step::Connect);
+        let response = Response { content_encoding: Some(encoding.as_bytes()), ..stream() };
+        assert_eq!(machine.respond(at(0), response), is_open, "{encoding}");
+        if !is_open {
+            let content_encoding = encoding.to_owned();
+            assert_eq!(failed(&mut machine, at(0)), (Failure::ContentEncoding { content_encoding }, Then::End));
+        }
+    }
+}
+
+#[test]
+fn an_id_that_is_refused_changes_nothing() {
+    let mut machine = machine();
+    machine.set_last_event_id("7").unwrap();
+    for id in ["a\nb", "\u{1}", &"x".repeat(10_000)] {
+        assert!(machine.set_last_event_id(id).is_err());
+    }
+    assert_eq!(machine.last_event_id(), "7");
+}
+
+/// The end is said before it is over.
+#[test]
+fn what_has_failed_for_good_is_not_restarted() {
+    let mut machine = machine().with_retry(RetryPolicy::never());
+    open(&mut machine, at(0));
+    machine.end(at(0));
+    assert_eq!(machine.ready_state(), ReadyState::Closed);
+    machine.restart();
+    assert_eq!(failed(&mut machine, at(0)), (Failure::StreamEnd, Then::End));
+    machine.restart();
+    assert_eq!(machine.step(at(0)), Step::Closed(End::Failed));
+}
+
+/// There may be no one to send the next request.
+#[test]
+fn what_is_futile_ends_even_a_wait() {
+    let mut machine = machine();
+    open(&mut machine, at(0));
+    machine.end(at(0));
+    failed(&mut machine, at(0));
+    machine.fail(at(0), Failure::Broken);
+    assert!(matches!(machine.step(at(0)), Step::Wait { .. }));
+    machine.fail(at(0), Failure::Request);
+    assert_eq!(failed(&mut machine, at(0)), (Failure::Request, Then::End));
+}
+
+#[test]
+fn secrets_are_not_shown() {
+    let machine = Machine::new("http://user:password@localhost/a?secret=1", 7).unwrap();
+    let shown = format!("{machine:?} {:?}", machine.request());
+    assert!(!["password", "user", "secret"].iter().any(|word| shown.contains(word)), "{shown}");
+    assert_eq!(machine.request().url, "http://localhost/a?secret=1");
 }
 
 #[test]
@@ -209,17 +301,17 @@ fn what_happens_out_of_turn_is_nothing() {
     let mut machine = machine().with_retry(steady());
     machine.end(at(0));
     machine.fail(at(0), Failure::Broken);
-    machine.receive(at(0), b"data: a\n\n");
+    machine.receive(b"data: a\n\n");
     assert!(!machine.respond(at(0), stream()));
-    assert_eq!(data(&mut machine, at(0), b"data: a\n\n"), [""; 0]);
+    assert_eq!(data(&mut machine, b"data: a\n\n"), [""; 0]);
     open(&mut machine, at(0));
     assert!(!machine.respond(at(0), stream()), "it is open already");
-    assert_eq!(data(&mut machine, at(0), b"data: a\n\n"), ["a"]);
+    assert_eq!(data(&mut machine, b"data: a\n\n"), ["a"]);
     machine.fail(at(0), Failure::Broken);
     machine.end(at(0));
     assert_eq!(failed(&mut machine, at(0)).0, Failure::Broken);
     // A driver that is late with a chunk.
-    assert_eq!(data(&mut machine, at(0), b"data: b\n\n"), [""; 0]);
+    assert_eq!(data(&mut machine, b"data: b\n\n"), [""; 0]);
     assert_eq!(machine.step(at(0)), Step::Wait { until: at(3) });
 }
 
@@ -246,11 +338,11 @@ fn the_state_is_the_standards() {
 fn a_restart_keeps_the_id_and_drops_what_is_unfinished() {
     let mut machine = machine().with_retry(steady());
     open(&mut machine, at(0));
-    assert_eq!(data(&mut machine, at(0), b"id: 1\ndata: a\n\nid: 2\ndata: unfin"), ["a"]);
+    assert_eq!(data(&mut machine, b"id: 1\ndata: a\n\nid: 2\ndata: unfin"), ["a"]);
     machine.restart();
     open(&mut machine, at(0));
     assert_eq!(machine.last_event_id(), "1");
-    assert_eq!(data(&mut machine, at(0), b"ished\n\ndata: b\n\n"), ["b"]);
+    assert_eq!(data(&mut machine, b"ished\n\ndata: b\n\n"), ["b"]);
     // It also ends a wait, and a failure that nobody was told.
     machine.end(at(0));
     machine.restart();

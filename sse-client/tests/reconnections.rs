@@ -70,7 +70,8 @@ async fn ten_thousand_reconnections_leave_nothing_behind() {
     let policy = RetryPolicy::new()
         .with_retry_if(Failure::is_transient)
         .with_reconnection_time(Duration::ZERO)
-        .with_backoff(Duration::ZERO, Duration::ZERO);
+        .with_backoff(Duration::ZERO, Duration::ZERO)
+        .with_min_wait(Duration::ZERO);
     let mut source = EventSource::get(url).with_retry(policy).with_idle_timeout(SOON).build().unwrap();
     let (mut opened, mut failed, mut events) = (0, 0, 0);
     let mut reconnect = async |times: usize| {

@@ -78,6 +78,14 @@ impl<D: Buffer, M: Buffer> Block<D, M> {
         self.data.clear();
     }
 
+    /// Whether there is nothing of an event that is not dispatched.
+    // An empty type counts for nothing: it may have been held, or not, as the chunks were cut.
+    pub(crate) fn is_empty(&self) -> bool {
+        let has_type = self.held.has(Held::EVENT_TYPE) && !self.event_type.as_str().is_empty();
+        let counts = [Held::DATA, Held::ID, Held::DROPPED].into_iter().any(|flag| self.held.has(flag));
+        self.held.has(Held::LENT) || !(counts || has_type)
+    }
+
     /// Nothing of the event counts from here on.
     #[cold]
     pub(crate) fn drop_event(&mut self) {

@@ -459,6 +459,26 @@ impl<D: Buffer, M: Buffer> BufferedDecoder<D, M> {
         self.block.reconnection_time.map(Duration::from_millis)
     }
 
+    /// Whether the stream would be whole if it ended here: no line has begun that is not ended, and of no event that is not
+    /// dispatched there is any data, ID, or type but an empty one.
+    ///
+    /// ```
+    /// use ssekit_core::Decoder;
+    ///
+    /// let mut decoder = Decoder::new();
+    /// let mut is_whole = |mut chunk: &[u8]| {
+    ///     while decoder.next_event(&mut chunk)?.is_some() {}
+    ///     Ok::<_, ssekit_core::DecodeError>(decoder.is_between_events())
+    /// };
+    /// assert!(is_whole(b"data: x\n\n: comment\n")?);
+    /// assert!(!is_whole(b"data: unfinished\n")?);
+    /// assert!(is_whole(b"\n")?);
+    /// # Ok::<(), ssekit_core::DecodeError>(())
+    /// ```
+    pub fn is_between_events(&self) -> bool {
+        self.lexer.is_between_lines() && self.block.is_empty()
+    }
+
     /// The limits in force: those asked for, or the buffers' where they are smaller.
     pub fn limits(&self) -> Limits {
         self.block.limits

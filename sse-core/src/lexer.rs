@@ -225,6 +225,10 @@ impl Lexer {
         matches!(self.state, State::LineStart)
     }
 
+    pub(crate) fn is_between_lines(&self) -> bool {
+        matches!(self.state, State::LineStart | State::AfterCr | State::Start(0))
+    }
+
     /// The value of a `data` line that starts here and takes all of `chunk`, if that is plain.
     // No more than `next_piece` does, but for small chunks it is a seventh faster to know what comes.
     #[inline]

@@ -73,6 +73,8 @@ const RECONNECTION: Duration = Duration::from_secs(3);
 const BACKOFF: Duration = Duration::from_secs(1);
 const MAX_BACKOFF: Duration = Duration::from_secs(8);
 const HEALTHY: Duration = Duration::from_secs(60);
+const MIN_WAIT: Duration = Duration::from_secs(2);
+const MAX_WAIT: Duration = Duration::from_secs(100);
 
 /// What has to come of an attempt.
 #[derive(Debug, PartialEq)]
@@ -96,7 +98,8 @@ enum Next {
 struct Model<'s> {
     script: &'s Script,
     last_event_id: String,
-    reconnection_time: Duration,
+    /// As the server has said.
+    reconnection_time: Option<Duration>,
     failures: u32,
 }
 
@@ -141,18 +144,16 @@ impl Model<'_> {
         }
         self.last_event_id = decoded.last_event_id;
         if let Some(time) = decoded.reconnection_time {
-            self.reconnection_time = Duration::from_millis(time);
+            self.reconnection_time = Some(Duration::from_millis(time));
         }
         let next = match attempt.ending {
             Ending::Restart => Next::Again,
             Ending::End if self.script.is_one_shot => Next::Closed(End::StreamEnd),
             _ if self.script.is_one_shot => Next::Failed,
-            Ending::End if !events.is_empty() => {
+            Ending::End if !events.is_empty() && reference::is_between_events(&attempt.stream) => {
                 self.failures = 0;
-                match self.script.max_retries {
-                    Some(0) => Next::Failed,
-                    _ => Next::Retry(self.reconnection_time..=self.reconnection_time),
-                }
+                let backoff = if self.reconnection_time.is_some() { Duration::ZERO } else { BACKOFF };
+                if self.script.max_retries == Some(0) { Next::Failed } else { self.retry(Duration::ZERO, backoff) }
             }
             ending => {
                 let silence = if ending == Ending::Silence { IDLE } else { Duration::ZERO };
@@ -171,9 +172,16 @@ impl Model<'_> {
         if !is_transient || is_last {
             return Next::Failed;
         }
-        let from = self.reconnection_time.max(asked);
         let most = (1..self.failures).fold(BACKOFF, |most, _| (most * 2).min(MAX_BACKOFF));
-        Next::Retry(from..=from.saturating_add(most))
+        self.retry(asked, most)
+    }
+
+    fn retry(&self, asked: Duration, backoff: Duration) -> Next {
+        if asked.max(self.reconnection_time.unwrap_or_default()) > MAX_WAIT {
+            return Next::Failed;
+        }
+        let from = self.reconnection_time.unwrap_or(RECONNECTION).max(asked).max(MIN_WAIT);
+        Next::Retry(from..=from + backoff)
     }
 
     fn outcome(&self, events: Vec<Dispatched>, then: Next) -> Outcome {
@@ -187,7 +195,9 @@ pub fn check(script: &Script) {
         .with_retry_if(Failure::is_transient)
         .with_reconnection_time(RECONNECTION)
         .with_backoff(BACKOFF, MAX_BACKOFF)
-        .with_healthy_after(HEALTHY);
+        .with_healthy_after(HEALTHY)
+        .with_min_wait(MIN_WAIT)
+        .with_max_wait(MAX_WAIT);
     let policy = match script.max_retries {
         Some(retries) => policy.with_max_retries(retries.into()),
         None => policy,
@@ -200,8 +210,7 @@ pub fn check(script: &Script) {
     if script.is_one_shot {
         machine = machine.with_one_shot(|event| event.data == "[DONE]");
     }
-    let mut model =
-        Model { script, last_event_id: String::new(), reconnection_time: RECONNECTION, failures: 0 };
+    let mut model = Model { script, last_event_id: String::new(), reconnection_time: None, failures: 0 };
     let mut now = Duration::ZERO;
     for (n, attempt) in script.attempts.iter().enumerate() {
         let before = model.last_event_id.clone();
@@ -257,9 +266,7 @@ fn drive(machine: &mut Machine, now: &mut Duration, attempt: &Attempt, id: &str)
             *now = until;
             return (events, Some(machine.step(*now)));
         }
-        Answer::Stream => {
-            Response { status: 200, content_type: Some(b"text/event-stream"), ..Response::default() }
-        }
+        Answer::Stream => Response { status: 200, content_type: Some(b"text/event-stream"), ..Response::default() },
         Answer::Page => Response { status: 200, content_type: Some(b"text/html"), ..Response::default() },
         Answer::Status(status, retry_after) => {
             let retry_after = retry_after.map(|time| Duration::from_secs(time.into()));
@@ -268,7 +275,7 @@ fn drive(machine: &mut Machine, now: &mut Duration, attempt: &Attempt, id: &str)
     };
     assert_eq!(machine.respond(*now, head), attempt.answer == Answer::Stream);
     for mut chunk in cut::by_sizes(&attempt.stream, &attempt.sizes) {
-        machine.receive(*now, chunk);
+        machine.receive(chunk);
         while let Some(event) = machine.next_event(&mut chunk).expect("it is within the limits") {
             events.push(Dispatched {
                 event_type: event.event_type.to_owned(),

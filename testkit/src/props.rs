@@ -5,7 +5,8 @@
 
 use bytes::{BufMut, BytesMut};
 use ssekit_core::{
-    BufferTooSmall, Event, EventId, EventType, EventWriter, Frame, Limits, MessageEvent, OwnedEvent, SliceWriter,
+    BufferTooSmall, Decoder, Event, EventId, EventType, EventWriter, Frame, Limits, MessageEvent, OwnedEvent,
+    SliceWriter,
 };
 
 use crate::cut;
@@ -51,6 +52,15 @@ pub fn check_decoding(stream: &[u8], chunks: &[&[u8]], limits: Limits) {
         assert_eq!(decode(form, limits, chunks), expected, "{form:?} in chunks of {:?}", sizes(chunks));
     }
     assert_eq!(lines(chunks), lines(&[stream]), "lexer in chunks of {:?}", sizes(chunks));
+    if limits == Limits::default() {
+        let mut decoder = Decoder::new();
+        for chunk in chunks {
+            let mut chunk = *chunk;
+            while decoder.next_event(&mut chunk).expect("it is within the limits").is_some() {}
+        }
+        let (is_between, expected) = (decoder.is_between_events(), reference::is_between_events(stream));
+        assert_eq!(is_between, expected, "between events, in chunks of {:?}", sizes(chunks));
+    }
 }
 
 fn sizes(chunks: &[&[u8]]) -> Vec<usize> {

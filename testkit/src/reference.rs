@@ -96,6 +96,25 @@ pub fn decode(input: &[u8], limits: ReferenceLimits) -> Decoded {
     stream.out
 }
 
+/// Whether a stream is whole that ends here: with a line end, and behind a blank line with nothing that an event is made of.
+pub fn is_between_events(input: &[u8]) -> bool {
+    let input = input.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(input);
+    let text = String::from_utf8_lossy(input);
+    let (lines, unfinished) = split_lines(&text);
+    let last = lines.iter().rposition(|line| line.is_empty()).map_or(&lines[..], |blank| &lines[blank + 1..]);
+    // Of an event type the last one counts.
+    let mut has_type = false;
+    let has_others = last.iter().any(|line| {
+        let (field, value) = line.split_once(':').unwrap_or((line, ""));
+        let value = value.strip_prefix(' ').unwrap_or(value);
+        if field == "event" {
+            has_type = !value.is_empty();
+        }
+        field == "data" || (field == "id" && !value.contains('\0'))
+    });
+    unfinished.is_empty() && !has_type && !has_others
+}
+
 /// `input` without the sequence at its end that is valid UTF-8 so far but incomplete, if there is one.
 fn definite(input: &[u8]) -> &[u8] {
     let tail = input.utf8_chunks().last().map_or(&[][..], |chunk| chunk.invalid());

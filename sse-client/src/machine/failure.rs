@@ -36,10 +36,15 @@ pub enum Failure {
     },
     /// The server has answered 200, and with something else than an event stream.
     ContentType {
-        /// The response's `Content-Type`, if it has one.
+        /// The response's `Content-Type`, if it has one, of which there are at most 256 bytes.
         content_type: Option<String>,
         /// The start of the body, of at most 8 KiB.
         body: Vec<u8>,
+    },
+    /// The server has answered 200 with an event stream that is compressed in a way that the transport does not undo.
+    ContentEncoding {
+        /// The response's `Content-Encoding`, of which there are at most 256 bytes.
+        content_encoding: String,
     },
     /// The server redirects to where it is not followed.
     Redirect(RedirectError),
@@ -104,7 +109,7 @@ impl Failure {
 
     /// To try again would be futile, whatever anybody wishes.
     pub(super) fn is_futile(&self) -> bool {
-        matches!(self, Self::Redirect(_) | Self::LastEventId { .. } | Self::Request)
+        matches!(self, Self::Redirect(_) | Self::LastEventId { .. } | Self::Request | Self::ContentEncoding { .. })
     }
 }
 
@@ -127,6 +132,9 @@ impl fmt::Display for Failure {
             Self::ContentType { content_type: Some(content_type), body } => {
                 write!(f, "response is {content_type:?}, and no event stream")?;
                 Excerpt(body).fmt(f)
+            }
+            Self::ContentEncoding { content_encoding } => {
+                write!(f, "event stream is compressed by {content_encoding:?}, which is not understood")
             }
             Self::Redirect(error) => error.fmt(f),
             Self::LastEventId { byte, position } => {
@@ -166,12 +174,12 @@ pub enum RedirectError {
     NoLocation,
     /// Its `Location` is no URL, or none of `http` or `https`.
     InvalidLocation {
-        /// What it is.
+        /// What it is, of which there are at most 256 bytes, and no query, which may hold a secret.
         location: String,
     },
     /// It leads from `https` to `http`.
     Insecure {
-        /// Where to.
+        /// Where to, in the same way.
         location: String,
     },
     /// There were too many, one behind the other.
@@ -195,6 +203,12 @@ impl fmt::Display for RedirectError {
 }
 
 impl core::error::Error for RedirectError {}
+
+/// What a server says, for an error: not all of it, if it is long.
+pub(super) fn excerpt(bytes: &[u8]) -> String {
+    const MOST: usize = 256;
+    String::from_utf8_lossy(bytes.get(..MOST).unwrap_or(bytes)).into_owned()
+}
 
 /// What follows from a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

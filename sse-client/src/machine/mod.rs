@@ -29,14 +29,14 @@
 //! assert!(machine.respond(now, head), "it is open");
 //! assert!(matches!(machine.step(now), Step::Read { .. }));
 //!
-//! let mut chunk = &b"id: 41\ndata: hello\n\ndata: unfini"[..];
-//! machine.receive(now, chunk);
+//! let mut chunk = &b"retry: 3000\nid: 41\ndata: hello\n\n"[..];
+//! machine.receive(chunk);
 //! while let Some(event) = machine.next_event(&mut chunk)? {
 //!     assert_eq!(event.data, "hello");
 //! }
 //! machine.end(now);
 //! let Step::Failed(failure, Then::Retry { after }) = machine.step(now) else { panic!() };
-//! assert_eq!((failure, after), (Failure::StreamEnd, Duration::from_secs(1)));
+//! assert_eq!((failure, after), (Failure::StreamEnd, Duration::from_secs(3)));
 //!
 //! assert!(matches!(machine.step(now), Step::Wait { until } if until == after));
 //! assert!(matches!(machine.step(after), Step::Connect));
@@ -49,7 +49,6 @@ mod retry;
 mod target;
 
 use alloc::boxed::Box;
-use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
@@ -57,6 +56,7 @@ use core::time::Duration;
 use ssekit_core::{DecodeError, Decoder, EventId, InvalidValue, Limits, MessageEvent};
 use url::Url;
 
+use failure::excerpt;
 pub use failure::{End, Failure, RedirectError, Then};
 pub use retry::RetryPolicy;
 use target::Targets;
@@ -104,7 +104,7 @@ pub enum ReadyState {
     Closed,
 }
 
-/// What the machine has to know of a response's head.
+/// What the machine has to know of a response's head. What it is not told is [`Default`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Response<'a> {
     /// The status.
@@ -113,12 +113,14 @@ pub struct Response<'a> {
     pub content_type: Option<&'a [u8]>,
     /// `Location`.
     pub location: Option<&'a [u8]>,
+    /// `Content-Encoding`, unless the transport undoes it.
+    pub content_encoding: Option<&'a [u8]>,
     /// `Retry-After`, as the time from now: see [`retry_after`](crate::retry_after).
     pub retry_after: Option<Duration>,
 }
 
 /// A request as the machine wants it sent.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Request<'a> {
     /// Where to.
     pub url: &'a str,
@@ -126,8 +128,8 @@ pub struct Request<'a> {
     pub method: &'a str,
     /// Whether with the body, if there is one.
     pub has_body: bool,
-    /// It is not the origin that was asked for at first, but one that a redirect has led to. What is meant for that one
-    /// only, above all credentials, must not be sent.
+    /// A redirect has led off the origin that was asked for at first, be it back to it. What is meant for that one only,
+    /// above all credentials, must not be sent.
     pub is_cross_origin: bool,
     /// Which attempt it is, counted from 1. Redirects make none.
     pub attempt: u64,
@@ -147,8 +149,25 @@ impl<'a> Request<'a> {
     }
 }
 
+impl fmt::Debug for Request<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request")
+            .field("url", &without_query(self.url))
+            .field("method", &self.method)
+            .field("has_body", &self.has_body)
+            .field("is_cross_origin", &self.is_cross_origin)
+            .field("attempt", &self.attempt)
+            .field("last_event_id", &self.last_event_id)
+            .finish()
+    }
+}
+
+/// For what goes to logs: the query may hold a secret.
+pub(crate) fn without_query(url: &str) -> &str {
+    url.split(['?', '#']).next().unwrap_or_default()
+}
+
 /// An event source, but for its transport and its clock. See the [module](self).
-#[derive(Debug)]
 pub struct Machine {
     targets: Targets,
     decoder: Decoder,
@@ -171,13 +190,6 @@ pub struct Machine {
 /// Which event of a one-shot stream says that it is done.
 pub(crate) struct OneShot(pub(crate) Box<dyn Fn(&MessageEvent<'_>) -> bool + Send + Sync>);
 
-impl fmt::Debug for OneShot {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("OneShot")
-    }
-}
-
-#[derive(Debug)]
 enum State {
     /// Until the next attempt.
     Waiting { until: Duration },
@@ -195,9 +207,21 @@ enum State {
     Closed(End),
 }
 
+/// Neither the URL's query nor what is decoded is shown.
+impl fmt::Debug for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Machine")
+            .field("ready_state", &self.ready_state())
+            .field("request", &self.request())
+            .field("failures", &self.failures)
+            .field("retry", &self.retry)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Machine {
-    /// One for this URL, of `http` or `https`. `seed` is for the backoff: a random number, so that not all clients come back
-    /// at the same time.
+    /// One for this URL, of `http` or `https`. Credentials in it are left out: they are for the driver to send as a header
+    /// field. `seed` is for the backoff: a random number, so that not all clients come back at the same time.
     ///
     /// # Errors
     ///
@@ -260,7 +284,7 @@ impl Machine {
         self
     }
 
-    /// The same, with other limits to events.
+    /// The same, with other limits to events, and no last event ID.
     #[must_use]
     pub fn with_limits(mut self, limits: Limits) -> Self {
         self.decoder = Decoder::with_limits(limits);
@@ -279,14 +303,13 @@ impl Machine {
     ///
     /// # Errors
     ///
-    /// [`InvalidId`] when no event could have had it.
+    /// [`InvalidId`] when no event could have had it, or it cannot be sent. The last event ID is then what it was.
     pub fn set_last_event_id(&mut self, id: &str) -> Result<(), InvalidId> {
         let id = EventId::new(id).map_err(InvalidId::Value)?;
-        self.decoder.set_last_event_id(id).map_err(InvalidId::Limit)?;
-        match unsendable(id.as_str()) {
-            None => Ok(()),
-            Some((byte, position)) => Err(InvalidId::Unsendable { byte, position }),
+        if let Some((byte, position)) = unsendable(id.as_str()) {
+            return Err(InvalidId::Unsendable { byte, position });
         }
+        self.decoder.set_last_event_id(id).map_err(InvalidId::Limit)
     }
 
     /// What to do next, when nothing else has happened by now.
@@ -350,17 +373,18 @@ impl Machine {
     /// `Content-Type` is not `text/event-stream`, then fail the connection").
     pub fn respond(&mut self, now: Duration, response: Response<'_>) -> bool {
         let State::Connecting { deadline } = self.state else { return false };
-        let Response { status, content_type, location, retry_after } = response;
+        let Response { status, content_type, location, content_encoding, retry_after } = response;
         let failure = match status {
             200 if content_type.is_some_and(is_event_stream) => {
+                if let Some(encoding) = content_encoding.filter(|encoding| !is_identity(encoding)) {
+                    self.fail(now, Failure::ContentEncoding { content_encoding: excerpt(encoding) });
+                    return false;
+                }
                 self.opened_at = Some(now);
                 self.state = State::Open { idle_since: None };
                 return true;
             }
-            200 => {
-                let content_type = content_type.map(|value| String::from_utf8_lossy(value).into_owned());
-                Failure::ContentType { content_type, body: Vec::new() }
-            }
+            200 => Failure::ContentType { content_type: content_type.map(excerpt), body: Vec::new() },
             // "Clients will reconnect if the connection is closed; a client can be told to stop reconnecting using the HTTP
             // 204 No Content response code."
             204 => {
@@ -382,14 +406,19 @@ impl Machine {
     }
 
     /// Part of the body is here. What is in it is then asked for by [`next_event`](Self::next_event).
-    pub fn receive(&mut self, now: Duration, chunk: &[u8]) {
+    pub fn receive(&mut self, chunk: &[u8]) {
         match &mut self.state {
             State::Open { idle_since } => *idle_since = None,
-            State::Refused { failure: Failure::Status { body, .. } | Failure::ContentType { body, .. }, .. } => {
+            State::Refused {
+                failure: Failure::Status { body, .. } | Failure::ContentType { body, .. },
+                deadline,
+                ..
+            } => {
                 let room = MAX_BODY - body.len();
                 body.extend_from_slice(chunk.get(..room).unwrap_or(chunk));
                 if body.len() == MAX_BODY {
-                    self.refuse(now);
+                    // No more of it is waited for.
+                    *deadline = Duration::ZERO;
                 }
             }
             _ => {}
@@ -435,14 +464,16 @@ impl Machine {
             State::Connecting { .. } | State::Open { .. } => self.settle(now, failure, None),
             // Why is known already.
             State::Refused { .. } => self.refuse(now),
+            // There will be no request either.
+            State::Waiting { .. } | State::Redirected { .. } if failure.is_futile() => self.settle(now, failure, None),
             State::Waiting { .. } | State::Redirected { .. } | State::Failed { .. } | State::Closed(_) => {}
         }
     }
 
     /// Connects anew at once, whatever is under way, unless it is closed. The last event ID is kept, and what was not told
-    /// is not told any more.
+    /// is not told any more. A one-shot stream is asked for a second time.
     pub fn restart(&mut self) {
-        if !matches!(self.state, State::Closed(_)) {
+        if self.ready_state() != ReadyState::Closed {
             self.state = State::Waiting { until: Duration::ZERO };
         }
     }
@@ -454,7 +485,7 @@ impl Machine {
             url: target.url.as_str(),
             method: &target.method,
             has_body: target.has_body,
-            is_cross_origin: self.targets.is_cross_origin(),
+            is_cross_origin: target.is_cross_origin,
             attempt: self.attempt,
             last_event_id: self.decoder.last_event_id(),
         }
@@ -467,6 +498,11 @@ impl Machine {
             State::Closed(_) | State::Failed { then: Then::End, .. } => ReadyState::Closed,
             _ => ReadyState::Connecting,
         }
+    }
+
+    /// Whether it wants to have the body of the response at hand, and not be rid of it.
+    pub fn is_reading(&self) -> bool {
+        matches!(self.state, State::Open { .. } | State::Refused { .. })
     }
 
     /// The last event ID, or empty.
@@ -502,20 +538,25 @@ impl Machine {
             };
             return;
         }
-        let was_meant = failure == Failure::StreamEnd && self.had_event;
+        // What is cut amid an event was not meant.
+        let was_meant = failure == Failure::StreamEnd && self.had_event && self.decoder.is_between_events();
         if was_meant || self.opened_at.is_some_and(|at| self.retry.is_healthy_after(now.saturating_sub(at))) {
             self.failures = 0;
         }
-        let mut backoff = Duration::ZERO;
+        let said = self.decoder.reconnection_time();
         let mut n = 1;
+        let mut backoff = Duration::ZERO;
         if !was_meant {
             self.failures = self.failures.saturating_add(1);
             n = self.failures;
+        }
+        if !was_meant || said.is_none() {
             backoff = self.retry.backoff(n, &mut self.rng);
         }
-        let asked = self.reconnection_time().max(retry_after.unwrap_or_default());
+        let asked = said.unwrap_or_default().max(retry_after.unwrap_or_default());
         let then = if self.retry.retries(&failure, n, asked) {
-            Then::Retry { after: asked.saturating_add(backoff) }
+            let least = self.reconnection_time().max(asked).max(self.retry.min_wait());
+            Then::Retry { after: least.saturating_add(backoff) }
         } else {
             Then::End
         };
@@ -527,6 +568,12 @@ impl Machine {
 fn is_event_stream(content_type: &[u8]) -> bool {
     let essence = content_type.split(|byte| *byte == b';').next().unwrap_or_default();
     essence.trim_ascii().eq_ignore_ascii_case(b"text/event-stream")
+}
+
+/// "Reserved as a synonym for 'no encoding'" (RFC 9110, section 12.5.3).
+fn is_identity(content_encoding: &[u8]) -> bool {
+    let encoding = content_encoding.trim_ascii();
+    encoding.is_empty() || encoding.eq_ignore_ascii_case(b"identity")
 }
 
 /// The first byte that cannot stand in a header field, and where it is.

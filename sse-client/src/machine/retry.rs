@@ -13,7 +13,8 @@ use super::failure::Failure;
 /// together, and none comes back sooner than the server has asked for by `retry` or `Retry-After`.
 ///
 /// A connection that was open for a healthy while ends the row. So does a stream that has had events and was closed in
-/// order, behind which there is no backoff at all: the server has meant it, and said when to come back.
+/// order, behind one of them: the server has meant it. Behind that there is no backoff at all if the server has said by
+/// `retry` when to come back, and else the first one.
 ///
 /// Source: WHATWG HTML, section 9.2.3: "Wait a delay equal to the reconnection time of the event source. Optionally, wait
 /// some more. In particular, if the previous attempt failed, then user agents might introduce an exponential backoff delay
@@ -39,6 +40,7 @@ pub struct RetryPolicy {
     reconnection_time: Duration,
     backoff: Duration,
     max_backoff: Duration,
+    min_wait: Duration,
     max_wait: Option<Duration>,
     healthy_after: Duration,
 }
@@ -46,7 +48,7 @@ pub struct RetryPolicy {
 impl RetryPolicy {
     /// As the standard has it: again after network errors and the end of the stream, without end, and after nothing else.
     /// A reconnection time of 1 second, a backoff of up to 1 second that doubles up to 30 seconds, and 10 seconds are a
-    /// healthy while.
+    /// healthy while. No wait is below 100 milliseconds, whatever the server says.
     pub fn new() -> Self {
         Self {
             retry_if: Arc::new(Failure::is_network_error),
@@ -54,6 +56,7 @@ impl RetryPolicy {
             reconnection_time: Duration::from_secs(1),
             backoff: Duration::from_secs(1),
             max_backoff: Duration::from_secs(30),
+            min_wait: Duration::from_millis(100),
             max_wait: None,
             healthy_after: Duration::from_secs(10),
         }
@@ -89,6 +92,12 @@ impl RetryPolicy {
         self
     }
 
+    /// The same, with no wait below this, so that no server can have its client run in a circle by `retry: 0`.
+    pub fn with_min_wait(mut self, time: Duration) -> Self {
+        self.min_wait = time;
+        self
+    }
+
     /// The same, where there is no other attempt if the server asks for one no sooner than after more than this, by `retry` or
     /// `Retry-After`. Without it the server is waited for as long as it says.
     pub fn with_max_wait(mut self, time: Duration) -> Self {
@@ -106,11 +115,15 @@ impl RetryPolicy {
         self.reconnection_time
     }
 
+    pub(super) fn min_wait(&self) -> Duration {
+        self.min_wait
+    }
+
     pub(super) fn is_healthy_after(&self, time: Duration) -> bool {
         time >= self.healthy_after
     }
 
-    /// Whether there is another attempt behind this failure, the `n`th in a row, no sooner than after what was asked for.
+    /// Whether there is another attempt behind this failure, the `n`th in a row, no sooner than the server has asked for.
     pub(super) fn retries(&self, failure: &Failure, n: u32, asked: Duration) -> bool {
         !failure.is_futile()
             && self.max_retries.is_none_or(|max| n <= max)
@@ -139,6 +152,7 @@ impl fmt::Debug for RetryPolicy {
             .field("reconnection_time", &self.reconnection_time)
             .field("backoff", &self.backoff)
             .field("max_backoff", &self.max_backoff)
+            .field("min_wait", &self.min_wait)
             .field("max_wait", &self.max_wait)
             .field("healthy_after", &self.healthy_after)
             .finish_non_exhaustive()

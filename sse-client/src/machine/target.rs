@@ -5,7 +5,7 @@ use core::str;
 
 use url::Url;
 
-use super::failure::RedirectError;
+use super::failure::{RedirectError, excerpt};
 
 /// A request's target, and what is asked of it.
 #[derive(Clone, Debug)]
@@ -13,13 +13,15 @@ pub(super) struct Target {
     pub(super) url: Url,
     pub(super) method: String,
     pub(super) has_body: bool,
+    /// A redirect has led off the origin that was given, on the way here.
+    pub(super) is_cross_origin: bool,
 }
 
 /// The targets of an event source.
 #[derive(Clone, Debug)]
 pub(super) struct Targets {
     given: Target,
-    /// Where permanent redirects have led to.
+    /// Where permanent redirects have led to. What is asked of it is what was asked at first.
     remembered: Option<Target>,
     current: Target,
     hops: u32,
@@ -29,7 +31,12 @@ pub(super) struct Targets {
 
 impl Targets {
     pub(super) fn new(url: Url) -> Self {
-        let given = Target { url, method: "GET".to_string(), has_body: false };
+        let given = Target {
+            url: without_credentials(url),
+            method: "GET".to_string(),
+            has_body: false,
+            is_cross_origin: false,
+        };
         Self { current: given.clone(), given, remembered: None, hops: 0, is_permanent: true }
     }
 
@@ -53,17 +60,20 @@ impl Targets {
     /// Source: the Fetch standard, section 4.4, "HTTP-redirect fetch".
     pub(super) fn follow(&mut self, status: u16, location: Option<&[u8]>, limit: u32) -> Result<(), RedirectError> {
         let location = location.ok_or(RedirectError::NoLocation)?;
-        let invalid = || RedirectError::InvalidLocation { location: String::from_utf8_lossy(location).into_owned() };
+        let shown = || excerpt(location.split(|byte| matches!(byte, b'?' | b'#')).next().unwrap_or_default());
+        let invalid = || RedirectError::InvalidLocation { location: shown() };
         let url = str::from_utf8(location).ok().and_then(|location| self.current.url.join(location).ok());
         let url = url.filter(|url| matches!(url.scheme(), "http" | "https")).ok_or_else(invalid)?;
         if self.current.url.scheme() == "https" && url.scheme() == "http" {
-            return Err(RedirectError::Insecure { location: url.into() });
+            return Err(RedirectError::Insecure { location: shown() });
         }
         if self.hops >= limit {
             return Err(RedirectError::TooMany { limit });
         }
         self.hops += 1;
-        self.current.url = url;
+        // For good: where the other origin leads to, even if it is back, is chosen by that.
+        self.current.is_cross_origin |= url.origin() != self.given.url.origin();
+        self.current.url = without_credentials(url);
         // "If internalResponse's status is 301 or 302 and request's method is `POST`", or "is 303 and request's method is
         // not `GET` or `HEAD`", then "set request's method to `GET` and request's body to null".
         if match status {
@@ -75,7 +85,8 @@ impl Targets {
         }
         self.is_permanent &= matches!(status, 301 | 308);
         if self.is_permanent {
-            self.remembered = Some(self.current.clone());
+            let Target { method, has_body, .. } = self.given.clone();
+            self.remembered = Some(Target { method, has_body, ..self.current.clone() });
         }
         Ok(())
     }
@@ -83,11 +94,14 @@ impl Targets {
     pub(super) fn current(&self) -> &Target {
         &self.current
     }
+}
 
-    /// It is not the origin that was asked for.
-    pub(super) fn is_cross_origin(&self) -> bool {
-        self.current.url.origin() != self.given.url.origin()
-    }
+/// What a server has put there is not to be sent, and what the program has is a header field.
+fn without_credentials(mut url: Url) -> Url {
+    // Fails for URLs that cannot have any.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url
 }
 
 #[cfg(test)]
@@ -101,7 +115,7 @@ mod tests {
     /// The URL and the method that are asked then.
     fn follow(targets: &mut Targets, status: u16, location: &str) -> (String, String, bool) {
         targets.follow(status, Some(location.as_bytes()), 20).unwrap();
-        let Target { url, method, has_body } = targets.current();
+        let Target { url, method, has_body, .. } = targets.current();
         (url.to_string(), method.clone(), *has_body)
     }
 
@@ -132,17 +146,46 @@ mod tests {
         let mut targets = targets("http://a/1");
         follow(&mut targets, 301, "/2");
         follow(&mut targets, 308, "//b/3");
-        assert!(targets.is_cross_origin());
+        assert!(targets.current().is_cross_origin);
         follow(&mut targets, 302, "/4");
         follow(&mut targets, 301, "/5");
         targets.start();
         assert_eq!(targets.current().url.as_str(), "http://b/3");
-        assert!(targets.is_cross_origin());
+        assert!(targets.current().is_cross_origin);
         follow(&mut targets, 302, "http://a/6");
-        assert!(!targets.is_cross_origin());
+        assert!(targets.current().is_cross_origin, "another origin has led there");
         targets.forget();
         targets.start();
         assert_eq!(targets.current().url.as_str(), "http://a/1");
+        assert!(!targets.current().is_cross_origin);
+    }
+
+    #[test]
+    fn another_scheme_or_port_is_another_origin() {
+        for (location, is_cross_origin) in [
+            ("http://a:80/y", false),
+            ("//A/y", false),
+            ("https://a/y", true),
+            ("http://a:81/y", true),
+            ("http://b.a/y", true),
+            ("http://user:password@a/y", false),
+        ] {
+            let mut targets = targets("http://a/x");
+            follow(&mut targets, 307, location);
+            let Target { url, is_cross_origin: it_is, .. } = targets.current();
+            assert_eq!((*it_is, url.username(), url.password()), (is_cross_origin, "", None), "{location}");
+        }
+    }
+
+    #[test]
+    fn what_is_remembered_is_asked_what_was_asked_at_first() {
+        let mut targets = targets("http://a/x");
+        targets.set_method("POST", true);
+        targets.start();
+        assert_eq!(follow(&mut targets, 301, "/y").1, "GET");
+        targets.start();
+        let Target { url, method, has_body, .. } = targets.current();
+        assert_eq!((url.as_str(), &**method, *has_body), ("http://a/y", "POST", true));
     }
 
     #[test]
@@ -154,6 +197,10 @@ mod tests {
         assert_eq!(refused(Some(b"http://"), 20), invalid("http://"));
         assert_eq!(refused(Some(b"javascript:alert(1)"), 20), invalid("javascript:alert(1)"));
         assert_eq!(refused(Some(b"\xff"), 20), invalid("\u{fffd}"));
+        // No secrets, and no more than a little.
+        assert_eq!(refused(Some(b"ftp://a/?secret"), 20), invalid("ftp://a/"));
+        let long = ["ftp:", &"x".repeat(10_000)].concat();
+        assert_eq!(refused(Some(long.as_bytes()), 20), invalid(&long[..256]));
         assert_eq!(refused(Some(b"http://a/1"), 20), RedirectError::Insecure { location: "http://a/1".to_string() });
         assert_eq!(refused(Some(b"/"), 0), RedirectError::TooMany { limit: 0 });
         for _ in 0..20 {

@@ -1,5 +1,7 @@
 //! What ends an event source, and what does not.
 
+use std::time::Duration;
+
 use futures_util::FutureExt;
 use ssekit_client::machine::{End, Failure};
 use ssekit_client::{EventSource, ReadyState};
@@ -39,6 +41,17 @@ async fn other_statuses_fail_for_good_with_status_headers_and_the_start_of_the_b
         assert_eq!(all_of(&mut source, &server).await, "end: Failed\n");
         assert_eq!(server.requests().len(), 1, "{line}");
     }
+}
+
+#[tokio::test]
+async fn comments_are_those_of_event_streams() {
+    let page = vec![status("404 Not Found", "", ":not a comment\n")];
+    let given_404 = given_by(vec![page], |source| source.with_comments()).await;
+    assert_eq!(given_404, "failed: server has answered with status 404: \":not a comment\"\nend: Failed\n");
+    let elsewhere = vec![status("307 Temporary Redirect", "location: /b\r\n", ":nor here\n")];
+    let stream = vec![write(STREAM), write(":here\n")];
+    let given = given_by(vec![elsewhere, stream], |source| source.with_comments()).await;
+    assert!(given.starts_with("open\n#here\n"), "{given}");
 }
 
 #[tokio::test]
@@ -117,6 +130,10 @@ async fn a_one_shot_stream_is_over_when_it_says_so_or_is_closed() {
         given_by(vec![other], |source| source.with_one_shot_until(|event| event.data == "bye")).await,
         "open\nmessage|[DONE]|\nend: Done\n"
     );
+    // What comes behind it is nothing, comments too.
+    let more = vec![write(STREAM), write("data: [DONE]\n\n:more\n")];
+    let commented = given_by(vec![more], |source| source.with_one_shot().with_comments()).await;
+    assert_eq!(commented, "open\nend: Done\n");
     // Without that it is an event like any other.
     let given = given(vec![vec![write(STREAM), write(done)]]).await;
     assert!(given.contains("\nmessage|[DONE]|\nmessage|no more|\nretry: "), "{given}");
@@ -198,6 +215,41 @@ fn without_a_runtime_there_is_an_error() {
     assert_eq!(error.to_string(), "request cannot be made: there is no runtime of tokio");
     assert!(error.is_final());
     assert!(source.next().now_or_never().unwrap().is_none());
+}
+
+/// Nor if it was polled in one before, which may be gone.
+#[test]
+fn a_wait_outside_of_its_runtime_is_an_error_or_goes_on() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let wait = |source: &mut EventSource| {
+        let first = runtime();
+        first.block_on(async {
+            assert!(source.next().await.unwrap().unwrap_err().retry_after().is_some());
+            assert!(source.next().now_or_never().is_none());
+        });
+    };
+    let policy = || crate::eager().with_reconnection_time(Duration::from_millis(50)).with_max_retries(2);
+    let builder = || {
+        let source = EventSource::get("http://localhost/").with_retry(policy()).with_connect_timeout(None);
+        source.with_headers_from(|_| async { Err("no token".into()) })
+    };
+    let mut source = builder().build().unwrap();
+    wait(&mut source);
+    let error = source.next().now_or_never().unwrap().unwrap().unwrap_err();
+    assert_eq!(error.to_string(), "request cannot be made: there is no runtime of tokio");
+    let mut source = builder().build().unwrap();
+    wait(&mut source);
+    let error = runtime().block_on(source.next()).unwrap().unwrap_err();
+    assert_eq!(error.failure(), &Failure::Headers);
+}
+
+#[test]
+fn it_goes_to_other_threads() {
+    fn is_send_and_sync<T: Send + Sync + Unpin>() {}
+    is_send_and_sync::<EventSource>();
+    is_send_and_sync::<ssekit_client::EventSourceBuilder>();
+    is_send_and_sync::<ssekit_client::Error>();
+    is_send_and_sync::<ssekit_client::machine::Machine>();
 }
 
 #[tokio::test]

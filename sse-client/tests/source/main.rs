@@ -22,7 +22,7 @@ use server::{Act, SOON, Server};
 /// Tries again at once.
 fn eager() -> RetryPolicy {
     let tick = Duration::from_millis(1);
-    RetryPolicy::new().with_reconnection_time(tick).with_backoff(tick, tick)
+    RetryPolicy::new().with_reconnection_time(tick).with_backoff(tick, tick).with_min_wait(tick)
 }
 
 fn get(server: &Server) -> EventSourceBuilder {

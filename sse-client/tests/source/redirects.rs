@@ -87,6 +87,19 @@ async fn what_is_meant_for_one_origin_is_not_sent_to_another() {
     }
 }
 
+/// It is the other origin that has chosen the URL.
+#[tokio::test]
+async fn nor_to_where_the_other_origin_leads_back() {
+    let mut other = Server::start(vec![]).await;
+    let server = Server::start(vec![redirect("307 Temporary Redirect", &other.url("/")), stream()]).await;
+    other.plan(vec![redirect("307 Temporary Redirect", &server.url("/delete"))]);
+    let builder = get(&server).with_header("authorization", "Bearer secret");
+    assert_eq!(all_of(&mut builder.build().unwrap(), &server).await, GIVEN);
+    assert_eq!(lines(&server), ["GET /events", "GET /delete", "GET /events"]);
+    let sent: Vec<_> = server.requests().iter().map(|request| request.header("authorization").len()).collect();
+    assert_eq!(sent, [1, 0, 1]);
+}
+
 /// The address may have moved back.
 #[tokio::test]
 async fn what_is_remembered_and_leads_nowhere_is_forgotten() {

@@ -61,18 +61,70 @@ async fn any_method_goes_with_its_body_at_each_attempt() {
 }
 
 #[tokio::test]
-async fn own_headers_win_but_for_the_last_event_id() {
+async fn own_headers_win() {
     let server = Server::start(vec![vec![write(STREAM), write("id: 2\ndata: a\n\n")]]).await;
     let builder = get(&server)
         .with_header("accept", "application/json, text/event-stream")
         .with_header("X-Two", "a")
-        .with_header("x-two", "b")
-        .with_header("last-event-id", "forged");
+        .with_header("x-two", "b");
     all_of(&mut builder.build().unwrap(), &server).await;
     let requests = server.requests();
     assert_eq!(requests[0].header("accept"), [b"application/json, text/event-stream"]);
     assert_eq!(requests[0].header("x-two"), [b"a", b"b"]);
-    assert_eq!(requests[1].header("last-event-id"), [b"2"]);
+}
+
+#[tokio::test]
+async fn what_is_the_machines_or_the_transports_cannot_be_set() {
+    for name in ["Last-Event-ID", "content-length", "transfer-encoding"] {
+        let error = EventSource::get("http://localhost/").with_header(name, "7").build().unwrap_err();
+        let name = name.to_ascii_lowercase();
+        assert_eq!(error.to_string(), format!("header field {name} is not the program's to set"));
+        let source = EventSource::get("http://localhost/").with_headers_from(move |_| {
+            let headers = Ok([(name.parse().unwrap(), "7".parse().unwrap())].into_iter().collect());
+            async move { headers }
+        });
+        let error = next_error(&mut source.build().unwrap()).await;
+        assert_eq!(error.failure(), &Failure::Headers);
+    }
+}
+
+#[tokio::test]
+async fn credentials_in_the_url_are_a_header_field_for_its_origin() {
+    let other = Server::start(vec![]).await;
+    let away = status("307 Temporary Redirect", &format!("location: {}\r\n", other.url("/")), "");
+    // To where it is already, by a whole URL, which has none.
+    let mut server = Server::start(vec![]).await;
+    let here = status("307 Temporary Redirect", &format!("location: {}\r\n", server.url("/b")), "");
+    server.plan(vec![vec![here], vec![write(STREAM), write("data: a\n\n")], vec![away]]);
+    let url = format!("http://us%20er:pass@{}/a?x", server.addr);
+    let mut source = EventSource::get(&url).with_retry(eager()).build().unwrap();
+    let mut given = String::new();
+    while let Some(item) = source.next().await {
+        given += &format!("{item:?} {source:?}");
+    }
+    let requests = server.requests();
+    assert_eq!(requests.iter().map(|request| &*request.line).collect::<Vec<_>>(), ["GET /a?x", "GET /b", "GET /a?x"]);
+    for request in &requests {
+        assert_eq!(request.header("authorization"), [b"Basic dXMgZXI6cGFzcw=="]);
+    }
+    assert_eq!(other.requests()[0].header("authorization").len(), 0);
+    assert!(!given.contains("pass"), "{given}");
+    // A header field of the program's own goes first.
+    let server = Server::start(vec![]).await;
+    let url = format!("http://user:pass@{}/", server.addr);
+    let mut source = EventSource::get(&url).with_header("authorization", "own").build().unwrap();
+    assert!(source.next().await.is_none());
+    assert_eq!(server.requests()[0].header("authorization"), [b"own"]);
+}
+
+#[test]
+fn secrets_are_not_shown() {
+    let builder = EventSource::post("http://user:secret@localhost/?key=secret")
+        .with_header("authorization", "secret")
+        .with_body("secret");
+    assert!(!format!("{builder:?}").contains("secret"), "{builder:?}");
+    let source = builder.build().unwrap();
+    assert!(!format!("{source:?}").contains("secret"), "{source:?}");
 }
 
 /// A token that does not last.

@@ -7,7 +7,7 @@ use ssekit_client::machine::{Failure, Then};
 use ssekit_client::{EventSource, Item, RetryPolicy};
 use tokio::time::Instant;
 
-use crate::server::{Act, CHUNKED, STREAM, Server, chunk, status, write};
+use crate::server::{Act, CHUNKED, SOON, STREAM, Server, chunk, status, write};
 use crate::{all_of, eager, get, given, given_by, is_status, line, next, next_error};
 
 #[tokio::test]
@@ -150,6 +150,56 @@ async fn a_restart_connects_anew_at_once() {
     assert_eq!(all_of(&mut source, &server).await, "end: NoContent\n");
     let ids: Vec<_> = server.requests().iter().map(|request| request.header("last-event-id").concat()).collect();
     assert_eq!(ids, [b"".to_vec(), b"a".to_vec(), b"b".to_vec()]);
+}
+
+/// By a task that waits for it, among others, and is not the one that restarts it.
+#[tokio::test]
+async fn a_restart_wakes_who_waits() {
+    use futures_util::stream::{SelectAll, StreamExt};
+
+    let open = || vec![write(CHUNKED), chunk("data: a\n\n"), Act::Hold];
+    let server = Server::start(vec![open(), open()]).await;
+    let policy = RetryPolicy::new().with_reconnection_time(Duration::from_secs(100_000));
+    let mut sources = SelectAll::new();
+    sources.push(get(&server).with_retry(policy).build().unwrap());
+    let mut lines = Vec::new();
+    while lines.len() < 4 {
+        if lines.len() == 2 {
+            assert!(sources.next().now_or_never().is_none());
+            sources.iter_mut().for_each(EventSource::restart);
+        }
+        lines.push(line(&tokio::time::timeout(SOON, sources.next()).await.unwrap().unwrap()));
+    }
+    assert_eq!(lines, ["open", "message|a|", "open", "message|a|"]);
+}
+
+/// What is compressed is little to send and much to read.
+#[tokio::test]
+async fn whoever_sends_comments_without_end_does_not_keep_others_waiting() {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut encoder, &[&b":\n".repeat(50 << 20)[..], b"data: end\n\n"].concat()).unwrap();
+    let head =
+        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-encoding: gzip\r\nconnection: close\r\n\r\n";
+    let acts = vec![write(head), write(encoder.finish().unwrap()), Act::Hold];
+    let server = Server::start(vec![acts]).await;
+    let mut source = get(&server).build().unwrap();
+    assert_eq!(line(&next(&mut source).await), "open");
+    // Others have many turns before it has come to the event, for which a single one would do.
+    let mut turns = 0;
+    let others = async {
+        loop {
+            tokio::task::yield_now().await;
+            turns += 1;
+            if turns == 100 {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        biased;
+        item = source.next() => panic!("{item:?}"),
+        () = others => {}
+    }
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! A server on raw sockets that does as it is told, whatever HTTP thinks of it.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -68,6 +69,7 @@ impl Request {
 pub(crate) struct Server {
     pub(crate) addr: SocketAddr,
     requests: Arc<Mutex<Vec<Request>>>,
+    script: Arc<Mutex<VecDeque<Vec<Act>>>>,
     seen: watch::Sender<usize>,
     acts: watch::Receiver<usize>,
     task: JoinHandle<()>,
@@ -80,12 +82,18 @@ impl Server {
         let requests = Arc::new(Mutex::new(Vec::new()));
         let (seen, watcher) = watch::channel(0);
         let (done, acts) = watch::channel(0);
-        let task = tokio::spawn(serve(listener, script, requests.clone(), watcher, done));
-        Self { addr, requests, seen, acts, task }
+        let script = Arc::new(Mutex::new(VecDeque::from(script)));
+        let task = tokio::spawn(serve(listener, script.clone(), requests.clone(), watcher, done));
+        Self { addr, requests, script, seen, acts, task }
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.addr)
+    }
+
+    /// Does so with the next connections.
+    pub(crate) fn plan(&mut self, script: Vec<Vec<Act>>) {
+        self.script.lock().unwrap().extend(script);
     }
 
     /// The client has given another item.
@@ -111,16 +119,15 @@ impl Drop for Server {
 
 async fn serve(
     listener: TcpListener,
-    script: Vec<Vec<Act>>,
+    script: Arc<Mutex<VecDeque<Vec<Act>>>>,
     requests: Arc<Mutex<Vec<Request>>>,
     mut seen: watch::Receiver<usize>,
     done: watch::Sender<usize>,
 ) {
     let end = vec![write("HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n")];
-    let mut script = script.into_iter();
     loop {
-        let acts = script.next().unwrap_or_else(|| end.clone());
         let (mut stream, _) = listener.accept().await.unwrap();
+        let acts = script.lock().unwrap().pop_front().unwrap_or_else(|| end.clone());
         let Some(request) = read_request(&mut stream).await else { continue };
         requests.lock().unwrap().push(request);
         for act in acts {

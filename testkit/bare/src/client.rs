@@ -51,10 +51,10 @@ pub(crate) fn check() -> Option<()> {
     expect(machine.step(now) == Step::Connect && machine.request().url == "https://localhost/c")?;
     expect(machine.respond(now, stream))?;
     let mut chunk = &b"id: 7\ndata: hel"[..];
-    machine.receive(now, chunk);
+    machine.receive(chunk);
     expect(machine.next_event(&mut chunk) == Ok(None))?;
     let mut chunk = &b"lo\n\n"[..];
-    machine.receive(now, chunk);
+    machine.receive(chunk);
     expect(machine.next_event(&mut chunk).ok()??.data == "hello")?;
 
     machine.end(now);
