@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use criterion::Criterion;
 
+pub mod client;
 pub mod decoders;
 pub mod encoders;
 pub mod fanout;

@@ -169,61 +169,57 @@ impl EventSource {
     }
 
     fn poll_item(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Item, Error>>> {
-        match self.take_from_chunk() {
-            Some(result) => Poll::Ready(Some(result)),
-            None => self.poll_on(cx),
-        }
-    }
-
-    /// The next item when there is none in the chunk at hand.
-    // Apart, so that an event that is there needs no more than it has to.
-    #[inline(never)]
-    fn poll_on(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Item, Error>>> {
         for _ in 0..MAX_STEPS {
-            match self.poll_transport(cx) {
-                Poll::Ready(Some(item)) => return Poll::Ready(Some(Ok(item))),
-                Poll::Ready(None) => {
-                    if let Some(result) = self.take_from_chunk() {
-                        return Poll::Ready(Some(result));
-                    }
-                    continue;
-                }
-                Poll::Pending => {}
+            if let Some(result) = self.take_from_chunk() {
+                return Poll::Ready(Some(result));
             }
-            let now = self.now();
-            let until = match self.machine.step(now) {
-                Step::Connect => {
-                    self.disconnect();
-                    self.connect(now);
-                    continue;
-                }
-                Step::Respond { until } | Step::Read { until } => until,
-                Step::Wait { until } => {
-                    self.disconnect();
-                    Some(until)
-                }
-                Step::Failed(failure, then) => return Poll::Ready(Some(Err(self.failed(failure, then)))),
-                Step::Closed(end) => {
-                    self.disconnect();
-                    self.timer = None;
-                    self.end = Some(end);
-                    return Poll::Ready(None);
-                }
-            };
-            if self.poll_timer(cx, now, until).is_pending() {
-                match &mut self.waker {
-                    Some(waker) => waker.clone_from(cx.waker()),
-                    None => self.waker = Some(cx.waker().clone()),
-                }
-                return Poll::Pending;
+            if let Some(result) = ready!(self.poll_step(cx)) {
+                return Poll::Ready(result);
             }
         }
         cx.waker().wake_by_ref();
         Poll::Pending
     }
 
+    /// One step on, when there is nothing in the chunk at hand: an item, or the end, if it has led there.
+    // Apart, so that an event that is there needs no more than it has to.
+    #[inline(never)]
+    fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Option<Option<Result<Item, Error>>>> {
+        if let Poll::Ready(item) = self.poll_transport(cx) {
+            return Poll::Ready(item.map(|item| Some(Ok(item))));
+        }
+        let now = self.now();
+        let until = match self.machine.step(now) {
+            Step::Connect => {
+                self.disconnect();
+                self.connect(now);
+                return Poll::Ready(None);
+            }
+            Step::Respond { until } | Step::Read { until } => until,
+            Step::Wait { until } => {
+                self.disconnect();
+                Some(until)
+            }
+            Step::Failed(failure, then) => return Poll::Ready(Some(Some(Err(self.failed(failure, then))))),
+            Step::Closed(end) => {
+                self.disconnect();
+                self.timer = None;
+                self.end = Some(end);
+                return Poll::Ready(Some(None));
+            }
+        };
+        if self.poll_timer(cx, now, until).is_ready() {
+            return Poll::Ready(None);
+        }
+        match &mut self.waker {
+            Some(waker) => waker.clone_from(cx.waker()),
+            None => self.waker = Some(cx.waker().clone()),
+        }
+        Poll::Pending
+    }
+
     /// The next item of the chunk at hand.
-    #[inline]
+    #[inline(always)]
     fn take_from_chunk(&mut self) -> Option<Result<Item, Error>> {
         loop {
             if self.used < self.ahead {
@@ -390,7 +386,6 @@ impl EventSource {
 impl Stream for EventSource {
     type Item = Result<Item, Error>;
 
-    #[inline]
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         self.get_mut().poll_item(cx)
     }
