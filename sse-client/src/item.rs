@@ -5,7 +5,7 @@ use core::fmt;
 use http::{HeaderMap, Version};
 use ssekit_core::{OwnedEvent, SharedStr};
 
-use crate::machine::without_query;
+use crate::machine::exchange::without_query;
 
 /// What an [`EventSource`](crate::EventSource) gives.
 #[derive(Clone, Debug)]

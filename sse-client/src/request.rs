@@ -12,7 +12,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use reqwest::{Client, Response};
 
 use crate::error::BoxError;
-use crate::machine::{self, Failure, without_query};
+use crate::machine::exchange::without_query;
+use crate::machine::{self, Failure};
 
 /// A request about to be sent, for who gives its header fields.
 #[derive(Clone)]

@@ -44,7 +44,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub(crate) mod exchange;
 mod failure;
+mod invalid;
 mod retry;
 mod target;
 
@@ -53,11 +55,14 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
-use ssekit_core::{DecodeError, Decoder, EventId, InvalidValue, Limits, MessageEvent};
+use ssekit_core::{DecodeError, Decoder, EventId, Limits, MessageEvent};
 use url::Url;
 
+pub use exchange::{Request, Response};
+use exchange::{is_event_stream, is_identity, unsendable};
 use failure::excerpt;
 pub use failure::{End, Failure, RedirectError, Then};
+pub use invalid::{InvalidId, InvalidUrl};
 pub use retry::RetryPolicy;
 use target::Targets;
 
@@ -102,69 +107,6 @@ pub enum ReadyState {
     Open,
     /// "The connection is not open, and the user agent is not trying to reconnect."
     Closed,
-}
-
-/// What the machine has to know of a response's head. What it is not told is [`Default`].
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Response<'a> {
-    /// The status.
-    pub status: u16,
-    /// `Content-Type`.
-    pub content_type: Option<&'a [u8]>,
-    /// `Location`.
-    pub location: Option<&'a [u8]>,
-    /// `Content-Encoding`, unless the transport undoes it.
-    pub content_encoding: Option<&'a [u8]>,
-    /// `Retry-After`, as the time from now: see [`retry_after`](crate::retry_after).
-    pub retry_after: Option<Duration>,
-}
-
-/// A request as the machine wants it sent.
-#[derive(Clone, Copy)]
-pub struct Request<'a> {
-    /// Where to.
-    pub url: &'a str,
-    /// By which method.
-    pub method: &'a str,
-    /// Whether with the body, if there is one.
-    pub has_body: bool,
-    /// A redirect has led off the origin that was asked for at first, be it back to it. What is meant for that one only,
-    /// above all credentials, must not be sent.
-    pub is_cross_origin: bool,
-    /// Which attempt it is, counted from 1. Redirects make none.
-    pub attempt: u64,
-    last_event_id: &'a str,
-}
-
-impl<'a> Request<'a> {
-    /// The header fields that it has at least, with names in lower case. The last event ID is in UTF-8, and there only if
-    /// it is not empty. Of the others, an application may have its own.
-    ///
-    /// Source: WHATWG HTML, section 9.2.2, "The EventSource interface", and 9.2.3, "Processing model".
-    pub fn headers(&self) -> impl Iterator<Item = (&'static str, &'a [u8])> + use<'a> {
-        let last_event_id = Some(self.last_event_id.as_bytes()).filter(|id| !id.is_empty());
-        [("accept", &b"text/event-stream"[..]), ("cache-control", b"no-cache")]
-            .into_iter()
-            .chain(last_event_id.map(|id| ("last-event-id", id)))
-    }
-}
-
-impl fmt::Debug for Request<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Request")
-            .field("url", &without_query(self.url))
-            .field("method", &self.method)
-            .field("has_body", &self.has_body)
-            .field("is_cross_origin", &self.is_cross_origin)
-            .field("attempt", &self.attempt)
-            .field("last_event_id", &self.last_event_id)
-            .finish()
-    }
-}
-
-/// For what goes to logs: the query may hold a secret.
-pub(crate) fn without_query(url: &str) -> &str {
-    url.split(['?', '#']).next().unwrap_or_default()
 }
 
 /// An event source, but for its transport and its clock. See the [module](self).
@@ -563,68 +505,3 @@ impl Machine {
         self.state = State::Failed { failure, then, at: now };
     }
 }
-
-/// "Content-Type header specifying `text/event-stream`", with or without parameters.
-fn is_event_stream(content_type: &[u8]) -> bool {
-    let essence = content_type.split(|byte| *byte == b';').next().unwrap_or_default();
-    essence.trim_ascii().eq_ignore_ascii_case(b"text/event-stream")
-}
-
-/// "Reserved as a synonym for 'no encoding'" (RFC 9110, section 12.5.3).
-fn is_identity(content_encoding: &[u8]) -> bool {
-    let encoding = content_encoding.trim_ascii();
-    encoding.is_empty() || encoding.eq_ignore_ascii_case(b"identity")
-}
-
-/// The first byte that cannot stand in a header field, and where it is.
-///
-/// Source: RFC 9110, section 5.5: "visible" characters, bytes above 0x7f, spaces and tabs.
-fn unsendable(id: &str) -> Option<(u8, usize)> {
-    let position = id.bytes().position(|byte| byte != b'\t' && byte.is_ascii_control())?;
-    Some((*id.as_bytes().get(position)?, position))
-}
-
-/// A URL is none of an event source: it cannot be parsed, or is none of `http` or `https`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct InvalidUrl(Option<url::ParseError>);
-
-impl fmt::Display for InvalidUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(error) => write!(f, "url cannot be parsed: {error}"),
-            None => f.write_str("url is none of http or https"),
-        }
-    }
-}
-
-// What it is about is in the text already, so there is no `source`.
-impl core::error::Error for InvalidUrl {}
-
-/// Why a last event ID cannot be one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum InvalidId {
-    /// It has a CR, an LF or a NUL in it.
-    Value(InvalidValue),
-    /// It is over the limit.
-    Limit(DecodeError),
-    /// It has another control character in it, which HTTP does not let stand in a header field.
-    Unsendable {
-        /// The byte.
-        byte: u8,
-        /// Where it is, counted from 0.
-        position: usize,
-    },
-}
-
-impl fmt::Display for InvalidId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Value(error) => error.fmt(f),
-            Self::Limit(error) => error.fmt(f),
-            Self::Unsendable { byte, position } => Failure::LastEventId { byte: *byte, position: *position }.fmt(f),
-        }
-    }
-}
-
-impl core::error::Error for InvalidId {}
