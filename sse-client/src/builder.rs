@@ -122,7 +122,7 @@ impl EventSourceBuilder {
     /// behind each redirect.
     ///
     /// An error is a failure as others are, [`Failure::Headers`](crate::machine::Failure::Headers), and is tried again by
-    /// the retry policy.
+    /// the retry policy. A field that is not the program's to set is the end.
     ///
     /// ```
     /// use http::{HeaderMap, HeaderValue, header};

@@ -397,7 +397,7 @@ impl FusedStream for EventSource {
     }
 }
 
-/// Neither the URL's query, nor header fields, nor what is decoded is shown.
+/// Neither the URL's query, nor header fields, nor events are shown.
 impl fmt::Debug for EventSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EventSource").field("machine", &self.machine).finish_non_exhaustive()

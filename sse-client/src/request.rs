@@ -77,7 +77,7 @@ impl Parts {
                 let mut own = of(attempt).await.map_err(|error| (Failure::Headers, error))?;
                 if let Some(name) = own.keys().find(|name| is_reserved(name)) {
                     let error = format!("header field {name} is not the program's to set");
-                    return Err((Failure::Headers, error.into()));
+                    return Err((Failure::Request, error.into()));
                 }
                 own.iter_mut().for_each(|(name, value)| value.set_sensitive(!is_harmless(name)));
                 // All values of a name in the place of those that there are.

@@ -69,7 +69,8 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// Whether the standard has a client reconnect: a network error, or the end of the stream.
+    /// Whether the standard has a client reconnect: a network error, or the end of the stream. Headers that the
+    /// application [could not give](Self::Headers) are taken for the first.
     ///
     /// This is what is tried again by default.
     pub fn is_network_error(&self) -> bool {

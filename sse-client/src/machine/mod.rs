@@ -149,7 +149,7 @@ enum State {
     Closed(End),
 }
 
-/// Neither the URL's query nor what is decoded is shown.
+/// Neither the URL's query nor events are shown.
 impl fmt::Debug for Machine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Machine")
