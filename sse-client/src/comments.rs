@@ -76,3 +76,44 @@ fn text(bytes: &[u8], chunk: &Bytes) -> SharedStr {
         Err(_) => SharedStr::from(String::from_utf8_lossy(bytes).into_owned()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::format;
+    use alloc::string::ToString;
+    use alloc::vec;
+
+    use super::*;
+
+    /// The comments, or that one was dropped.
+    fn comments(chunks: &[&[u8]], limit: usize) -> Vec<String> {
+        let (mut comments, mut given) = (Comments::new(limit), Vec::new());
+        for chunk in chunks {
+            let (chunk, mut seen) = (Bytes::copy_from_slice(chunk), 0);
+            while seen < chunk.len() {
+                match comments.next(&chunk, &mut seen) {
+                    Next::Comment(comment) => given.push(comment.to_string()),
+                    Next::Failed(failure) => given.push(failure.to_string()),
+                    Next::Ready => {}
+                }
+            }
+        }
+        given
+    }
+
+    #[test]
+    fn a_comment_may_be_as_long_as_the_limit_wherever_it_is_cut() {
+        let dropped = "comment was dropped: it is longer than 8 bytes";
+        for (comment, expected) in [("1234567", "1234567"), ("12345678", "12345678"), ("123456789", dropped)] {
+            let stream = format!(":{comment}\n:8 bytes.\ndata: x\n\n:\n");
+            let expected = vec![expected.to_string(), "8 bytes.".to_string(), String::new()];
+            for first in 0..=stream.len() {
+                for second in first..=stream.len() {
+                    let bytes = stream.as_bytes();
+                    let chunks = [&bytes[..first], &bytes[first..second], &bytes[second..]];
+                    assert_eq!(comments(&chunks, 8), expected, "{stream:?} cut at {first} and {second}");
+                }
+            }
+        }
+    }
+}
