@@ -17,7 +17,7 @@ use crate::client::client_builder;
 use crate::error::BoxError;
 use crate::event_source::EventSource;
 use crate::machine::{InvalidId, InvalidUrl, Machine, OneShot, RetryPolicy};
-use crate::request::{Attempt, Parts, is_harmless, is_reserved};
+use crate::request::{Attempt, Parts, is_reserved, keep_secret};
 
 /// What an [`EventSource`] asks for, and how.
 ///
@@ -106,8 +106,7 @@ impl EventSourceBuilder {
             (Ok(name), _) if is_reserved(&name) => self.fail(InvalidRequest::ReservedHeader { name }),
             (Ok(name), Ok(value)) => {
                 let mut value: HeaderValue = value;
-                // So that nobody shows it, and no table of a connection's keeps it.
-                value.set_sensitive(!is_harmless(&name));
+                keep_secret(&name, &mut value);
                 self.parts.headers.append(name, value);
             }
             // The value may be a secret, and a name of bytes that are none is not worth showing.

@@ -79,7 +79,7 @@ impl Parts {
                     let error = format!("header field {name} is not the program's to set");
                     return Err((Failure::Request, error.into()));
                 }
-                own.iter_mut().for_each(|(name, value)| value.set_sensitive(!is_harmless(name)));
+                own.iter_mut().for_each(|(name, value)| keep_secret(name, value));
                 // All values of a name in the place of those that there are.
                 headers.extend(own);
             }
@@ -115,8 +115,13 @@ pub(crate) fn is_reserved(name: &HeaderName) -> bool {
     [header::CONTENT_LENGTH, header::TRANSFER_ENCODING].contains(name) || name == "last-event-id"
 }
 
+/// So that nobody shows it, and no table of a connection's keeps it.
+pub(crate) fn keep_secret(name: &HeaderName, value: &mut HeaderValue) {
+    value.set_sensitive(!is_harmless(name));
+}
+
 /// It says nothing that is meant for one origin only.
-pub(crate) fn is_harmless(name: &HeaderName) -> bool {
+fn is_harmless(name: &HeaderName) -> bool {
     use header::{ACCEPT, ACCEPT_LANGUAGE, CACHE_CONTROL, USER_AGENT};
     [ACCEPT, ACCEPT_LANGUAGE, CACHE_CONTROL, USER_AGENT].contains(name) || is_of_a_body(name)
 }
@@ -131,5 +136,24 @@ fn retain(headers: &mut HeaderMap, is_kept: impl Fn(&HeaderName) -> bool) {
     let names: Vec<_> = headers.keys().filter(|name| !is_kept(name)).cloned().collect();
     for name in names {
         headers.remove(name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_not_shown() {
+        for (name, is_secret) in
+            [("authorization", true), ("x-api-key", true), ("accept", false), ("content-type", false)]
+        {
+            let (name, mut value) = (HeaderName::from_static(name), HeaderValue::from_static("a"));
+            keep_secret(&name, &mut value);
+            assert_eq!(value.is_sensitive(), is_secret, "{name}");
+        }
+        let attempt = Attempt { number: 1, url: "http://localhost/a?secret".into(), last_status: Some(401) };
+        let shown = format!("{attempt:?}");
+        assert_eq!(shown, "Attempt { number: 1, url: \"http://localhost/a\", last_status: Some(401) }");
     }
 }

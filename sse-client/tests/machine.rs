@@ -293,6 +293,7 @@ fn secrets_are_not_shown() {
     let machine = Machine::new("http://user:password@localhost/a?secret=1", 7).unwrap();
     let shown = format!("{machine:?} {:?}", machine.request());
     assert!(!["password", "user", "secret"].iter().any(|word| shown.contains(word)), "{shown}");
+    assert_eq!(shown.matches("http://localhost/a").count(), 2, "{shown}");
     assert_eq!(machine.request().url, "http://localhost/a?secret=1");
 }
 
@@ -313,6 +314,27 @@ fn what_happens_out_of_turn_is_nothing() {
     // A driver that is late with a chunk.
     assert_eq!(data(&mut machine, b"data: b\n\n"), [""; 0]);
     assert_eq!(machine.step(at(0)), Step::Wait { until: at(3) });
+}
+
+#[test]
+fn a_body_is_read_for_as_long_as_anything_is_wanted_of_it() {
+    let answered = |response| {
+        let mut machine = machine().with_one_shot(|event| event.data == "[DONE]");
+        assert_eq!(machine.step(at(0)), Step::Connect);
+        assert!(!machine.is_reading());
+        machine.respond(at(0), response);
+        machine
+    };
+    let mut refused = answered(Response { status: 500, ..Response::default() });
+    assert!(refused.is_reading());
+    refused.end(at(0));
+    assert!(!refused.is_reading());
+    assert!(!answered(Response { status: 204, ..Response::default() }).is_reading());
+    assert!(!answered(Response { status: 307, location: Some(b"/"), ..Response::default() }).is_reading());
+    let mut done = answered(stream());
+    assert!(done.is_reading());
+    assert_eq!(data(&mut done, b"data: [DONE]\n\ndata: a\n\n"), [""; 0]);
+    assert!(!done.is_reading());
 }
 
 #[test]

@@ -394,10 +394,7 @@ impl Machine {
 
     /// The body has come to its end.
     pub fn end(&mut self, now: Duration) {
-        match self.state {
-            State::Refused { .. } => self.refuse(now),
-            _ => self.fail(now, Failure::StreamEnd),
-        }
+        self.fail(now, Failure::StreamEnd);
     }
 
     /// Something has gone wrong: [`Failure::NoResponse`], say, or [`Failure::Broken`].
