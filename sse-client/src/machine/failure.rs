@@ -269,6 +269,34 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_followed_is_named() {
+        let location = "ftp://a\n".to_string();
+        for (error, shown) in [
+            (RedirectError::NoLocation, "server redirects, and does not say where to"),
+            (
+                RedirectError::InvalidLocation { location: location.clone() },
+                "server redirects to \"ftp://a\\n\", which is no http url",
+            ),
+            (
+                RedirectError::Insecure { location },
+                "server redirects from https to \"ftp://a\\n\", which is not followed",
+            ),
+            (RedirectError::TooMany { limit: 20 }, "server redirects more than 20 times"),
+        ] {
+            assert_eq!(Failure::Redirect(error).to_string(), shown);
+        }
+    }
+
+    #[test]
+    fn ends_are_told_apart() {
+        let shown = [End::NoContent, End::Done, End::StreamEnd, End::Failed].map(|end| end.to_string());
+        assert_eq!(
+            shown,
+            ["server has nothing more (204)", "stream is done", "stream was closed", "stream has failed"]
+        );
+    }
+
+    #[test]
     fn statuses_are_transient_or_not() {
         let is_transient = |status| Failure::Status { status, body: vec![] }.is_transient();
         let transient: Vec<u16> = (100..=599).filter(|status| is_transient(*status)).collect();
