@@ -58,12 +58,16 @@ async fn run(url: &str) -> Result<End, BoxError> {
                 let now = start.elapsed();
                 match answer {
                     Ok(Ok(response)) => {
-                        let field = |name| response.headers().get(name).map(|value| value.as_bytes());
+                        let [types, locations, encodings] = [CONTENT_TYPE, LOCATION, CONTENT_ENCODING].map(|name| {
+                            let values = response.headers().get_all(name).iter().map(|value| value.as_bytes());
+                            values.collect::<Vec<_>>()
+                        });
+                        let (content_type, content_encoding) = (types.join(&b','), encodings.join(&b','));
                         let head = Response {
                             status: response.status().as_u16(),
-                            content_type: field(&CONTENT_TYPE),
-                            location: field(&LOCATION),
-                            content_encoding: field(&CONTENT_ENCODING),
+                            content_type: Some(&*content_type).filter(|_| !types.is_empty()),
+                            location: locations.first().copied(),
+                            content_encoding: Some(&*content_encoding),
                             retry_after: retry_after(response.headers()),
                         };
                         if machine.respond(now, head) {

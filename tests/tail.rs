@@ -185,7 +185,7 @@ async fn what_fails_for_good_is_told_with_a_status() {
     connection.gone().await;
 
     let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let mut refused = tail(&[&nobody.to_string(), "--max-retries", "0"]);
+    let mut refused = tail(&[&format!("{nobody}/?next=http://y"), "--max-retries", "0"]);
     let (_, said) = refused.ended(1).await;
     assert!(said.starts_with("tail: failed for good: no response from the server: "), "{said}");
     assert!(said.contains("Connection refused") && said.lines().count() == 1, "{said}");

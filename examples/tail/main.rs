@@ -92,7 +92,10 @@ fn arguments() -> Result<Option<Arguments>, lexopt::Error> {
     }
     match &*arguments.url {
         "" => return Err("there is no URL".into()),
-        url if !url.contains("://") => arguments.url = format!("http://{url}"),
+        // Not that of an address among its parameters.
+        url if url.split(['/', '?', '#']).next().is_some_and(|scheme| !scheme.ends_with(':')) => {
+            arguments.url = format!("http://{url}")
+        }
         _ => {}
     }
     Ok(Some(arguments))

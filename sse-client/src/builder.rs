@@ -17,7 +17,7 @@ use crate::client::client_builder;
 use crate::error::BoxError;
 use crate::event_source::EventSource;
 use crate::machine::{InvalidId, InvalidUrl, Machine, OneShot, RetryPolicy};
-use crate::request::{Attempt, Parts, is_reserved, keep_secret};
+use crate::request::{Attempt, MAX_HEADERS, Parts, is_reserved, keep_secret};
 
 /// What an [`EventSource`] asks for, and how.
 ///
@@ -96,7 +96,7 @@ impl EventSourceBuilder {
     /// `User-Agent`, or one that describes a body, such as `Content-Type`. (The last event ID and, where the method stays, the
     /// body do go there, as browsers send them.)
     ///
-    /// `Last-Event-ID`, `Content-Length` and `Transfer-Encoding` are not the program's to set.
+    /// `Last-Event-ID`, `Content-Length` and `Transfer-Encoding` are not the program's to set. There are at most 1,000.
     pub fn with_header<N, V>(mut self, name: N, value: V) -> Self
     where
         N: TryInto<HeaderName>,
@@ -104,6 +104,7 @@ impl EventSourceBuilder {
     {
         match (name.try_into(), value.try_into()) {
             (Ok(name), _) if is_reserved(&name) => self.fail(InvalidRequest::ReservedHeader { name }),
+            _ if self.parts.headers.len() >= MAX_HEADERS => self.fail(InvalidRequest::TooManyHeaders),
             (Ok(name), Ok(value)) => {
                 let mut value: HeaderValue = value;
                 keep_secret(&name, &mut value);
@@ -121,7 +122,8 @@ impl EventSourceBuilder {
     /// behind each redirect.
     ///
     /// An error is a failure as others are, [`Failure::Headers`](crate::machine::Failure::Headers), and is tried again by
-    /// the retry policy. A field that is not the program's to set is the end.
+    /// the retry policy. A field that is not the program's to set is the end, and so are more than
+    /// 1,000 of them.
     ///
     /// ```
     /// use http::{HeaderMap, HeaderValue, header};
@@ -317,6 +319,8 @@ pub enum InvalidRequest {
         /// The name.
         name: HeaderName,
     },
+    /// There are more than 1,000 header fields.
+    TooManyHeaders,
     /// The body cannot be serialised as JSON: what the serializer says.
     Json(String),
     /// The last event ID cannot be one.
@@ -332,6 +336,7 @@ impl fmt::Display for InvalidRequest {
             Self::HeaderName => f.write_str("name of a header field is invalid"),
             Self::ReservedHeader { name } => write!(f, "header field {name} is not the program's to set"),
             Self::HeaderValue { name } => write!(f, "value of the header field {name} is invalid"),
+            Self::TooManyHeaders => write!(f, "there are more than {MAX_HEADERS} header fields"),
             Self::Json(error) => write!(f, "body cannot be serialised as json: {error}"),
             Self::LastEventId(error) => error.fmt(f),
             Self::Client(error) => write!(f, "there is no http client: {error}"),

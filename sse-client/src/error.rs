@@ -14,10 +14,8 @@ pub type BoxError = Box<dyn error::Error + Send + Sync>;
 /// Something has gone wrong with an [`EventSource`](crate::EventSource): what, and what follows.
 ///
 /// It is the end only if [`is_final`](Self::is_final) says so.
-#[derive(Debug)]
 pub struct Error(Box<Inner>);
 
-#[derive(Debug)]
 struct Inner {
     failure: Failure,
     then: Then,
@@ -70,6 +68,18 @@ impl Error {
     /// The response's header fields, if the response was no event stream, or a redirect that is not followed.
     pub fn headers(&self) -> Option<&HeaderMap> {
         self.0.headers.as_ref()
+    }
+}
+
+/// What `Display` shows of the failure, and the rest.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Error")
+            .field("failure", &format_args!("{}", self.0.failure))
+            .field("then", &self.0.then)
+            .field("headers", &self.0.headers)
+            .field("source", &self.0.source)
+            .finish()
     }
 }
 

@@ -1,5 +1,6 @@
 use alloc::boxed::Box;
 use alloc::string::ToString;
+use alloc::vec::Vec;
 use core::fmt;
 use core::future::poll_fn;
 use core::pin::Pin;
@@ -8,8 +9,8 @@ use core::time::Duration;
 
 use bytes::Bytes;
 use futures_core::{FusedStream, Stream};
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE, LOCATION};
-use http::{HeaderMap, Version};
+use http::header::{CONTENT_ENCODING, CONTENT_LOCATION, CONTENT_TYPE, LINK, LOCATION, REFRESH, SET_COOKIE};
+use http::{HeaderMap, HeaderName, Version};
 use http_body::Body as _;
 use reqwest::{Body, Client};
 use ssekit_core::{OwnedEvent, SharedStr};
@@ -27,6 +28,9 @@ use crate::retry_after::retry_after;
 
 /// More cannot be told by every clock.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+/// By how much a time may be over before it is said that nobody has looked, and how long to look then.
+const GRACE: Duration = Duration::from_millis(50);
 
 /// A client for an event stream that reconnects: a browser's `EventSource`, for programs.
 ///
@@ -73,6 +77,10 @@ pub struct EventSource {
     source: Option<BoxError>,
     last_status: Option<u16>,
     start: Option<Instant>,
+    /// When it is up to the server, until when it has time.
+    due: Option<Duration>,
+    /// How often it has been given more, and until when.
+    grace: (u8, Duration),
     /// Which belongs to a runtime.
     timer: Option<(runtime::Id, Pin<Box<Sleep>>)>,
     /// Of who waits, for what is done to this from elsewhere.
@@ -106,6 +114,8 @@ impl EventSource {
             source: None,
             last_status: None,
             start: None,
+            due: None,
+            grace: (0, Duration::ZERO),
             timer: None,
             waker: None,
             end: None,
@@ -141,6 +151,10 @@ impl EventSource {
     /// come and were not given are dropped too, and had again by their IDs, if the server has them. A one-shot stream is asked
     /// for a second time.
     pub fn restart(&mut self) {
+        if !matches!(self.transport, Transport::None) {
+            // What is under way was not refused, as far as anybody knows.
+            self.last_status = None;
+        }
         self.machine.restart();
         self.disconnect();
         if let Some(waker) = self.waker.take() {
@@ -186,16 +200,23 @@ impl EventSource {
     #[inline(never)]
     fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Option<Option<Result<Item, Error>>>> {
         if let Poll::Ready(item) = self.poll_transport(cx) {
+            self.nothing_is_due();
             return Poll::Ready(item.map(|item| Some(Ok(item))));
         }
         let now = self.now();
+        if let Some(until) = self.grace(now) {
+            return self.poll_until(cx, now, Some(until));
+        }
         let until = match self.machine.step(now) {
             Step::Connect => {
                 self.disconnect();
                 self.connect(now);
                 return Poll::Ready(None);
             }
-            Step::Respond { until } | Step::Read { until } => until,
+            Step::Respond { until } | Step::Read { until } => {
+                self.due = until;
+                until
+            }
             Step::Wait { until } => {
                 self.disconnect();
                 Some(until)
@@ -208,14 +229,7 @@ impl EventSource {
                 return Poll::Ready(Some(None));
             }
         };
-        if self.poll_timer(cx, now, until).is_ready() {
-            return Poll::Ready(None);
-        }
-        match &mut self.waker {
-            Some(waker) => waker.clone_from(cx.waker()),
-            None => self.waker = Some(cx.waker().clone()),
-        }
-        Poll::Pending
+        self.poll_until(cx, now, until)
     }
 
     /// The next item of the chunk at hand.
@@ -265,15 +279,18 @@ impl EventSource {
             Transport::Body(_) if !self.machine.is_reading() => return Poll::Pending,
             Transport::Sending(sending) => match ready!(sending.get_mut().as_mut().poll(cx)) {
                 Ok(response) => {
-                    let (parts, body) = http::Response::from(response).into_parts();
+                    let (mut parts, body) = http::Response::from(response).into_parts();
                     self.transport = Transport::Body(body);
+                    keep_secrets(&mut parts.headers);
                     let now = self.now();
+                    let content_type = all_of(&parts.headers, CONTENT_TYPE);
+                    // There only if reqwest does not undo it.
+                    let content_encoding = all_of(&parts.headers, CONTENT_ENCODING);
                     let response = Response {
                         status: parts.status.as_u16(),
-                        content_type: parts.headers.get(CONTENT_TYPE).map(|value| value.as_bytes()),
+                        content_type: content_type.as_deref(),
                         location: parts.headers.get(LOCATION).map(|value| value.as_bytes()),
-                        // There only if reqwest does not undo it.
-                        content_encoding: parts.headers.get(CONTENT_ENCODING).map(|value| value.as_bytes()),
+                        content_encoding: content_encoding.as_deref(),
                         retry_after: retry_after(&parts.headers),
                     };
                     if self.machine.respond(now, response) {
@@ -329,6 +346,7 @@ impl EventSource {
     fn disconnect(&mut self) {
         self.transport = Transport::None;
         self.forget_chunk();
+        self.nothing_is_due();
         (self.headers, self.source) = (None, None);
     }
 
@@ -353,6 +371,38 @@ impl EventSource {
         let (headers, source) = (self.headers.take(), self.source.take());
         self.disconnect();
         Error::new(failure, then, headers, source)
+    }
+
+    /// Until when to wait all the same, though the server's time is up.
+    ///
+    /// Whoever comes much too late was busy, and so was perhaps the runtime, which then has not read what there is. It gets
+    /// another chance; and a second one, since it may be just about to read when the first is over.
+    fn grace(&mut self, now: Duration) -> Option<Duration> {
+        self.due.filter(|due| now > due.saturating_add(GRACE))?;
+        let (given, until) = &mut self.grace;
+        if now >= *until {
+            if *given == 2 {
+                return None;
+            }
+            (*given, *until) = (*given + 1, now.saturating_add(GRACE));
+        }
+        Some(*until)
+    }
+
+    fn nothing_is_due(&mut self) {
+        (self.due, self.grace) = (None, (0, Duration::ZERO));
+    }
+
+    /// Waits until then, or until something happens.
+    fn poll_until<T>(&mut self, cx: &mut Context<'_>, now: Duration, until: Option<Duration>) -> Poll<Option<T>> {
+        if self.poll_timer(cx, now, until).is_ready() {
+            return Poll::Ready(None);
+        }
+        match &mut self.waker {
+            Some(waker) => waker.clone_from(cx.waker()),
+            None => self.waker = Some(cx.waker().clone()),
+        }
+        Poll::Pending
     }
 
     /// Waits until then, or wakes up before.
@@ -380,6 +430,19 @@ impl EventSource {
     fn now(&mut self) -> Duration {
         let now = Instant::now();
         now.saturating_duration_since(*self.start.get_or_insert(now))
+    }
+}
+
+/// The values of a header field, with commas between.
+fn all_of(headers: &HeaderMap, name: HeaderName) -> Option<Vec<u8>> {
+    let values: Vec<_> = headers.get_all(name).iter().map(|value| value.as_bytes()).collect();
+    Some(values.join(&b", "[..])).filter(|_| !values.is_empty())
+}
+
+/// So that nobody shows them who only shows an error, or that a stream is open.
+fn keep_secrets(headers: &mut HeaderMap) {
+    for (name, value) in headers {
+        value.set_sensitive([CONTENT_LOCATION, LINK, LOCATION, REFRESH, SET_COOKIE].contains(name));
     }
 }
 

@@ -71,7 +71,7 @@
 //!
 //! # What is other than in a browser
 //!
-//! - Redirects: 301 and 308 are remembered until they lead nowhere, 302, 303 and 307 are not, as in Firefox (Chromium
+//! - Redirects: 301 and 308 are remembered until they lead to no event stream, 302, 303 and 307 are not, as in Firefox (Chromium
 //!   remembers all). At most 20 are followed, and none from `https` to `http`.
 //! - The reconnection time is 1 second at first, and there is a backoff: see [`RetryPolicy`]. No wait is shorter than a tenth
 //!   of a second, unless the policy says so.

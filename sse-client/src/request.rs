@@ -15,6 +15,9 @@ use crate::error::BoxError;
 use crate::machine::exchange::without_query;
 use crate::machine::{self, Failure};
 
+/// More than any server takes, and far fewer than a table of them can hold.
+pub(crate) const MAX_HEADERS: usize = 1000;
+
 /// A request about to be sent, for who gives its header fields.
 #[derive(Clone)]
 #[non_exhaustive]
@@ -77,6 +80,10 @@ impl Parts {
                 let mut own = of(attempt).await.map_err(|error| (Failure::Headers, error))?;
                 if let Some(name) = own.keys().find(|name| is_reserved(name)) {
                     let error = format!("header field {name} is not the program's to set");
+                    return Err((Failure::Request, error.into()));
+                }
+                if headers.len() + own.len() > MAX_HEADERS {
+                    let error = format!("there are more than {MAX_HEADERS} header fields");
                     return Err((Failure::Request, error.into()));
                 }
                 own.iter_mut().for_each(|(name, value)| keep_secret(name, value));

@@ -229,7 +229,11 @@ fn the_body_of_a_refusal_has_its_time_and_its_bound() {
     machine.fail(at(4), Failure::Broken);
     assert_eq!(failed(&mut machine, at(4)), whole(b"why"));
     let mut machine = refused();
+    machine.receive(&[b'x'; 8188]);
+    assert!(machine.is_reading());
+    // No more is wanted, be there ever so much.
     machine.receive(&[b'x'; 10_000]);
+    assert!(!machine.is_reading());
     let (Failure::Status { body, .. }, _) = failed(&mut machine, at(4)) else { panic!("it is a status") };
     assert_eq!(body.len(), 8192);
     // And none of it is taken for events.

@@ -175,7 +175,7 @@ pub enum RedirectError {
     NoLocation,
     /// Its `Location` is no URL, or none of `http` or `https`.
     InvalidLocation {
-        /// What it is, of which there are at most 256 bytes, and no query, which may hold a secret.
+        /// What it is, of which there are at most 256 bytes, and neither credentials nor a query, which may hold a secret.
         location: String,
     },
     /// It leads from `https` to `http`.

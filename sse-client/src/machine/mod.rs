@@ -441,7 +441,12 @@ impl Machine {
 
     /// Whether it wants to have the body of the response at hand, and not be rid of it.
     pub fn is_reading(&self) -> bool {
-        matches!(self.state, State::Open { .. } | State::Refused { .. })
+        match self.state {
+            State::Open { .. } => true,
+            // With no time left it has what it wants.
+            State::Refused { deadline, .. } => !deadline.is_zero(),
+            _ => false,
+        }
     }
 
     /// The last event ID, or empty.
@@ -469,7 +474,10 @@ impl Machine {
     /// What follows from a failure.
     fn settle(&mut self, now: Duration, failure: Failure, retry_after: Option<Duration>) {
         if self.opened_at.is_none() {
-            self.targets.forget();
+            // Unless nobody was asked.
+            if !matches!(failure, Failure::Headers | Failure::LastEventId { .. } | Failure::Request) {
+                self.targets.forget();
+            }
         } else if self.one_shot.is_some() {
             self.state = match failure {
                 Failure::StreamEnd => State::Closed(End::StreamEnd),

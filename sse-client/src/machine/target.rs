@@ -21,7 +21,7 @@ pub(super) struct Target {
 #[derive(Clone, Debug)]
 pub(super) struct Targets {
     given: Target,
-    /// Where permanent redirects have led to. What is asked of it is what was asked at first.
+    /// Where permanent redirects have led to, and what was asked there.
     remembered: Option<Target>,
     current: Target,
     hops: u32,
@@ -60,12 +60,17 @@ impl Targets {
     /// Source: the Fetch standard, section 4.4, "HTTP-redirect fetch".
     pub(super) fn follow(&mut self, status: u16, location: Option<&[u8]>, limit: u32) -> Result<(), RedirectError> {
         let location = location.ok_or(RedirectError::NoLocation)?;
-        let shown = || excerpt(location.split(|byte| matches!(byte, b'?' | b'#')).next().unwrap_or_default());
-        let invalid = || RedirectError::InvalidLocation { location: shown() };
         let url = str::from_utf8(location).ok().and_then(|location| self.current.url.join(location).ok());
-        let url = url.filter(|url| matches!(url.scheme(), "http" | "https")).ok_or_else(invalid)?;
-        if self.current.url.scheme() == "https" && url.scheme() == "http" {
-            return Err(RedirectError::Insecure { location: shown() });
+        let Some(url) = url else {
+            // Whatever may be a secret in it, were it a URL.
+            let shown = location.split(|byte| matches!(byte, b'?' | b'#')).next().unwrap_or_default();
+            let shown = shown.rsplit(|byte| *byte == b'@').next().unwrap_or_default();
+            return Err(RedirectError::InvalidLocation { location: excerpt(shown) });
+        };
+        match (self.current.url.scheme(), url.scheme()) {
+            ("https", "http") => return Err(RedirectError::Insecure { location: without_secrets(url) }),
+            (_, "http" | "https") => {}
+            _ => return Err(RedirectError::InvalidLocation { location: without_secrets(url) }),
         }
         if self.hops >= limit {
             return Err(RedirectError::TooMany { limit });
@@ -85,8 +90,7 @@ impl Targets {
         }
         self.is_permanent &= matches!(status, 301 | 308);
         if self.is_permanent {
-            let Target { method, has_body, .. } = self.given.clone();
-            self.remembered = Some(Target { method, has_body, ..self.current.clone() });
+            self.remembered = Some(self.current.clone());
         }
         Ok(())
     }
@@ -102,6 +106,14 @@ fn without_credentials(mut url: Url) -> Url {
     let _ = url.set_username("");
     let _ = url.set_password(None);
     url
+}
+
+/// As it may be shown.
+fn without_secrets(url: Url) -> String {
+    let mut url = without_credentials(url);
+    url.set_query(None);
+    url.set_fragment(None);
+    excerpt(url.as_str().as_bytes())
 }
 
 #[cfg(test)]
@@ -178,14 +190,22 @@ mod tests {
     }
 
     #[test]
-    fn what_is_remembered_is_asked_what_was_asked_at_first() {
-        let mut targets = targets("http://a/x");
-        targets.set_method("POST", true);
-        targets.start();
-        assert_eq!(follow(&mut targets, 301, "/y").1, "GET");
-        targets.start();
-        let Target { url, method, has_body, .. } = targets.current();
-        assert_eq!((url.as_str(), &**method, *has_body), ("http://a/y", "POST", true));
+    fn what_is_remembered_is_asked_again_what_it_was_asked() {
+        for (status, method, has_body) in [(301, "GET", false), (308, "POST", true)] {
+            let mut targets = targets("http://a/x");
+            targets.set_method("POST", true);
+            targets.start();
+            // A body that a redirect has taken away goes nowhere at the next attempt either.
+            let expected = ("http://b/y".to_string(), method.to_string(), has_body);
+            assert_eq!(follow(&mut targets, status, "http://b/y"), expected);
+            targets.start();
+            let Target { url, method, has_body, is_cross_origin } = targets.current().clone();
+            assert!(is_cross_origin);
+            assert_eq!((url.to_string(), method, has_body), expected);
+            targets.forget();
+            targets.start();
+            assert_eq!((&*targets.current().method, targets.current().has_body), ("POST", true));
+        }
     }
 
     #[test]
@@ -198,10 +218,14 @@ mod tests {
         assert_eq!(refused(Some(b"javascript:alert(1)"), 20), invalid("javascript:alert(1)"));
         assert_eq!(refused(Some(b"\xff"), 20), invalid("\u{fffd}"));
         // No secrets, and no more than a little.
-        assert_eq!(refused(Some(b"ftp://a/?secret"), 20), invalid("ftp://a/"));
-        let long = ["ftp:", &"x".repeat(10_000)].concat();
+        assert_eq!(refused(Some(b"ftp://us:secret@a/?secret#secret"), 20), invalid("ftp://a/"));
+        assert_eq!(refused(Some(b"mailto:a@b?secret"), 20), invalid("mailto:a@b"));
+        assert_eq!(refused(Some(b"http://us:secret@:x/?secret"), 20), invalid(":x/"));
+        let long = ["data:", &"x".repeat(10_000)].concat();
         assert_eq!(refused(Some(long.as_bytes()), 20), invalid(&long[..256]));
-        assert_eq!(refused(Some(b"http://a/1"), 20), RedirectError::Insecure { location: "http://a/1".to_string() });
+        for location in [&b"http://a/1"[..], b"http://us:secret@a/1?secret", b"http:us:secret@a/1#secret"] {
+            assert_eq!(refused(Some(location), 20), RedirectError::Insecure { location: "http://a/1".to_string() });
+        }
         assert_eq!(refused(Some(b"/"), 0), RedirectError::TooMany { limit: 0 });
         for _ in 0..20 {
             follow(&mut targets, 302, "/");

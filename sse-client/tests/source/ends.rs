@@ -77,6 +77,7 @@ async fn only_event_streams_are_read() {
         ("content-type: text/event-stream;\r\n", true),
         ("content-type: text/event-stream \t;\r\n", true),
         ("content-type: text/event-stream-foo\r\n", false),
+        ("content-type: text/html\r\ncontent-type: text/event-stream\r\n", true),
         ("content-type: text/event-stream, text/html\r\n", false),
         ("content-type: text/plain\r\n", false),
         ("content-type: application/json\r\n", false),
@@ -97,6 +98,14 @@ async fn only_event_streams_are_read() {
         assert!(error.is_final() && error.headers().is_some());
         assert_eq!(all_of(&mut source, &server).await, "end: Failed\n");
     }
+}
+
+#[tokio::test]
+async fn of_several_content_types_the_last_one_counts() {
+    let both = "content-type: text/event-stream\r\ncontent-type: text/html\r\n";
+    let given = given(vec![vec![status("200 OK", both, "data: a\n\n")]]).await;
+    let said = r#"response is "text/event-stream, text/html", and no event stream: "data: a""#;
+    assert_eq!(given, format!("failed: {said}\nend: Failed\n"));
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! Where the server sends one to.
 
+use http::HeaderMap;
 use ssekit_client::EventSource;
 use ssekit_client::machine::{Failure, RedirectError};
 
@@ -98,6 +99,27 @@ async fn nor_to_where_the_other_origin_leads_back() {
     assert_eq!(lines(&server), ["GET /events", "GET /delete", "GET /events"]);
     let sent: Vec<_> = server.requests().iter().map(|request| request.header("authorization").len()).collect();
     assert_eq!(sent, [1, 0, 1]);
+}
+
+#[tokio::test]
+async fn a_body_that_has_stayed_behind_once_does_so_again() {
+    let other = Server::start(vec![stream(), stream()]).await;
+    let server = Server::start(vec![redirect("301 Moved Permanently", &other.url("/b"))]).await;
+    let builder = EventSource::post(server.url("/a")).with_retry(eager()).with_body("secret");
+    all_of(&mut builder.build().unwrap(), &other).await;
+    assert_eq!(lines(&server), ["POST /a"]);
+    assert_eq!(lines(&other), ["GET /b"; 3]);
+    assert!(other.requests().iter().all(|request| request.body.is_empty()));
+}
+
+#[tokio::test]
+async fn what_is_remembered_stays_so_when_nobody_was_asked() {
+    let server = Server::start(vec![redirect("308 Permanent Redirect", "/b"), stream(), stream()]).await;
+    let builder = get(&server).with_headers_from(|attempt| async move {
+        if attempt.number == 2 { Err("no token".into()) } else { Ok(HeaderMap::new()) }
+    });
+    all_of(&mut builder.build().unwrap(), &server).await;
+    assert_eq!(lines(&server), ["GET /events", "GET /b", "GET /b", "GET /b"]);
 }
 
 /// The address may have moved back.

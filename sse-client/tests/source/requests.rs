@@ -1,13 +1,14 @@
 //! What is asked for.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
+use futures_util::FutureExt;
 use http::{HeaderMap, HeaderValue, Method, header};
 use ssekit_client::machine::Failure;
 use ssekit_client::{EventSource, InvalidRequest};
 
-use crate::server::{STREAM, Server, status, write};
-use crate::{all_of, eager, get, next_error};
+use crate::server::{Act, STREAM, Server, status, write};
+use crate::{all_of, eager, get, next, next_error};
 
 #[tokio::test]
 async fn headers_are_those_of_the_standard_and_an_empty_id_is_never_sent() {
@@ -129,6 +130,66 @@ fn secrets_are_not_shown() {
     assert!(!format!("{builder:?}").contains("secret"), "{builder:?}");
     let source = builder.build().unwrap();
     assert!(!format!("{source:?}").contains("secret"), "{source:?}");
+}
+
+#[tokio::test]
+async fn nor_are_those_of_the_server() {
+    let headers = "set-cookie: id=secret\r\nlocation: /?secret\r\nlink: </secret>\r\nx-request-id: 7\r\n";
+    let stream = format!("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n{headers}connection: close\r\n\r\n");
+    let server = Server::start(vec![vec![write(stream)], vec![status("404 Not Found", headers, "why")]]).await;
+    let mut source = get(&server).build().unwrap();
+    let open = format!("{:?}", next(&mut source).await);
+    assert!(!open.contains("secret") && open.contains(r#""x-request-id": "7""#), "{open}");
+    next_error(&mut source).await;
+    let error = next_error(&mut source).await;
+    let shown = format!("{error:?}");
+    assert!(!shown.contains("secret") && shown.contains(r#""x-request-id": "7""#), "{shown}");
+    assert!(shown.contains(r#"failure: server has answered with status 404: "why", then: End"#), "{shown}");
+    // Whoever asks for them has them.
+    assert_eq!(error.headers().unwrap()["set-cookie"], "id=secret");
+}
+
+#[tokio::test]
+async fn there_are_not_too_many_headers() {
+    let many = |n| (0..n).map(|n| (format!("x-{n}"), "a"));
+    let with =
+        |n| many(n).fold(EventSource::get("http://localhost/"), |get, (name, value)| get.with_header(name, value));
+    assert!(with(1000).build().is_ok());
+    let error = with(1001).build().unwrap_err();
+    assert!(matches!(error, InvalidRequest::TooManyHeaders));
+    assert_eq!(error.to_string(), "there are more than 1000 header fields");
+    let mut source = with(500)
+        .with_headers_from(move |_| async move {
+            let own = many(501).map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
+            Ok(own.collect())
+        })
+        .build()
+        .unwrap();
+    let error = next_error(&mut source).await;
+    assert!(error.is_final());
+    assert_eq!(error.to_string(), "request cannot be made: there are more than 1000 header fields");
+}
+
+#[tokio::test]
+async fn an_attempt_that_is_cut_short_was_not_refused() {
+    let unauthorized = status("401 Unauthorized", "", "");
+    let server = Server::start(vec![vec![unauthorized], vec![Act::Hold]]).await;
+    let statuses = Arc::new(Mutex::new(Vec::new()));
+    let told = statuses.clone();
+    let retry = eager().with_retry_if(|failure| failure.status() == Some(401));
+    let builder = get(&server).with_retry(retry).with_headers_from(move |attempt| {
+        told.lock().unwrap().push(attempt.last_status);
+        async { Ok(HeaderMap::new()) }
+    });
+    let mut source = builder.build().unwrap();
+    next_error(&mut source).await;
+    while statuses.lock().unwrap().len() < 2 {
+        assert!(source.next().now_or_never().is_none());
+        tokio::task::yield_now().await;
+    }
+    source.restart();
+    all_of(&mut source, &server).await;
+    assert_eq!(*statuses.lock().unwrap(), [None, Some(401), None]);
 }
 
 /// A token that does not last.

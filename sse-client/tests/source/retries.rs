@@ -1,5 +1,8 @@
 //! When it comes back.
 
+use std::io::{Read, Write};
+use std::sync::mpsc;
+use std::thread;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -69,6 +72,43 @@ async fn time_that_the_program_takes_for_itself_is_no_silence() {
     tokio::time::sleep(limit * 2).await;
     assert_eq!(line(&next(&mut source).await), "message|b|");
     assert_eq!(next_error(&mut source).await.failure(), &Failure::IdleTimeout { limit });
+}
+
+/// The runtime, which has not gone on meanwhile, has not read what has come.
+#[tokio::test]
+async fn nor_is_that_in_which_all_the_runtime_is_kept_from_going_on() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let (say, said) = mpsc::channel();
+    let (write, written) = mpsc::channel();
+    let server = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut request = Vec::new();
+        while !request.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).unwrap();
+            request.extend(byte);
+        }
+        for bytes in [&[STREAM, "data: a\n\n"].concat(), "data: b\n\n"] {
+            stream.write_all(bytes.as_bytes()).unwrap();
+            write.send(()).unwrap();
+            said.recv().unwrap();
+        }
+    });
+    let limit = Duration::from_millis(100);
+    let mut source = EventSource::get(&url).with_idle_timeout(limit).build().unwrap();
+    for expected in ["open", "message|a|"] {
+        assert_eq!(line(&next(&mut source).await), expected);
+    }
+    assert!(source.next().now_or_never().is_none());
+    say.send(()).unwrap();
+    // The first two are there already.
+    written.iter().take(2).for_each(drop);
+    thread::sleep(limit * 5);
+    assert_eq!(line(&next(&mut source).await), "message|b|");
+    assert_eq!(next_error(&mut source).await.failure(), &Failure::IdleTimeout { limit });
+    say.send(()).unwrap();
+    server.join().unwrap();
 }
 
 #[tokio::test]
@@ -177,7 +217,7 @@ async fn a_restart_wakes_who_waits() {
 #[tokio::test]
 async fn whoever_sends_comments_without_end_does_not_keep_others_waiting() {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    std::io::Write::write_all(&mut encoder, &[&b":\n".repeat(50 << 20)[..], b"data: end\n\n"].concat()).unwrap();
+    Write::write_all(&mut encoder, &[&b":\n".repeat(50 << 20)[..], b"data: end\n\n"].concat()).unwrap();
     let head =
         "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-encoding: gzip\r\nconnection: close\r\n\r\n";
     let acts = vec![write(head), write(encoder.finish().unwrap()), Act::Hold];

@@ -140,11 +140,16 @@ async fn compressed_events_come_as_they_are_flushed() {
 
 #[tokio::test]
 async fn what_cannot_be_decompressed_fails_for_good() {
-    let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-encoding: compress\r\n\r\n";
-    assert_eq!(
-        given(vec![vec![write(head), write("\u{1}\u{2}")]]).await,
-        "failed: event stream is compressed by \"compress\", which is not understood\nend: Failed\n"
-    );
+    for (fields, said) in [
+        ("content-encoding: compress\r\n", "compress"),
+        ("content-encoding: identity\r\ncontent-encoding: gzip\r\n", "identity, gzip"),
+    ] {
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n{fields}\r\n");
+        assert_eq!(
+            given(vec![vec![write(head), write("\u{1}\u{2}")]]).await,
+            format!("failed: event stream is compressed by {said:?}, which is not understood\nend: Failed\n")
+        );
+    }
 }
 
 #[tokio::test]
