@@ -333,9 +333,10 @@ async fn a_server_that_has_nothing_more_is_not_asked_again() {
 
 #[tokio::test]
 async fn redirects_are_followed_and_are_no_errors() {
-    // What was moved for good is asked for there from then on, as it was asked for at first.
+    // What was moved for good is asked for there from then on, as it was asked for there.
     for (status, first, second) in [
-        ("301 Moved Permanently", "GET /target HTTP/1.1", "POST /target HTTP/1.1"),
+        ("301 Moved Permanently", "GET /target HTTP/1.1", "GET /target HTTP/1.1"),
+        ("308 Permanent Redirect", "POST /target HTTP/1.1", "POST /target HTTP/1.1"),
         ("307 Temporary Redirect", "POST /target HTTP/1.1", "POST /stream?x HTTP/1.1"),
     ] {
         let mut harness = Harness::start().await;
