@@ -96,7 +96,7 @@ impl EventSourceBuilder {
     /// `User-Agent`, or one that describes a body, such as `Content-Type`. (The last event ID and, where the method stays, the
     /// body do go there, as browsers send them.)
     ///
-    /// `Last-Event-ID`, `Content-Length` and `Transfer-Encoding` are not the program's to set. There are at most 1,000.
+    /// `Last-Event-ID`, `Content-Length` and `Transfer-Encoding` are not the program's to set. There are at most 1,000 fields.
     pub fn with_header<N, V>(mut self, name: N, value: V) -> Self
     where
         N: TryInto<HeaderName>,
@@ -122,8 +122,7 @@ impl EventSourceBuilder {
     /// behind each redirect.
     ///
     /// An error is a failure as others are, [`Failure::Headers`](crate::machine::Failure::Headers), and is tried again by
-    /// the retry policy. A field that is not the program's to set is the end, and so are more than
-    /// 1,000 of them.
+    /// the retry policy. A field that is not the program's to set is the end, and so are more than 1,000.
     ///
     /// ```
     /// use http::{HeaderMap, HeaderValue, header};
