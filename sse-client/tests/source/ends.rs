@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use ssekit_client::machine::{End, Failure};
 use ssekit_client::{EventSource, ReadyState};
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 
@@ -179,7 +179,7 @@ async fn a_source_that_is_dropped_closes_its_connection() {
             let (mut stream, _) = listener.accept().await.unwrap();
             read_request(&mut stream).await.unwrap();
             if is_open {
-                tokio::io::AsyncWriteExt::write_all(&mut stream, STREAM.as_bytes()).await.unwrap();
+                stream.write_all(STREAM.as_bytes()).await.unwrap();
             }
             stream
         };
@@ -196,6 +196,40 @@ async fn a_source_that_is_dropped_closes_its_connection() {
         };
         drop(source);
         assert_eq!(timeout(SOON, stream.read(&mut [0])).await.unwrap().unwrap_or_default(), 0);
+    }
+}
+
+/// Neither the end of its body is waited for, nor is the connection kept.
+#[tokio::test]
+async fn a_server_that_floods_behind_the_end_is_left() {
+    let stream = format!("{STREAM}data: [DONE]\n\n");
+    let answers = [
+        (stream.as_str(), "open\nend: Done\n"),
+        ("HTTP/1.1 200 OK\r\ncontent-type: text/html\r\n\r\n", "failed"),
+        ("HTTP/1.1 500 No\r\n\r\n", "failed"),
+        ("HTTP/1.1 307 No\r\nlocation: ftp://localhost/\r\n\r\n", "failed"),
+    ];
+    for (answer, expected) in answers {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let answer = answer.to_owned();
+        let flood = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            read_request(&mut stream).await.unwrap();
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            while stream.write_all(&[b':'; 1 << 16]).await.is_ok() {}
+        });
+        let mut source = EventSource::get(url).with_one_shot().build().unwrap();
+        let mut given = String::new();
+        while let Some(item) = timeout(SOON, source.next()).await.expect("it ends in time") {
+            given += &crate::line(&item);
+            given += "\n";
+        }
+        given += &format!("end: {:?}\n", source.end().unwrap());
+        assert!(given.starts_with(expected), "{given}");
+        // The connection is closed, though the source is still there.
+        timeout(SOON, flood).await.unwrap().unwrap();
+        drop(source);
     }
 }
 
