@@ -169,8 +169,8 @@ async fn an_answer_that_is_not_whole_is_a_failure() {
     let anthropic = |data: &str| format!("event: error\ndata: {data}\n\n");
     let error = r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#;
     for (format, last, says) in [
-        (OPENAI, String::new(), "stream was closed before the end of the answer"),
-        (ANTHROPIC, String::new(), "stream was closed before the end of the answer"),
+        (OPENAI, String::new(), "stream has ended before the answer has"),
+        (ANTHROPIC, String::new(), "stream has ended before the answer has"),
         (OPENAI, openai(error), "overloaded_error: Overloaded"),
         (OPENAI, openai(r#"{"error":{"message":"Oh","code":500}}"#), "Oh"),
         (ANTHROPIC, anthropic(error), "overloaded_error: Overloaded"),
@@ -236,7 +236,7 @@ async fn a_chat_knows_what_was_said_and_not_what_has_failed() {
         text(format, &mut connection, "Half").await;
         drop(connection);
         chat.prints("Half\n").await;
-        chat.says("chat: stream was closed before the end of the answer").await;
+        chat.says("chat: stream has ended before the answer has").await;
 
         let (mut connection, request) = server.opened().await;
         check(format, &request, json!([user("one"), answer, user("three")]));

@@ -27,7 +27,7 @@ async fn another_transport_keeps_the_same_rules() {
     client.prints("message: a\n").await;
     drop(connection);
     let said = client.said().await;
-    assert!(said.starts_with("stream has ended; Retry { after: "), "{said}");
+    assert!(said.starts_with("stream has broken off; Retry { after: "), "{said}");
 
     let (mut connection, request) = server.opened().await;
     assert!(request.head.starts_with("GET /new HTTP/1.1\r\n"), "{}", request.head);

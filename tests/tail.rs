@@ -53,7 +53,7 @@ async fn events_are_lines_of_json_at_once_and_reconnections_are_told() {
     drop(connection);
     // Amid an event: it may be in trouble.
     let said = tail.said().await;
-    assert!(said.starts_with("tail: stream has ended; next attempt in "), "{said}");
+    assert!(said.starts_with("tail: stream has broken off; next attempt in "), "{said}");
 
     let (mut connection, request) = server.opened().await;
     assert_eq!(request.header("last-event-id"), Some("4\u{e9}"));

@@ -70,7 +70,7 @@ impl Format {
         let mut source = EventSource::post(url);
         match self {
             Self::OpenAi => {
-                source = source.with_one_shot();
+                source = source.with_one_shot_until(|event| event.data == "[DONE]");
                 body["stream_options"] = json!({ "include_usage": true });
                 if let Some(key) = key {
                     source = source.with_header("authorization", format!("Bearer {key}"));

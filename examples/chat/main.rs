@@ -16,7 +16,7 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use ssekit::client::machine::{End, Failure};
+use ssekit::client::machine::Failure;
 use ssekit::client::reqwest::{Client, Url};
 use ssekit::client::{Error, Item, RetryPolicy, client_builder};
 
@@ -201,13 +201,7 @@ impl Chat {
                 Some(Ok(_)) => {}
                 Some(Err(error)) if error.retry_after().is_some() => say(told(&error)),
                 Some(Err(error)) => return Err(Failed::Answer(told(&error))),
-                None => match source.end() {
-                    Some(End::Done) => break,
-                    end => {
-                        let end = end.map(|end| end.to_string()).unwrap_or_default();
-                        return Err(Failed::Answer(format!("{end} before the end of the answer")));
-                    }
-                },
+                None => break,
             }
         }
         // Most send each token by itself, and those that do not say how many there were.
@@ -218,6 +212,9 @@ impl Chat {
 
 /// What an API says of why it refuses is better than what HTTP does.
 fn told(error: &Error) -> String {
+    if *error.failure() == Failure::StreamEnd {
+        return format!("{error} before the answer has");
+    }
     match (error.status(), error.body().and_then(refusal)) {
         (Some(status), Some(refusal)) => match error.retry_after() {
             Some(after) => format!("{refusal} ({status}); next attempt in {:.1} s", after.as_secs_f64()),

@@ -27,6 +27,8 @@ pub struct EventSourceBuilder {
     url: String,
     method: Method,
     parts: Parts,
+    is_json: bool,
+    response: Option<reqwest::Response>,
     client: Option<reqwest::Client>,
     retry: Option<RetryPolicy>,
     connect_timeout: Option<Duration>,
@@ -76,6 +78,8 @@ impl EventSourceBuilder {
             url: url.to_string(),
             method,
             parts: Parts::default(),
+            is_json: false,
+            response: None,
             client: None,
             retry: None,
             connect_timeout: Some(Duration::from_secs(60)),
@@ -128,11 +132,19 @@ impl EventSourceBuilder {
     /// use http::{HeaderMap, HeaderValue, header};
     /// use ssekit_client::EventSource;
     ///
-    /// # async fn token(renew: bool) -> Result<String, std::io::Error> { Ok(format!("{renew}")) }
-    /// let source = EventSource::get("https://example.com/events").with_headers_from(|attempt| async move {
-    ///     let token = token(attempt.last_status == Some(401)).await?;
-    ///     let value = HeaderValue::from_str(&format!("Bearer {token}"))?;
-    ///     Ok(HeaderMap::from_iter([(header::AUTHORIZATION, value)]))
+    /// # use std::sync::Arc;
+    /// # struct Tokens;
+    /// # impl Tokens {
+    /// #     async fn get(&self, renew: bool) -> Result<String, std::io::Error> { Ok(format!("{renew}")) }
+    /// # }
+    /// # let tokens = Arc::new(Tokens);
+    /// let source = EventSource::get("https://example.com/events").with_headers_from(move |attempt| {
+    ///     let tokens = tokens.clone();
+    ///     async move {
+    ///         let token = tokens.get(attempt.last_status == Some(401)).await?;
+    ///         let value = HeaderValue::from_str(&format!("Bearer {token}"))?;
+    ///         Ok(HeaderMap::from_iter([(header::AUTHORIZATION, value)]))
+    ///     }
     /// });
     /// # source.build().unwrap();
     /// ```
@@ -147,19 +159,15 @@ impl EventSourceBuilder {
 
     /// The same, with a body, which is sent with each attempt. Its `Content-Type` is a header field to be set.
     pub fn with_body(mut self, body: impl Into<Bytes>) -> Self {
-        self.parts.body = Some(body.into());
+        (self.parts.body, self.is_json) = (Some(body.into()), false);
         self
     }
 
-    /// The same, with a body of JSON, and `Content-Type: application/json`.
+    /// The same, with a body of JSON, and `Content-Type: application/json` unless another is set.
     #[cfg(feature = "json")]
     pub fn with_json(mut self, value: &(impl serde::Serialize + ?Sized)) -> Self {
         match serde_json::to_vec(value) {
-            Ok(body) => {
-                let value = HeaderValue::from_static("application/json");
-                self.parts.headers.insert(http::header::CONTENT_TYPE, value);
-                self.parts.body = Some(body.into());
-            }
+            Ok(body) => (self.parts.body, self.is_json) = (Some(body.into()), true),
             Err(error) => self.fail(InvalidRequest::Json(error.to_string())),
         }
         self
@@ -169,7 +177,8 @@ impl EventSourceBuilder {
     /// [`client_builder`]: one that follows redirects by itself does so without what is said here of them. It should have no
     /// secrets among its default header fields, which reqwest sends to wherever a redirect leads.
     ///
-    /// Without this each event source has a client of its own. A client must not be shared between runtimes of tokio.
+    /// Without this each event source has a client of its own, which takes milliseconds to make, and shares no connection with
+    /// others. A client must not be shared between runtimes of tokio.
     pub fn with_client(mut self, client: reqwest::Client) -> Self {
         self.client = Some(client);
         self
@@ -209,6 +218,33 @@ impl EventSourceBuilder {
         self
     }
 
+    /// The same, with the response that the program has already, instead of the first attempt's: to a request whose answer may
+    /// be an event stream or something else, such as the Model Context Protocol's. Further attempts are the builder's
+    /// requests.
+    ///
+    /// ```no_run
+    /// use ssekit_client::EventSource;
+    ///
+    /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+    /// let client = ssekit_client::client_builder().build()?;
+    /// let url = "https://example.com/mcp";
+    /// let response = client.post(url).header("accept", "application/json, text/event-stream").body("{}").send().await?;
+    /// let content_type = response.headers().get("content-type").and_then(|value| value.to_str().ok());
+    /// if content_type.is_some_and(|value| value.starts_with("text/event-stream")) {
+    ///     // If it breaks off, it is gone on with by GET and the last event ID.
+    ///     let mut answer = EventSource::get(url).with_client(client).with_response(response).build()?;
+    ///     while let Some(event) = answer.next_event().await? {
+    ///         println!("{}", event.data);
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn with_response(mut self, response: reqwest::Response) -> Self {
+        self.response = Some(response);
+        self
+    }
+
     /// The same, behind this event: where another program, or this one before, has stopped. An empty ID is none.
     pub fn with_last_event_id(mut self, id: impl Into<String>) -> Self {
         self.last_event_id = id.into();
@@ -216,15 +252,18 @@ impl EventSourceBuilder {
     }
 
     /// The same, for a stream that is had once, such as a language model's answer: an event whose data is `[DONE]` is none,
-    /// but the end, and so is the end of the stream, and neither is an error. Which of both it was says
-    /// [`EventSource::end`]: one that was closed before it was done may not be whole.
+    /// but the end, and so is the end of the stream, unless that is amid an event, and neither is an error. Which of both it
+    /// was says [`EventSource::end`]: one that was closed before it was done may not be whole. Where all streams say when they
+    /// are done, [`with_one_shot_until`](Self::with_one_shot_until) makes an error of that.
     ///
     /// There is no other attempt. With a [policy](Self::with_retry) of its own there is, as long as the stream was not open.
-    pub fn with_one_shot(self) -> Self {
-        self.with_one_shot_until(|event| event.data == "[DONE]")
+    pub fn with_one_shot(mut self) -> Self {
+        self.one_shot = Some(OneShot::Done);
+        self
     }
 
-    /// The same, where another event than `[DONE]` says that the stream is done.
+    /// The same, where an event that `is_done` is true for is the end, in place of `[DONE]`, and must come. A stream that is
+    /// closed before it is not whole, and that is an error: [`Failure::StreamEnd`](crate::machine::Failure::StreamEnd).
     ///
     /// ```
     /// use ssekit_client::EventSource;
@@ -234,7 +273,7 @@ impl EventSourceBuilder {
     /// # answer.build().unwrap();
     /// ```
     pub fn with_one_shot_until(mut self, is_done: impl Fn(&MessageEvent<'_>) -> bool + Send + Sync + 'static) -> Self {
-        self.one_shot = Some(OneShot(Box::new(is_done)));
+        self.one_shot = Some(OneShot::Until(Box::new(is_done)));
         self
     }
 
@@ -255,6 +294,10 @@ impl EventSourceBuilder {
             return Err(error);
         }
         self.parts.credentials = credentials(&self.url);
+        if self.is_json {
+            let value = HeaderValue::from_static("application/json");
+            self.parts.headers.entry(http::header::CONTENT_TYPE).or_insert(value);
+        }
         let mut machine = Machine::new(&self.url, fastrand::u64(..))
             .map_err(InvalidRequest::Url)?
             .with_method(self.method.as_str(), self.parts.body.is_some())
@@ -264,8 +307,8 @@ impl EventSourceBuilder {
             (None, Some(_)) => machine = machine.with_retry(RetryPolicy::never()),
             (None, None) => {}
         }
-        if let Some(OneShot(is_done)) = self.one_shot {
-            machine = machine.with_one_shot(is_done);
+        if let Some(one_shot) = self.one_shot {
+            machine = machine.set_one_shot(one_shot);
         }
         if let Some(limit) = self.connect_timeout {
             machine = machine.with_connect_timeout(limit);
@@ -281,7 +324,7 @@ impl EventSourceBuilder {
             Some(client) => client,
             None => client_builder().build().map_err(|error| InvalidRequest::Client(error.into()))?,
         };
-        Ok(EventSource::new(machine, client, self.parts, self.has_comments))
+        Ok(EventSource::new(machine, client, self.parts, self.response, self.has_comments))
     }
 
     /// The first error is the one that is told.

@@ -4,7 +4,6 @@ use core::time::Duration;
 use std::error;
 
 use http::HeaderMap;
-use ssekit_core::DecodeError;
 
 use crate::machine::{Failure, Then};
 
@@ -19,17 +18,20 @@ pub struct Error(Box<Inner>);
 struct Inner {
     failure: Failure,
     then: Then,
+    attempt: u64,
     headers: Option<HeaderMap>,
     source: Option<BoxError>,
 }
 
 impl Error {
-    pub(crate) fn new(failure: Failure, then: Then, headers: Option<HeaderMap>, source: Option<BoxError>) -> Self {
-        Self(Box::new(Inner { failure, then, headers, source }))
-    }
-
-    pub(crate) fn passing(failure: Failure) -> Self {
-        Self::new(failure, Then::GoOn, None, None)
+    pub(crate) fn new(
+        failure: Failure,
+        then: Then,
+        attempt: u64,
+        headers: Option<HeaderMap>,
+        source: Option<BoxError>,
+    ) -> Self {
+        Self(Box::new(Inner { failure, then, attempt, headers, source }))
     }
 
     /// What has gone wrong.
@@ -37,12 +39,23 @@ impl Error {
         &self.0.failure
     }
 
+    /// The same, to keep it: unlike this it can be cloned.
+    pub fn into_failure(self) -> Failure {
+        self.0.failure
+    }
+
     /// What follows.
     pub fn then(&self) -> Then {
         self.0.then
     }
 
-    /// After how long there will be another attempt, if there will be one.
+    /// Which attempt it was, counted from 1.
+    pub fn attempt(&self) -> u64 {
+        self.0.attempt
+    }
+
+    /// After how long there will be another attempt, if there will be one. What the server has asked for by `Retry-After`, be
+    /// there another one or not, says [`retry_after`](crate::retry_after) of its [header fields](Self::headers).
     pub fn retry_after(&self) -> Option<Duration> {
         match self.0.then {
             Then::Retry { after } => Some(after),
@@ -60,7 +73,9 @@ impl Error {
         self.0.failure.status()
     }
 
-    /// The start of the response's body, of at most 8 KiB, if the response was no event stream.
+    /// The start of the response's body, if the response was no event stream: what came of it within 5 seconds, and at most
+    /// 8 KiB. Who wants all of an answer that may be no event stream asks for it first, and has the stream from it by
+    /// [`with_response`](crate::EventSourceBuilder::with_response).
     pub fn body(&self) -> Option<&[u8]> {
         self.0.failure.body()
     }
@@ -77,6 +92,7 @@ impl fmt::Debug for Error {
         f.debug_struct("Error")
             .field("failure", &format_args!("{}", self.0.failure))
             .field("then", &self.0.then)
+            .field("attempt", &self.0.attempt)
             .field("headers", &self.0.headers)
             .field("source", &self.0.source)
             .finish()
@@ -103,11 +119,5 @@ impl error::Error for Error {
     /// The transport's error, or the application's; both are in the text already.
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         self.0.source.as_deref().map(|error| error as _)
-    }
-}
-
-impl From<DecodeError> for Error {
-    fn from(error: DecodeError) -> Self {
-        Self::passing(Failure::Decode(error))
     }
 }

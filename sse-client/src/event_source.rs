@@ -2,7 +2,7 @@ use alloc::boxed::Box;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::fmt;
-use core::future::poll_fn;
+use core::future::{self, poll_fn};
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker, ready};
 use core::time::Duration;
@@ -16,7 +16,6 @@ use reqwest::{Body, Client};
 use ssekit_core::{OwnedEvent, SharedStr};
 use sync_wrapper::SyncWrapper;
 use tokio::runtime::{self, Handle};
-use tokio::task::yield_now;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::comments::{Comments, Next};
@@ -63,6 +62,8 @@ pub struct EventSource {
     machine: Machine,
     client: Client,
     parts: Parts,
+    /// For the first attempt, if the program has had it already.
+    response: Option<reqwest::Response>,
     transport: Transport,
     /// What there is of the body, and how much of it is decoded.
     chunk: Bytes,
@@ -75,6 +76,7 @@ pub struct EventSource {
     /// Of a response that is none that is wanted.
     headers: Option<HeaderMap>,
     source: Option<BoxError>,
+    /// By which the server has refused the last attempt that it has answered.
     last_status: Option<u16>,
     start: Option<Instant>,
     /// When it is up to the server, until when it has time.
@@ -98,12 +100,19 @@ enum Transport {
 const MAX_STEPS: usize = 32;
 
 impl EventSource {
-    pub(crate) fn new(machine: Machine, client: Client, parts: Parts, has_comments: bool) -> Self {
+    pub(crate) fn new(
+        machine: Machine,
+        client: Client,
+        parts: Parts,
+        response: Option<reqwest::Response>,
+        has_comments: bool,
+    ) -> Self {
         let comments = has_comments.then(|| Comments::new(machine.limits().data));
         Self {
             machine,
             client,
             parts,
+            response,
             transport: Transport::None,
             chunk: Bytes::new(),
             used: 0,
@@ -135,21 +144,35 @@ impl EventSource {
     /// Those that are [final](Error::is_final), and those that an event was dropped for, behind which the stream goes on. Of
     /// those that another attempt follows it says nothing.
     pub async fn next_event(&mut self) -> Result<Option<OwnedEvent>, Error> {
-        loop {
-            match self.next().await {
-                Some(Ok(Item::Event(event))) => return Ok(Some(event)),
-                Some(Err(error)) if error.retry_after().is_none() => return Err(error),
-                // If it fails again and again at once, others must have their turn.
-                Some(Err(_)) => yield_now().await,
-                Some(Ok(_)) => {}
-                None => return Ok(None),
-            }
-        }
+        poll_fn(|cx| self.poll_event(cx)).await.transpose()
+    }
+
+    /// What [`next_event`](Self::next_event) gives, as a stream: events, and the errors that it has.
+    ///
+    /// ```no_run
+    /// use futures_util::StreamExt;
+    /// use futures_util::stream::SelectAll;
+    /// use ssekit_client::EventSource;
+    ///
+    /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut all = SelectAll::new();
+    /// for url in ["https://example.com/a", "https://example.com/b"] {
+    ///     all.push(EventSource::get(url).build()?.into_events().map(move |event| (url, event)));
+    /// }
+    /// while let Some((url, event)) = all.next().await {
+    ///     println!("{url}: {}", event?.data);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn into_events(self) -> Events {
+        Events(self)
     }
 
     /// Drops the connection, if there is one, and connects anew at once, behind the last event that was given. Those that have
     /// come and were not given are dropped too, and had again by their IDs, if the server has them. A one-shot stream is asked
-    /// for a second time.
+    /// for a second time. Where a wait is under way it is over, so that who has mended what has failed need not wait. Nothing
+    /// brings a source back that is [closed](ReadyState::Closed).
     pub fn restart(&mut self) {
         if !matches!(self.transport, Transport::None) {
             // What is under way was not refused, as far as anybody knows.
@@ -167,7 +190,8 @@ impl EventSource {
         self.machine.ready_state()
     }
 
-    /// The last event ID, or empty: behind which event another event source can go on.
+    /// The last event ID, or empty: behind which event another event source can go on. It is this that is worth storing, and not
+    /// the ID of the last event alone: a server can set another one by a block that is no event.
     pub fn last_event_id(&self) -> &str {
         self.machine.last_event_id()
     }
@@ -177,9 +201,24 @@ impl EventSource {
         self.machine.reconnection_time()
     }
 
-    /// Why there is nothing more to come, when there is not.
+    /// Why there is nothing more to come, once the stream has ended or an error was final.
     pub fn end(&self) -> Option<End> {
         self.end
+    }
+
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<OwnedEvent, Error>>> {
+        // If all that comes is failures, again and again, or comments, others must have their turn.
+        for _ in 0..MAX_STEPS {
+            match ready!(self.poll_item(cx)) {
+                Some(Ok(Item::Event(event))) => return Poll::Ready(Some(Ok(event))),
+                Some(Err(error)) if error.retry_after().is_none() => return Poll::Ready(Some(Err(error))),
+                Some(Err(_)) => break,
+                Some(Ok(_)) => {}
+                None => return Poll::Ready(None),
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     fn poll_item(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Item, Error>>> {
@@ -247,7 +286,7 @@ impl EventSource {
                         return Some(Ok(Item::Event(event)));
                     }
                     Ok(None) => {}
-                    Err(error) => return Some(Err(error.into())),
+                    Err(error) => return Some(Err(self.passing(Failure::Decode(error)))),
                 }
             } else if self.ahead < self.chunk.len() && self.machine.ready_state() == ReadyState::Open {
                 match &mut self.comments {
@@ -255,7 +294,7 @@ impl EventSource {
                     Some(comments) => match comments.next(&self.chunk, &mut self.ahead) {
                         Next::Ready => {}
                         Next::Comment(comment) => return Some(Ok(Item::Comment(comment))),
-                        Next::Failed(failure) => return Some(Err(Error::passing(failure))),
+                        Next::Failed(failure) => return Some(Err(self.passing(failure))),
                     },
                 }
             } else {
@@ -328,7 +367,10 @@ impl EventSource {
 
     fn connect(&mut self, now: Duration) {
         if self.runtime(now).is_some() {
-            let sending = self.parts.send(&self.client, &self.machine.request(), self.last_status);
+            let sending = match self.response.take() {
+                Some(response) => Box::pin(future::ready(Ok(response))),
+                None => self.parts.send(&self.client, &self.machine.request(), self.last_status),
+            };
             self.transport = Transport::Sending(SyncWrapper::new(sending));
         }
     }
@@ -367,10 +409,20 @@ impl EventSource {
     }
 
     fn failed(&mut self, failure: Failure, then: Then) -> Error {
-        self.last_status = failure.status();
+        if self.headers.is_some() {
+            self.last_status = failure.status();
+        }
+        if then == Then::End {
+            self.end = Some(End::Failed);
+        }
         let (headers, source) = (self.headers.take(), self.source.take());
         self.disconnect();
-        Error::new(failure, then, headers, source)
+        Error::new(failure, then, self.machine.request().attempt, headers, source)
+    }
+
+    #[cold]
+    fn passing(&self, failure: Failure) -> Error {
+        Error::new(failure, Then::GoOn, self.machine.request().attempt, None, None)
     }
 
     /// Until when to wait all the same, though the server's time is up.
@@ -457,6 +509,38 @@ impl Stream for EventSource {
 impl FusedStream for EventSource {
     fn is_terminated(&self) -> bool {
         self.end.is_some()
+    }
+}
+
+/// The events of an [`EventSource`], and the errors that are no matter of another attempt: see
+/// [`into_events`](EventSource::into_events).
+#[derive(Debug)]
+#[must_use = "a stream does nothing unless it is polled"]
+pub struct Events(EventSource);
+
+impl Events {
+    /// The event source, which says why it has ended, and what the last event ID is.
+    pub fn get_ref(&self) -> &EventSource {
+        &self.0
+    }
+
+    /// The same, to restart it.
+    pub fn get_mut(&mut self) -> &mut EventSource {
+        &mut self.0
+    }
+}
+
+impl Stream for Events {
+    type Item = Result<OwnedEvent, Error>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.get_mut().0.poll_event(cx)
+    }
+}
+
+impl FusedStream for Events {
+    fn is_terminated(&self) -> bool {
+        self.0.is_terminated()
     }
 }
 

@@ -41,10 +41,13 @@
 //!
 //! # #[cfg(feature = "json")]
 //! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! // One for all questions: it keeps the connections.
+//! let client = ssekit_client::client_builder().build()?;
 //! let mut tokens = EventSource::post("https://example.com/answer")
+//!     .with_client(client.clone())
 //!     .with_json(&["What is an event stream?"])
-//!     // `[DONE]` and the end of the stream are the end, and nothing is asked twice.
-//!     .with_one_shot()
+//!     // Nothing is asked twice, and an answer that is closed before it is whole is an error.
+//!     .with_one_shot_until(|event| event.data == "[DONE]")
 //!     .build()?;
 //! while let Some(event) = tokens.next_event().await? {
 //!     // An error names the event.
@@ -94,7 +97,8 @@
 //! - **gzip** (default), **brotli**, **deflate**, **zstd**: bodies that the server has compressed.
 //! - **json** (default): [`EventSourceBuilder::with_json`], and `json` of events.
 //!
-//! All but `reqwest` bring that.
+//! All but `reqwest` bring that. (The facade `ssekit` has by its feature `client` the first four, and `json` by its own. For
+//! less depend on this crate, without its default features.)
 #![no_std]
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), warn(clippy::expect_used, clippy::panic, clippy::unwrap_used))]
@@ -128,7 +132,7 @@ pub use client::client_builder;
 #[cfg(feature = "reqwest")]
 pub use error::{BoxError, Error};
 #[cfg(feature = "reqwest")]
-pub use event_source::EventSource;
+pub use event_source::{EventSource, Events};
 #[cfg(feature = "reqwest")]
 pub use item::{Item, Open};
 pub use machine::{ReadyState, RetryPolicy};

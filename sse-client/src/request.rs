@@ -26,7 +26,7 @@ pub struct Attempt {
     pub number: u64,
     /// Where to.
     pub url: String,
-    /// The status by which the last attempt was refused, if it was.
+    /// The status by which the server has refused the last attempt that it has answered, if it did.
     pub last_status: Option<u16>,
 }
 

@@ -117,6 +117,49 @@ fn a_healthy_while_ends_the_row_of_failures() {
     assert!(matches!(fail_after(10), Then::Retry { .. }));
 }
 
+/// A server that accepts connections, and hangs, must not have them tried for ever.
+#[test]
+fn silence_at_the_end_is_no_healthy_while() {
+    let policy = RetryPolicy::new().with_max_retries(1).with_healthy_after(at(10));
+    let fall_silent_after = |alive_for: u32| {
+        let mut machine = machine().with_retry(policy.clone()).with_idle_timeout(at(30));
+        assert_eq!(machine.step(at(0)), Step::Connect);
+        machine.fail(at(0), Failure::NoResponse);
+        let (_, Then::Retry { after }) = failed(&mut machine, at(0)) else { panic!("it is the first") };
+        open(&mut machine, after);
+        data(&mut machine, b":");
+        assert_eq!(machine.step(after + at(alive_for)), Step::Read { until: Some(after + at(alive_for + 30)) });
+        failed(&mut machine, after + at(alive_for + 30)).1
+    };
+    assert_eq!(fall_silent_after(9), Then::End);
+    assert!(matches!(fall_silent_after(10), Then::Retry { .. }));
+}
+
+/// An answer that is cut is not taken for a whole one.
+#[test]
+fn a_one_shot_stream_that_is_closed_is_whole_or_an_error() {
+    let closed = |machine: Machine, body: &[u8]| {
+        let mut machine = machine.with_retry(steady());
+        open(&mut machine, at(0));
+        data(&mut machine, body);
+        machine.end(at(0));
+        machine.step(at(0))
+    };
+    let until = || machine().with_one_shot_until(|event| event.event_type == "bye");
+    for (body, by_default, until_bye) in [
+        ("data: a\n\n", Step::Closed(End::StreamEnd), Step::Failed(Failure::StreamEnd, Then::End)),
+        ("", Step::Closed(End::StreamEnd), Step::Failed(Failure::StreamEnd, Then::End)),
+        ("data: a\n\nda", Step::Failed(Failure::Broken, Then::End), Step::Failed(Failure::Broken, Then::End)),
+        ("data: [DONE]\n", Step::Failed(Failure::Broken, Then::End), Step::Failed(Failure::Broken, Then::End)),
+        ("data: [DONE]\n\nda", Step::Closed(End::Done), Step::Failed(Failure::Broken, Then::End)),
+        ("data: [DONE]\n\n", Step::Closed(End::Done), Step::Failed(Failure::StreamEnd, Then::End)),
+        ("event: bye\ndata:\n\nda", Step::Failed(Failure::Broken, Then::End), Step::Closed(End::Done)),
+    ] {
+        assert_eq!(closed(machine().with_one_shot(), body.as_bytes()), by_default, "{body:?}");
+        assert_eq!(closed(until(), body.as_bytes()), until_bye, "{body:?}");
+    }
+}
+
 /// It is how a server of short streams works.
 #[test]
 fn a_stream_that_had_events_and_was_ended_in_order_is_no_failure() {
@@ -130,12 +173,14 @@ fn a_stream_that_had_events_and_was_ended_in_order_is_no_failure() {
         now += Duration::from_millis(500);
     }
     // One that was cut is, and one with nothing in it.
-    for (body, then) in [(&b"data: a\n\ndata: unfin"[..], true), (b"", false)] {
+    for (body, expected, then) in
+        [(&b"data: a\n\ndata: unfin"[..], Failure::Broken, true), (b"", Failure::StreamEnd, false)]
+    {
         open(&mut machine, now);
         data(&mut machine, body);
         machine.end(now);
         let (failure, retry) = failed(&mut machine, now);
-        assert_eq!((failure, matches!(retry, Then::Retry { .. })), (Failure::StreamEnd, then));
+        assert_eq!((failure, matches!(retry, Then::Retry { .. })), (expected, then));
         now += at(2);
     }
     assert_eq!(machine.step(now), Step::Closed(End::Failed));
@@ -323,7 +368,7 @@ fn what_happens_out_of_turn_is_nothing() {
 #[test]
 fn a_body_is_read_for_as_long_as_anything_is_wanted_of_it() {
     let answered = |response| {
-        let mut machine = machine().with_one_shot(|event| event.data == "[DONE]");
+        let mut machine = machine().with_one_shot();
         assert_eq!(machine.step(at(0)), Step::Connect);
         assert!(!machine.is_reading());
         machine.respond(at(0), response);

@@ -61,6 +61,8 @@ pub enum Ending {
 pub struct Script {
     /// Whether the stream is had once, until `[DONE]`.
     pub is_one_shot: bool,
+    /// Whether that must come.
+    pub must_be_done: bool,
     /// How many attempts in a row may fail.
     pub max_retries: Option<u8>,
     /// What the server does.
@@ -146,18 +148,21 @@ impl Model<'_> {
         if let Some(time) = decoded.reconnection_time {
             self.reconnection_time = Some(Duration::from_millis(time));
         }
+        let is_whole = reference::is_between_events(&attempt.stream);
         let next = match attempt.ending {
             Ending::Restart => Next::Again,
-            Ending::End if self.script.is_one_shot => Next::Closed(End::StreamEnd),
+            Ending::End if self.script.is_one_shot && !self.script.must_be_done && is_whole => {
+                Next::Closed(End::StreamEnd)
+            }
             _ if self.script.is_one_shot => Next::Failed,
-            Ending::End if !events.is_empty() && reference::is_between_events(&attempt.stream) => {
+            Ending::End if !events.is_empty() && is_whole => {
                 self.failures = 0;
                 let backoff = if self.reconnection_time.is_some() { Duration::ZERO } else { BACKOFF };
                 if self.script.max_retries == Some(0) { Next::Failed } else { self.retry(Duration::ZERO, backoff) }
             }
-            ending => {
-                let silence = if ending == Ending::Silence { IDLE } else { Duration::ZERO };
-                if Duration::from_secs(attempt.open_for.into()) + silence >= HEALTHY {
+            // The silence at its end is not counted.
+            _ => {
+                if Duration::from_secs(attempt.open_for.into()) >= HEALTHY {
                     self.failures = 0;
                 }
                 self.failed(true, Duration::ZERO)
@@ -207,9 +212,11 @@ pub fn check(script: &Script) {
         .with_connect_timeout(CONNECT)
         .with_idle_timeout(IDLE)
         .with_retry(policy);
-    if script.is_one_shot {
-        machine = machine.with_one_shot(|event| event.data == "[DONE]");
-    }
+    machine = match (script.is_one_shot, script.must_be_done) {
+        (false, _) => machine,
+        (true, false) => machine.with_one_shot(),
+        (true, true) => machine.with_one_shot_until(|event| event.data == "[DONE]"),
+    };
     let mut model = Model { script, last_event_id: String::new(), reconnection_time: None, failures: 0 };
     let mut now = Duration::ZERO;
     for (n, attempt) in script.attempts.iter().enumerate() {
@@ -329,7 +336,8 @@ pub fn script(input: &[u8]) -> Script {
             ending: [Ending::End, Ending::Broken, Ending::Silence, Ending::Restart][usize::from(ending) % 4],
         });
     }
-    Script { is_one_shot: flags & 1 == 1, max_retries: (flags & 2 == 2).then_some(flags / 64), attempts }
+    let (is_one_shot, must_be_done) = (flags & 1 == 1, flags & 4 == 4);
+    Script { is_one_shot, must_be_done, max_retries: (flags & 2 == 2).then_some(flags / 64), attempts }
 }
 
 /// [`check`] for a fuzzer.

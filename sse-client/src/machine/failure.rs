@@ -18,7 +18,7 @@ pub enum Failure {
         /// How long it was waited for.
         limit: Duration,
     },
-    /// The stream broke off amid its body.
+    /// The stream broke off amid its body, or has come to its end amid an event, which is dropped.
     Broken,
     /// Not a byte came for too long.
     IdleTimeout {
@@ -233,7 +233,7 @@ pub enum End {
     NoContent,
     /// A one-shot stream has said that it is done.
     Done,
-    /// A one-shot stream was closed.
+    /// A one-shot stream was closed behind a whole event, or before the first.
     StreamEnd,
     /// By a failure, which was told.
     Failed,

@@ -130,7 +130,21 @@ pub struct Machine {
 }
 
 /// Which event of a one-shot stream says that it is done.
-pub(crate) struct OneShot(pub(crate) Box<dyn Fn(&MessageEvent<'_>) -> bool + Send + Sync>);
+pub(crate) enum OneShot {
+    /// `[DONE]`, as most language models have it. Without it the end of the stream is the end.
+    Done,
+    /// One that must come.
+    Until(Box<dyn Fn(&MessageEvent<'_>) -> bool + Send + Sync>),
+}
+
+impl OneShot {
+    fn is_done(&self, event: &MessageEvent<'_>) -> bool {
+        match self {
+            Self::Done => event.data == "[DONE]",
+            Self::Until(is_done) => is_done(event),
+        }
+    }
+}
 
 enum State {
     /// Until the next attempt.
@@ -233,11 +247,23 @@ impl Machine {
         self
     }
 
-    /// The same, for a stream that is had once, such as a language model's answer: once it was open, its end is the end, and
-    /// there is no other attempt. An event that `is_done` is true for is not given, but says that the stream is done.
+    /// The same, for a stream that is had once, such as a language model's answer: once it was open, there is no other attempt.
+    /// An event whose data is `[DONE]` is not given, but is the [end](End::Done), and so is the
+    /// [end of the stream](End::StreamEnd).
     #[must_use]
-    pub fn with_one_shot(mut self, is_done: impl Fn(&MessageEvent<'_>) -> bool + Send + Sync + 'static) -> Self {
-        self.one_shot = Some(OneShot(Box::new(is_done)));
+    pub fn with_one_shot(self) -> Self {
+        self.set_one_shot(OneShot::Done)
+    }
+
+    /// The same, where an event that `is_done` is true for is the end, and must come: the end of the stream before it is the
+    /// failure that it is of other streams, [`Failure::StreamEnd`].
+    #[must_use]
+    pub fn with_one_shot_until(self, is_done: impl Fn(&MessageEvent<'_>) -> bool + Send + Sync + 'static) -> Self {
+        self.set_one_shot(OneShot::Until(Box::new(is_done)))
+    }
+
+    pub(crate) fn set_one_shot(mut self, one_shot: OneShot) -> Self {
+        self.one_shot = Some(one_shot);
         self
     }
 
@@ -381,8 +407,8 @@ impl Machine {
             return Ok(None);
         }
         let event = self.decoder.next_event(chunk)?;
-        if let (Some(event), Some(OneShot(is_done))) = (&event, &self.one_shot) {
-            if is_done(event) {
+        if let (Some(event), Some(one_shot)) = (&event, &self.one_shot) {
+            if one_shot.is_done(event) {
                 self.state = State::Closed(End::Done);
                 *chunk = &[];
                 return Ok(None);
@@ -392,9 +418,9 @@ impl Machine {
         Ok(event)
     }
 
-    /// The body has come to its end.
+    /// The body has come to its end. Amid an event it has broken off, whatever the transport thinks of it.
     pub fn end(&mut self, now: Duration) {
-        self.fail(now, Failure::StreamEnd);
+        self.fail(now, if self.decoder.is_between_events() { Failure::StreamEnd } else { Failure::Broken });
     }
 
     /// Something has gone wrong: [`Failure::NoResponse`], say, or [`Failure::Broken`].
@@ -478,16 +504,19 @@ impl Machine {
             if !matches!(failure, Failure::Headers | Failure::LastEventId { .. } | Failure::Request) {
                 self.targets.forget();
             }
-        } else if self.one_shot.is_some() {
-            self.state = match failure {
-                Failure::StreamEnd => State::Closed(End::StreamEnd),
-                failure => State::Failed { failure, then: Then::End, at: now },
+        } else if let Some(one_shot) = &self.one_shot {
+            self.state = match (failure, one_shot) {
+                (Failure::StreamEnd, OneShot::Done) => State::Closed(End::StreamEnd),
+                (failure, _) => State::Failed { failure, then: Then::End, at: now },
             };
             return;
         }
-        // What is cut amid an event was not meant.
-        let was_meant = failure == Failure::StreamEnd && self.had_event && self.decoder.is_between_events();
-        if was_meant || self.opened_at.is_some_and(|at| self.retry.is_healthy_after(now.saturating_sub(at))) {
+        let was_meant = failure == Failure::StreamEnd && self.had_event;
+        // Nobody knows that it was, when nothing came.
+        let silence = if let Failure::IdleTimeout { limit } = failure { limit } else { Duration::ZERO };
+        let was_healthy =
+            |opened: Duration| self.retry.is_healthy_after(now.saturating_sub(opened.saturating_add(silence)));
+        if was_meant || self.opened_at.is_some_and(was_healthy) {
             self.failures = 0;
         }
         let said = self.decoder.reconnection_time();

@@ -12,8 +12,8 @@ use super::failure::Failure;
 /// with each attempt in a row that has failed, up to a cap. So clients that have lost their server together do not come back
 /// together, and none comes back sooner than the server has asked for by `retry` or `Retry-After`.
 ///
-/// A connection that was open for a healthy while ends the row. So does a stream that has had events and was closed in
-/// order, behind one of them: the server has meant it. Behind that there is no backoff at all if the server has said by
+/// A connection that was open for a healthy while, less the silence that an idle timeout has ended, ends the row. So does a
+/// stream that has had events and was closed in order, behind one of them: the server has meant it. Behind that there is no backoff at all if the server has said by
 /// `retry` when to come back, and else the first one.
 ///
 /// Source: WHATWG HTML, section 9.2.3: "Wait a delay equal to the reconnection time of the event source. Optionally, wait
@@ -74,7 +74,8 @@ impl RetryPolicy {
         self
     }
 
-    /// The same, with at most so many attempts in a row behind one that has failed.
+    /// The same, with at most so many attempts in a row behind one that has failed: with 4, the fifth failure in a row is the
+    /// end.
     pub fn with_max_retries(mut self, retries: u32) -> Self {
         self.max_retries = Some(retries);
         self

@@ -37,7 +37,7 @@ async fn other_statuses_fail_for_good_with_status_headers_and_the_start_of_the_b
         assert_eq!((error.status(), error.body()), (Some(code), Some(body.as_bytes())));
         assert_eq!(error.headers().unwrap()["x-request-id"], "7");
         assert!(error.is_final() && error.retry_after().is_none());
-        assert_eq!(source.ready_state(), ReadyState::Closed);
+        assert_eq!((source.ready_state(), source.end()), (ReadyState::Closed, Some(End::Failed)));
         assert_eq!(all_of(&mut source, &server).await, "end: Failed\n");
         assert_eq!(server.requests().len(), 1, "{line}");
     }
@@ -138,6 +138,16 @@ async fn a_one_shot_stream_is_over_when_it_says_so_or_is_closed() {
     assert_eq!(
         given_by(vec![other], |source| source.with_one_shot_until(|event| event.data == "bye")).await,
         "open\nmessage|[DONE]|\nend: Done\n"
+    );
+    let cut = vec![write(STREAM), write(tokens)];
+    assert_eq!(
+        given_by(vec![cut], |source| source.with_one_shot_until(|event| event.data == "bye")).await,
+        "open\nmessage|{\"token\":1}|\nfailed: stream has ended\nend: Failed\n"
+    );
+    let cut = vec![write(STREAM), write(tokens), write("data: unfin")];
+    assert_eq!(
+        given_by(vec![cut], |source| source.with_one_shot()).await,
+        "open\nmessage|{\"token\":1}|\nfailed: stream has broken off\nend: Failed\n"
     );
     // What comes behind it is nothing, comments too.
     let more = vec![write(STREAM), write("data: [DONE]\n\n:more\n")];
@@ -248,6 +258,31 @@ async fn who_wants_events_alone_is_told_of_no_failure_that_passes() {
     let error = source.next_event().await.unwrap_err();
     assert_eq!(error.to_string(), "server has answered with status 404: \"gone\"");
     assert_eq!(source.next_event().await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn and_so_is_who_wants_a_stream_of_them() {
+    use futures_util::{StreamExt, stream::FusedStream};
+
+    let limits = ssekit_core::Limits { data: 3, ..ssekit_core::Limits::default() };
+    let script = vec![
+        vec![write(STREAM), write("id: 1\ndata: a\n\ndata: too long\n\ndata: b\n\n")],
+        vec![],
+        vec![write(STREAM), write("data: c\n\n")],
+        vec![status("404 Not Found", "", "gone")],
+    ];
+    let server = Server::start(script).await;
+    let mut events = get(&server).with_limits(limits).build().unwrap().into_events();
+    let mut given = Vec::new();
+    while let Some(event) = events.next().await {
+        given.push(event.map_or_else(|error| error.to_string(), |event| event.data.to_string()));
+    }
+    let too_long = "event was dropped: ";
+    assert!(given[1].starts_with(too_long), "{given:?}");
+    given.remove(1);
+    assert_eq!(given, ["a", "b", "c", "server has answered with status 404: \"gone\""]);
+    assert!(events.is_terminated() && events.get_mut().next().await.is_none());
+    assert_eq!((events.get_ref().end(), events.get_ref().last_event_id()), (Some(End::Failed), "1"));
 }
 
 /// Not a panic: a caller could bring it about.

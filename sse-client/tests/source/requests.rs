@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use futures_util::FutureExt;
 use http::{HeaderMap, HeaderValue, Method, header};
 use ssekit_client::machine::Failure;
-use ssekit_client::{EventSource, InvalidRequest};
+use ssekit_client::{EventSource, EventSourceBuilder, InvalidRequest, client_builder};
 
 use crate::server::{Act, STREAM, Server, status, write};
 use crate::{all_of, eager, get, next, next_error};
@@ -59,6 +59,50 @@ async fn any_method_goes_with_its_body_at_each_attempt() {
             assert_eq!(request.body, b"[\"question\"]");
         }
     }
+}
+
+#[cfg(feature = "json")]
+#[tokio::test]
+async fn a_type_of_json_is_what_it_is_unless_there_is_another() {
+    type Build = fn(EventSourceBuilder) -> EventSourceBuilder;
+    let table: [(Build, &str); 4] = [
+        (|builder| builder.with_json(&[1]), "application/json [1]"),
+        (|builder| builder.with_json(&[1]).with_header("content-type", "a/b+json"), "a/b+json [1]"),
+        (|builder| builder.with_header("content-type", "a/b+json").with_json(&[1]), "a/b+json [1]"),
+        (|builder| builder.with_json(&[1]).with_body("1"), " 1"),
+    ];
+    for (build, expected) in table {
+        let server = Server::start(vec![]).await;
+        all_of(&mut build(EventSource::post(server.url("/"))).build().unwrap(), &server).await;
+        let request = &server.requests()[0];
+        let types: Vec<_> = request.header("content-type").into_iter().map(String::from_utf8_lossy).collect();
+        assert_eq!(format!("{} {}", types.join(" and "), String::from_utf8_lossy(&request.body)), expected);
+    }
+}
+
+/// What was begun by POST is gone on with by GET.
+#[tokio::test]
+async fn a_response_that_there_is_already_is_the_first_attempts() {
+    let script = vec![vec![write(STREAM), write("id: 1\ndata: a\n\nda")], vec![write(STREAM), write("data: b\n\n")]];
+    let server = Server::start(script).await;
+    let client = client_builder().build().unwrap();
+    let response = client.post(server.url("/events")).body("{}").send().await.unwrap();
+    let mut source = get(&server).with_client(client.clone()).with_response(response).build().unwrap();
+    let expected = "open\nmessage|a|1\nretry: stream has broken off\nopen\nmessage|b|1\nretry: stream has ended\n";
+    assert_eq!(all_of(&mut source, &server).await, format!("{expected}end: NoContent\n"));
+    let requests = server.requests();
+    let lines: Vec<_> =
+        requests.iter().map(|request| (&*request.line, request.header("last-event-id").concat())).collect();
+    let resumed = ("GET /events", b"1".to_vec());
+    assert_eq!(lines, [("POST /events", vec![]), resumed.clone(), resumed]);
+
+    // It has to be what any other one has to be.
+    let script = vec![vec![status("200 OK", "content-type: application/json\r\n", "{}")]];
+    let server = Server::start(script).await;
+    let response = client.post(server.url("/events")).send().await.unwrap();
+    let mut source = get(&server).with_response(response).build().unwrap();
+    let error = next_error(&mut source).await;
+    assert_eq!((error.is_final(), error.body(), server.requests().len()), (true, Some(&b"{}"[..]), 1));
 }
 
 #[tokio::test]
@@ -192,6 +236,32 @@ async fn an_attempt_that_is_cut_short_was_not_refused() {
     assert_eq!(*statuses.lock().unwrap(), [None, Some(401), None]);
 }
 
+/// The token is as stale as before when nobody has answered meanwhile.
+#[tokio::test]
+async fn a_refusal_is_known_until_the_server_answers_again() {
+    let unauthorized = status("401 Unauthorized", "", "");
+    let script = vec![vec![unauthorized], vec![], vec![write(STREAM), write("data: a\n\n")], vec![Act::Reset]];
+    let server = Server::start(script).await;
+    let statuses = Arc::new(Mutex::new(Vec::new()));
+    let told = statuses.clone();
+    let retry = eager().with_retry_if(|failure| failure.is_network_error() || failure.status() == Some(401));
+    let builder = get(&server).with_retry(retry).with_headers_from(move |attempt| {
+        told.lock().unwrap().push(attempt.last_status);
+        let result = if attempt.number == 2 { Err("no token".into()) } else { Ok(HeaderMap::new()) };
+        async { result }
+    });
+    let mut source = builder.build().unwrap();
+    let mut attempts = Vec::new();
+    while let Some(item) = source.next().await {
+        if let Err(error) = item {
+            attempts.push((error.attempt(), error.into_failure().is_network_error()));
+        }
+    }
+    // Refused, no token, no response, a stream, no response, 204.
+    assert_eq!(*statuses.lock().unwrap(), [None, Some(401), Some(401), Some(401), None, None]);
+    assert_eq!(attempts, [(1, false), (2, true), (3, true), (4, true), (5, true)]);
+}
+
 /// A token that does not last.
 #[tokio::test]
 async fn headers_are_asked_for_before_each_attempt() {
@@ -250,7 +320,7 @@ async fn an_id_that_http_cannot_carry_is_an_error_that_says_where() {
 
 #[test]
 fn what_is_no_request_is_said_at_once() {
-    let error = |builder: ssekit_client::EventSourceBuilder| builder.build().unwrap_err().to_string();
+    let error = |builder: EventSourceBuilder| builder.build().unwrap_err().to_string();
     let get = || EventSource::get("http://localhost/");
     assert_eq!(error(EventSource::get("localhost")), "url cannot be parsed: relative URL without a base");
     assert_eq!(error(EventSource::get("file:///etc/passwd")), "url is none of http or https");

@@ -29,7 +29,7 @@ async fn what_is_unfinished_is_dropped_and_never_joined_with_the_next_connection
     let second = vec![write(STREAM), write("ished\n\ndata: b\n\n")];
     assert_eq!(
         given(vec![first, second]).await,
-        "open\nmessage|a|1\nretry: stream has ended\nopen\nmessage|b|1\nretry: stream has ended\nend: NoContent\n"
+        "open\nmessage|a|1\nretry: stream has broken off\nopen\nmessage|b|1\nretry: stream has ended\nend: NoContent\n"
     );
 }
 
@@ -44,14 +44,15 @@ async fn events_come_before_the_server_has_written_the_next() {
 #[tokio::test]
 async fn comments_come_in_their_order_if_they_are_asked_for() {
     let body = ":one\n: two\ndata: a\n:three\n\n:\n\n:f\u{fc}nf\r\n:cut";
-    let expected = "open\n#one\n# two\n#three\nmessage|a|\n#\n#f\u{fc}nf\nretry: stream has ended\nend: NoContent\n";
+    let expected =
+        "open\n#one\n# two\n#three\nmessage|a|\n#\n#f\u{fc}nf\nretry: stream has broken off\nend: NoContent\n";
     let whole = vec![write([STREAM, body].concat())];
     assert_eq!(given_by(vec![whole.clone()], |source| source.with_comments()).await, expected);
     let mut pieces = vec![write(CHUNKED)];
     pieces.extend(body.as_bytes().chunks(1).map(chunk));
     pieces.push(write("0\r\n\r\n"));
     assert_eq!(given_by(vec![pieces], |source| source.with_comments()).await, expected);
-    assert_eq!(given(vec![whole]).await, "open\nmessage|a|\nretry: stream has ended\nend: NoContent\n");
+    assert_eq!(given(vec![whole]).await, "open\nmessage|a|\nretry: stream has broken off\nend: NoContent\n");
     // What is cut off is not joined with the next connection either.
     let again = vec![vec![write(STREAM), write(":a")], vec![write(STREAM), write("b\n:c\n")]];
     let given = given_by(again, |source| source.with_comments()).await;
