@@ -220,7 +220,7 @@ impl EventSourceBuilder {
 
     /// The same, with the response that the program has already, instead of the first attempt's: to a request whose answer may
     /// be an event stream or something else, such as the Model Context Protocol's. Further attempts are the builder's
-    /// requests.
+    /// requests. It is taken for one from the builder's URL.
     ///
     /// ```no_run
     /// use ssekit_client::EventSource;

@@ -2,8 +2,8 @@ use alloc::boxed::Box;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::fmt;
-use core::future::{self, poll_fn};
-use core::pin::Pin;
+use core::future::{self, Future, poll_fn};
+use core::pin::{Pin, pin};
 use core::task::{Context, Poll, Waker, ready};
 use core::time::Duration;
 
@@ -16,6 +16,7 @@ use reqwest::{Body, Client};
 use ssekit_core::{OwnedEvent, SharedStr};
 use sync_wrapper::SyncWrapper;
 use tokio::runtime::{self, Handle};
+use tokio::task::yield_now;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::comments::{Comments, Next};
@@ -144,7 +145,19 @@ impl EventSource {
     /// Those that are [final](Error::is_final), and those that an event was dropped for, behind which the stream goes on. Of
     /// those that another attempt follows it says nothing.
     pub async fn next_event(&mut self) -> Result<Option<OwnedEvent>, Error> {
-        poll_fn(|cx| self.poll_event(cx)).await.transpose()
+        loop {
+            for _ in 0..MAX_STEPS {
+                match self.next().await {
+                    Some(Ok(Item::Event(event))) => return Ok(Some(event)),
+                    Some(Err(error)) if error.retry_after().is_none() => return Err(error),
+                    Some(Err(_)) => break,
+                    Some(Ok(_)) => {}
+                    None => return Ok(None),
+                }
+            }
+            // If all that comes is failures, again and again, or comments, others must have their turn.
+            yield_now().await;
+        }
     }
 
     /// What [`next_event`](Self::next_event) gives, as a stream: events, and the errors that it has.
@@ -204,21 +217,6 @@ impl EventSource {
     /// Why there is nothing more to come, once the stream has ended or an error was final.
     pub fn end(&self) -> Option<End> {
         self.end
-    }
-
-    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<OwnedEvent, Error>>> {
-        // If all that comes is failures, again and again, or comments, others must have their turn.
-        for _ in 0..MAX_STEPS {
-            match ready!(self.poll_item(cx)) {
-                Some(Ok(Item::Event(event))) => return Poll::Ready(Some(Ok(event))),
-                Some(Err(error)) if error.retry_after().is_none() => return Poll::Ready(Some(Err(error))),
-                Some(Err(_)) => break,
-                Some(Ok(_)) => {}
-                None => return Poll::Ready(None),
-            }
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
     }
 
     fn poll_item(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Item, Error>>> {
@@ -534,7 +532,8 @@ impl Stream for Events {
     type Item = Result<OwnedEvent, Error>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.get_mut().0.poll_event(cx)
+        // Nothing is lost when it is dropped.
+        pin!(self.get_mut().0.next_event()).poll(cx).map(Result::transpose)
     }
 }
 

@@ -121,7 +121,7 @@ fn a_healthy_while_ends_the_row_of_failures() {
 #[test]
 fn silence_at_the_end_is_no_healthy_while() {
     let policy = RetryPolicy::new().with_max_retries(1).with_healthy_after(at(10));
-    let fall_silent_after = |alive_for: u32| {
+    let fall_silent_after = |alive_for: u32, late: u32| {
         let mut machine = machine().with_retry(policy.clone()).with_idle_timeout(at(30));
         assert_eq!(machine.step(at(0)), Step::Connect);
         machine.fail(at(0), Failure::NoResponse);
@@ -129,10 +129,13 @@ fn silence_at_the_end_is_no_healthy_while() {
         open(&mut machine, after);
         data(&mut machine, b":");
         assert_eq!(machine.step(after + at(alive_for)), Step::Read { until: Some(after + at(alive_for + 30)) });
-        failed(&mut machine, after + at(alive_for + 30)).1
+        failed(&mut machine, after + at(alive_for + 30 + late)).1
     };
-    assert_eq!(fall_silent_after(9), Then::End);
-    assert!(matches!(fall_silent_after(10), Then::Retry { .. }));
+    // Nor is it when the program comes late.
+    for late in [0, 1000] {
+        assert_eq!(fall_silent_after(9, late), Then::End);
+        assert!(matches!(fall_silent_after(10, late), Then::Retry { .. }));
+    }
 }
 
 /// An answer that is cut is not taken for a whole one.

@@ -249,7 +249,7 @@ impl Machine {
 
     /// The same, for a stream that is had once, such as a language model's answer: once it was open, there is no other attempt.
     /// An event whose data is `[DONE]` is not given, but is the [end](End::Done), and so is the
-    /// [end of the stream](End::StreamEnd).
+    /// [end of the stream](End::StreamEnd), unless that is amid an event.
     #[must_use]
     pub fn with_one_shot(self) -> Self {
         self.set_one_shot(OneShot::Done)
@@ -512,11 +512,12 @@ impl Machine {
             return;
         }
         let was_meant = failure == Failure::StreamEnd && self.had_event;
-        // Nobody knows that it was, when nothing came.
-        let silence = if let Failure::IdleTimeout { limit } = failure { limit } else { Duration::ZERO };
-        let was_healthy =
-            |opened: Duration| self.retry.is_healthy_after(now.saturating_sub(opened.saturating_add(silence)));
-        if was_meant || self.opened_at.is_some_and(was_healthy) {
+        // What has timed out was dead since then, for all that is known, however late that is noticed.
+        let alive_until = match (&failure, &self.state) {
+            (Failure::IdleTimeout { .. }, State::Open { idle_since: Some(since) }) => *since,
+            _ => now,
+        };
+        if was_meant || self.opened_at.is_some_and(|at| self.retry.is_healthy_after(alive_until.saturating_sub(at))) {
             self.failures = 0;
         }
         let said = self.decoder.reconnection_time();

@@ -13,8 +13,8 @@ use super::failure::Failure;
 /// together, and none comes back sooner than the server has asked for by `retry` or `Retry-After`.
 ///
 /// A connection that was open for a healthy while, less the silence that an idle timeout has ended, ends the row. So does a
-/// stream that has had events and was closed in order, behind one of them: the server has meant it. Behind that there is no backoff at all if the server has said by
-/// `retry` when to come back, and else the first one.
+/// stream that has had events and was closed in order, behind one of them: the server has meant it. Behind that there is no
+/// backoff at all if the server has said by `retry` when to come back, and else the first one.
 ///
 /// Source: WHATWG HTML, section 9.2.3: "Wait a delay equal to the reconnection time of the event source. Optionally, wait
 /// some more. In particular, if the previous attempt failed, then user agents might introduce an exponential backoff delay
