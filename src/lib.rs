@@ -6,14 +6,14 @@
 //!
 //! # Crate features
 //!
-//! - **std** (default), **alloc**, **bytes** (`Frame`, `OwnedEvent`), **stream** (`EventStream`), **json** (`Frame::json`,
+//! - **std** (default), **alloc**, **bytes** (`EncodedEvent`, `ReceivedEvent`), **stream** (`EventStream`), **json** (`EncodedEvent::json`,
 //!   `MessageEvent::json`):
 //!   those of `ssekit-core`.
 //! - **server**: the module `server`, a response body for any HTTP server.
 //! - **axum**: the module `axum`, responses, extractors and a server. Brings `server`.
 //! - **client**: the module `client`, an EventSource for programs on reqwest.
 //! - **hub**: the module `hub`, one log of events for many clients. Brings `server`; **metrics** and **tracing** bring `hub`.
-//! - **redis**: the module `redis`, the hub's log on Redis or Valkey Streams, for several processes. Brings `hub`;
+//! - **redis**: the module `redis`, the hub's log on Redis or Valkey StreamGroup, for several processes. Brings `hub`;
 //!   **redis-tls**, for `rediss://`, brings `redis`.
 //! - **test**: the module `server::test`, a client for tests of handlers.
 //! - **actix**: the same for actix-web, in the module `actix`. Needs its Rust version, 1.89.

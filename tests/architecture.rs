@@ -50,7 +50,7 @@ const MODULES: [(&str, &[(&str, u32)]); 8] = [
             ("accept", 0),
             ("pool", 0),
             ("batch", 1),
-            ("into_frame", 2),
+            ("into_event", 2),
             ("response", 0),
             ("schedule", 0),
             ("socket", 0),

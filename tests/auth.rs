@@ -14,7 +14,7 @@ use futures_util::{StreamExt, TryStreamExt};
 use http_body_util::{BodyExt, BodyStream, Full};
 use hyper::body::Incoming;
 use hyper::{Request, Response, StatusCode};
-use ssekit::{EventStream, OwnedEvent};
+use ssekit::{EventStream, ReceivedEvent};
 use support::process::{Process, command};
 use support::webdriver::Browser;
 use support::{Directory, SOON, example, request, until};
@@ -70,7 +70,7 @@ impl Auth {
 struct Events(EventStream<futures_util::stream::BoxStream<'static, Result<Bytes, hyper::Error>>>);
 
 impl Events {
-    async fn next(&mut self) -> Option<OwnedEvent> {
+    async fn next(&mut self) -> Option<ReceivedEvent> {
         timeout(SOON, self.0.next()).await.unwrap().map(Result::unwrap)
     }
 

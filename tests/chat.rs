@@ -18,7 +18,7 @@ use std::fs;
 
 use format::Format;
 use serde_json::{Value, json};
-use ssekit::{MessageEvent, OwnedEvent};
+use ssekit::{MessageEvent, ReceivedEvent};
 use support::Directory;
 use tokio::process::Command;
 use tool::{Connection, Request, Server, Tool, tool, tool_on_a_terminal, tool_with_input};
@@ -289,7 +289,7 @@ fn text_is_borrowed_from_the_event_unless_it_is_escaped() {
     ] {
         let event = |text: &str| {
             let data = format!("{before}{text}{after}");
-            OwnedEvent::from(MessageEvent { event_type, data: &data, last_event_id: "" })
+            ReceivedEvent::from(MessageEvent { event_type, data: &data, last_event_id: "" })
         };
         assert!(matches!(format.read(&event("as it is \u{1f980}")).unwrap().text, Cow::Borrowed("as it is \u{1f980}")));
         assert_eq!(format.read(&event(r"\u0061\n")).unwrap().text, "a\n");

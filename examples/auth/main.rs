@@ -23,8 +23,8 @@ use axum::http::header::SET_COOKIE;
 use axum::response::{Html, IntoResponse};
 use axum::routing::{get, post};
 use serde::Serialize;
-use ssekit::axum::{DrainOptions, Finish, LastEventId, Sse, Streams, TrySendError, serve};
-use ssekit::{Event, Frame, event_type};
+use ssekit::axum::{DrainOptions, Finish, LastEventId, Sse, StreamGroup, TrySendError, serve};
+use ssekit::{EncodedEvent, Event, event_type};
 
 use common::{listen, shutdown};
 use users::{ADMIN, COOKIE_NAME, Unauthorized, User, Users};
@@ -86,7 +86,7 @@ async fn main() -> ExitCode {
 #[derive(Clone)]
 struct App {
     users: Arc<Users>,
-    streams: Streams,
+    streams: StreamGroup,
 }
 
 impl AsRef<Users> for App {
@@ -99,7 +99,7 @@ async fn run(Arguments { addr, users }: Arguments) -> Result<(), String> {
     let (listener, local) = listen(&addr)?;
     let signal = shutdown()?;
     announce(local, &users);
-    let app = App { users: Arc::new(Users::new(users)), streams: Streams::new() };
+    let app = App { users: Arc::new(Users::new(users)), streams: StreamGroup::new() };
     let streams = app.streams.clone();
     let router = Router::new()
         .route("/", get(async || Html(include_str!("index.html"))))
@@ -121,7 +121,7 @@ async fn events(user: User, _: LastEventId, State(app): State<App>) -> impl Into
     let hello = Event::data(&user.0).with_event_type(event_type!("hello"));
     // There is a place, unless the stream is over already.
     let _ = sender.try_send(hello);
-    sse.with_streams(&app.streams).with_max_lifetime(LIFETIME.0, LIFETIME.1)
+    sse.with_group(&app.streams).with_max_lifetime(LIFETIME.0, LIFETIME.1)
 }
 
 /// Makes a cookie of a token, for a page.
@@ -140,7 +140,7 @@ struct Message<'a> {
 
 /// Sends something to a user.
 async fn message(user: User, State(app): State<App>, Path(name): Path<String>, text: String) -> impl IntoResponse {
-    let Ok(frame) = Frame::json(Event::new(), &Message { from: &user.0, text: &text }) else {
+    let Ok(frame) = EncodedEvent::json(Event::new(), &Message { from: &user.0, text: &text }) else {
         return StatusCode::INTERNAL_SERVER_ERROR;
     };
     match app.users.stream(&name).map(|stream| stream.try_send(frame)) {

@@ -8,7 +8,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use ssekit::client::{EventSource, EventSourceBuilder};
-use ssekit::{DataError, OwnedEvent};
+use ssekit::{JsonDecodeError, ReceivedEvent};
 
 /// Anthropic's wants to know; it is more than an answer to a chat has.
 const MAX_TOKENS: u32 = 4096;
@@ -89,7 +89,7 @@ impl Format {
     }
 
     /// What the event says, or that the answer has failed, and why.
-    pub(crate) fn read(self, event: &OwnedEvent) -> Result<Part<'_>, String> {
+    pub(crate) fn read(self, event: &ReceivedEvent) -> Result<Part<'_>, String> {
         match self {
             Self::OpenAi => openai(event),
             Self::Anthropic => anthropic(event),
@@ -101,7 +101,7 @@ impl Format {
 #[derive(Default, Deserialize)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
-fn openai(event: &OwnedEvent) -> Result<Part<'_>, String> {
+fn openai(event: &ReceivedEvent) -> Result<Part<'_>, String> {
     #[derive(Deserialize)]
     struct Chunk<'a> {
         #[serde(borrow, default)]
@@ -143,7 +143,7 @@ fn openai(event: &OwnedEvent) -> Result<Part<'_>, String> {
     })
 }
 
-fn anthropic(event: &OwnedEvent) -> Result<Part<'_>, String> {
+fn anthropic(event: &ReceivedEvent) -> Result<Part<'_>, String> {
     #[derive(Deserialize)]
     struct BlockDelta<'a> {
         #[serde(borrow)]
@@ -191,8 +191,8 @@ fn anthropic(event: &OwnedEvent) -> Result<Part<'_>, String> {
     }
 }
 
-fn json<'a, T: Deserialize<'a>>(event: &'a OwnedEvent) -> Result<T, String> {
-    event.json().map_err(|error: DataError| error.to_string())
+fn json<'a, T: Deserialize<'a>>(event: &'a ReceivedEvent) -> Result<T, String> {
+    event.json().map_err(|error: JsonDecodeError| error.to_string())
 }
 
 #[derive(Deserialize)]

@@ -14,7 +14,7 @@ use axum::{BoxError, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use ssekit::axum::{CloseReason, Sender, Sse, serve};
-use ssekit::{Event, EventType, Frame};
+use ssekit::{EncodedEvent, Event, EventType};
 use tokio::time::sleep;
 
 pub(crate) const MODEL: &str = "demo-1";
@@ -113,7 +113,7 @@ impl Format {
         }
     }
 
-    fn before(self) -> Vec<Result<Frame, BoxError>> {
+    fn before(self) -> Vec<Result<EncodedEvent, BoxError>> {
         match self {
             Self::OpenAi => {
                 let delta = json!({ "role": "assistant", "content": "" });
@@ -133,7 +133,7 @@ impl Format {
         }
     }
 
-    fn word(self, word: &str) -> Result<Frame, BoxError> {
+    fn word(self, word: &str) -> Result<EncodedEvent, BoxError> {
         match self {
             Self::OpenAi => chunk(json!({ "content": word }), Value::Null, Value::Null),
             Self::Anthropic => {
@@ -143,7 +143,7 @@ impl Format {
         }
     }
 
-    fn after(self, tokens: usize) -> Vec<Result<Frame, BoxError>> {
+    fn after(self, tokens: usize) -> Vec<Result<EncodedEvent, BoxError>> {
         match self {
             Self::OpenAi => {
                 let usage = json!({ "completion_tokens": tokens });
@@ -159,7 +159,7 @@ impl Format {
         }
     }
 
-    fn end(self) -> Result<Frame, BoxError> {
+    fn end(self) -> Result<EncodedEvent, BoxError> {
         match self {
             Self::OpenAi => Ok(Event::data("[DONE]").into()),
             Self::Anthropic => event(json!({ "type": "message_stop" })),
@@ -168,18 +168,18 @@ impl Format {
 }
 
 /// Of OpenAI's.
-fn chunk(delta: Value, finish_reason: Value, more: Value) -> Result<Frame, BoxError> {
+fn chunk(delta: Value, finish_reason: Value, more: Value) -> Result<EncodedEvent, BoxError> {
     let created = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
     let choices = json!([{ "index": 0, "delta": delta, "finish_reason": finish_reason }]);
     let mut chunk = json!({ "id": "1", "object": "chat.completion.chunk", "created": created, "choices": choices });
     if let (Some(chunk), Value::Object(more)) = (chunk.as_object_mut(), more) {
         chunk.extend(more);
     }
-    Ok(Frame::json(Event::new(), &chunk)?)
+    Ok(EncodedEvent::json(Event::new(), &chunk)?)
 }
 
 /// Of Anthropic's, whose events are of the types that their data says.
-fn event(data: Value) -> Result<Frame, BoxError> {
+fn event(data: Value) -> Result<EncodedEvent, BoxError> {
     let event_type = EventType::new(data["type"].as_str().unwrap_or_default())?;
-    Ok(Frame::json(Event::new().with_event_type(event_type), &data)?)
+    Ok(EncodedEvent::json(Event::new().with_event_type(event_type), &data)?)
 }

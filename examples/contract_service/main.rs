@@ -32,7 +32,7 @@ use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use serde::Deserialize;
 use serde_json::json;
-use ssekit::axum::{DrainOptions, Streams, serve};
+use ssekit::axum::{DrainOptions, StreamGroup, serve};
 use ssekit::client::client_builder;
 use ssekit::client::reqwest::Client;
 
@@ -124,7 +124,7 @@ async fn run(addr: String) -> Result<(), String> {
         }
     };
     let server = serve(listener, router).map_err(|error| error.to_string())?;
-    server.with_shutdown(end, &Streams::new(), DrainOptions::new()).await;
+    server.with_shutdown(end, &StreamGroup::new(), DrainOptions::new()).await;
     let _ = writeln!(io::stdout(), "contract_service ends");
     Ok(())
 }

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use ssekit::{Event, Frame, OwnedEvent};
+use ssekit::{EncodedEvent, Event, ReceivedEvent};
 
 /// A model's name upstream, and the one that clients see.
 #[derive(Clone, Debug)]
@@ -52,11 +52,11 @@ pub(crate) struct Look {
     /// How many tokens are in it, if the upstream sends each by itself, as most do.
     pub(crate) tokens: usize,
     /// The event to be sent instead, if it is changed.
-    pub(crate) changed: Option<Frame>,
+    pub(crate) changed: Option<EncodedEvent>,
 }
 
 impl Look {
-    pub(crate) fn at(event: &OwnedEvent, rename: &Rename) -> Self {
+    pub(crate) fn at(event: &ReceivedEvent, rename: &Rename) -> Self {
         // What is no chunk, an error of the upstream's say, is not the gateway's business.
         let Ok(chunk) = serde_json::from_str::<Chunk<'_>>(&event.data) else {
             return Self { tokens: 0, changed: None };
@@ -72,14 +72,14 @@ impl Look {
 
 /// The same event with another model, and all else as it was: what is before it and behind it goes straight into the
 /// frame.
-fn renamed(event: &OwnedEvent, model: &RawValue, rename: &Rename) -> Result<Frame, fmt::Error> {
+fn renamed(event: &ReceivedEvent, model: &RawValue, rename: &Rename) -> Result<EncodedEvent, fmt::Error> {
     // The value is a part of the data.
     let start = model.get().as_ptr().addr().wrapping_sub(event.data.as_ptr().addr());
     let (Some(before), Some(after)) = (event.data.get(..start), event.data.get(start + model.get().len()..)) else {
         return Err(fmt::Error);
     };
     let head = Event::try_from(event).map_err(|_| fmt::Error)?;
-    Frame::write(Event { data: None, ..head }, |data| {
+    EncodedEvent::write(Event { data: None, ..head }, |data| {
         data.write_str(before)?;
         data.write_str(&rename.to)?;
         data.write_str(after)

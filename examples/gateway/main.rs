@@ -49,8 +49,8 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
-use ssekit::axum::{CloseReason, DrainOptions, DrainPolicy, SendError, Sender, Sse, Streams, serve};
-use ssekit::{Event, Frame, RelayStream};
+use ssekit::axum::{CloseReason, DrainOptions, DrainPolicy, SendError, Sender, Sse, StreamGroup, serve};
+use ssekit::{EncodedEvent, Event, RelayStream};
 use tokio::net::TcpStream;
 
 use common::{listen, shutdown};
@@ -111,7 +111,7 @@ async fn main() -> ExitCode {
 struct Gateway {
     upstream: Authority,
     rename: Arc<Rename>,
-    streams: Streams,
+    streams: StreamGroup,
 }
 
 async fn run(Arguments { addr, upstream, rename }: Arguments) -> Result<(), String> {
@@ -126,7 +126,7 @@ async fn run(Arguments { addr, upstream, rename }: Arguments) -> Result<(), Stri
         }
     };
     announce(local, &upstream);
-    let gateway = Gateway { upstream, rename: Arc::new(rename), streams: Streams::new() };
+    let gateway = Gateway { upstream, rename: Arc::new(rename), streams: StreamGroup::new() };
     let streams = gateway.streams.clone();
     let router = Router::new().route("/v1/chat/completions", post(completions)).with_state(gateway);
     let server = serve(listener, router).map_err(|error| error.to_string())?;
@@ -178,7 +178,7 @@ impl Gateway {
         let start = Instant::now();
         Sse::from_fn(async move |sender| pass_on(answer, &sender, &rename, &of_stream).await)
             .with_max_chunk(0)
-            .with_streams(&self.streams)
+            .with_group(&self.streams)
             .with_drain_policy(DrainPolicy::FinishThenClose { max: LAST_WORDS })
             // The answer's body has gone by then, and the connection to the upstream with it.
             .on_close(move |reason| match reason {
@@ -217,8 +217,8 @@ async fn fail(sender: &Sender, message: &str) -> Result<(), SendError> {
     sender.send(failure(message)).await
 }
 
-fn failure(message: &str) -> Frame {
-    Frame::from(Event::data(&error_object(message).to_string()))
+fn failure(message: &str) -> EncodedEvent {
+    EncodedEvent::from(Event::data(&error_object(message).to_string()))
 }
 
 fn error_object(message: &str) -> Value {

@@ -14,7 +14,7 @@ use axum::routing::{get, post};
 use serde::Serialize;
 use ssekit::axum::{DrainOptions, LastEventId, Shutdown, Sse, SseRejection, WantsEventStream, serve};
 use ssekit::hub::{Hub, HubOptions, Subscribe};
-use ssekit::{Event, Frame, event_type};
+use ssekit::{EncodedEvent, Event, event_type};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -135,7 +135,7 @@ async fn events(
 ) -> Result<impl IntoResponse, SseRejection> {
     let mut subscribe = Subscribe::topics([CLOCK, NOTES]).with_last_event_id(last).with_resume_event();
     let hello = Hello { generation: generation(), process: process::id() };
-    if let Ok(hello) = Frame::json(Event::new().with_event_type(event_type!("hello")), &hello) {
+    if let Ok(hello) = EncodedEvent::json(Event::new().with_event_type(event_type!("hello")), &hello) {
         subscribe = subscribe.with_first_event(hello);
     }
     hub.subscribe(subscribe).map(Sse::from).map_err(|rejection| SseRejection::new(rejection, wants))

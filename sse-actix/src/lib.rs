@@ -7,21 +7,21 @@
 //! ```
 //! use actix_web::{App, HttpServer, Responder, web};
 //! use futures_util::{StreamExt, stream};
-//! use ssekit_actix::{LastEventId, Sse, Streams, configure};
-//! use ssekit_core::{Event, EventId, Frame, InvalidValue};
+//! use ssekit_actix::{LastEventId, Sse, StreamGroup, configure};
+//! use ssekit_core::{Event, EventId, EncodedEvent, InvalidValue};
 //!
 //! async fn count(LastEventId(last): LastEventId) -> impl Responder {
 //!     // It is the client's word: any number at all.
 //!     let seen: u64 = last.and_then(|id| id.as_str().parse().ok()).unwrap_or(0);
 //!     let events = stream::iter(seen.saturating_add(1)..u64::MAX).map(|n| {
 //!         let id = n.to_string();
-//!         Ok::<_, InvalidValue>(Frame::from(Event::data("tick").with_id(EventId::new(&id)?)))
+//!         Ok::<_, InvalidValue>(EncodedEvent::from(Event::data("tick").with_id(EventId::new(&id)?)))
 //!     });
 //!     Sse::new(events)
 //! }
 //!
 //! let app = || App::new().route("/count", web::get().to(count));
-//! let server = configure(HttpServer::new(app), &Streams::new());
+//! let server = configure(HttpServer::new(app), &StreamGroup::new());
 //! # let _ = server;
 //! ```
 //!
@@ -63,12 +63,12 @@ pub use server::{configure, serve};
 #[doc(inline)]
 pub use ssekit_server::hub;
 pub use ssekit_server::{
-    CloseReason, DrainOptions, DrainPolicy, DrainReport, EventBody, Finish, IntoFrame, KeepAlive, LastEventIdError,
-    Outcome, SendError, Sender, SocketOptions, StreamHandle, Streams, TcpKeepAlive, TrySendError,
+    CloseReason, DrainOptions, DrainPolicy, DrainReport, EventBody, Finish, IntoEvent, KeepAlive, LastEventIdError,
+    Outcome, SendError, Sender, SocketOptions, StreamGroup, StreamHandle, TcpKeepAlive, TrySendError,
 };
 
 ssekit_server::__response_type! {
-    /// A response that is an event stream, from any [`Stream`] of [`Frame`](ssekit_core::Frame)s,
+    /// A response that is an event stream, from any [`Stream`] of [`EncodedEvent`](ssekit_core::EncodedEvent)s,
     /// [`Event`](ssekit_core::Event)s or `Result`s of them, from a channel, or from a callback.
     ///
     /// Each event is on the wire as soon as it is there; what is ready together goes out together. An idle connection is
@@ -82,7 +82,7 @@ ssekit_server::__response_type! {
 
 impl<S> Sse<S>
 where
-    S: Stream<Item: IntoFrame<Error: Into<Box<dyn Error>>>> + 'static,
+    S: Stream<Item: IntoEvent<Error: Into<Box<dyn Error>>>> + 'static,
 {
     /// The response, for a handler that returns an [`HttpResponse`]. On HTTP/2, a client that closes its connection is
     /// then noticed at the next write.
@@ -98,7 +98,7 @@ where
 
 impl<S> Responder for Sse<S>
 where
-    S: Stream<Item: IntoFrame<Error: Into<Box<dyn Error>>>> + 'static,
+    S: Stream<Item: IntoEvent<Error: Into<Box<dyn Error>>>> + 'static,
 {
     type Body = BoxBody;
 
@@ -124,7 +124,7 @@ pin_project! {
     /// actix-web's body.
     struct Body<S: Stream>
     where
-        S::Item: IntoFrame,
+        S::Item: IntoEvent,
     {
         #[pin]
         inner: EventBody<S>,
@@ -133,9 +133,9 @@ pin_project! {
 
 impl<S> MessageBody for Body<S>
 where
-    S: Stream<Item: IntoFrame<Error: Into<Box<dyn Error>>>>,
+    S: Stream<Item: IntoEvent<Error: Into<Box<dyn Error>>>>,
 {
-    type Error = <S::Item as IntoFrame>::Error;
+    type Error = <S::Item as IntoEvent>::Error;
 
     fn size(&self) -> BodySize {
         BodySize::Stream

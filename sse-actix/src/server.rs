@@ -13,7 +13,7 @@ use actix_service::IntoServiceFactory;
 use actix_web::body::MessageBody;
 use actix_web::dev::{AppConfig, Response, Server, ServiceFactory};
 use actix_web::{Error, HttpServer};
-use ssekit_server::{DrainOptions, DrainReport, Streams};
+use ssekit_server::{DrainOptions, DrainReport, StreamGroup};
 use tokio::time::{Instant, timeout_at};
 
 /// What a server has at the least to send what it has, before it ends in any case.
@@ -26,11 +26,11 @@ const GRACE: Duration = Duration::from_millis(50);
 /// - Small events go out at once (`tcp_nodelay(true)`).
 /// - It does not stop by signals (`disable_signals`), which would cut the streams off; stop it by [`serve`].
 /// - Its connections are counted by `streams`, so that [`serve`] need not wait for the next second to see them gone. It
-///   does so by `on_connect`: one of your own takes its place, and has to put a [`Streams::connection`] into the
+///   does so by `on_connect`: one of your own takes its place, and has to put a [`StreamGroup::connection`] into the
 ///   connection's data.
 ///
 /// Let it listen on a listener of [`SocketOptions`](ssekit_server::SocketOptions), which notice clients that vanish.
-pub fn configure<F, I, S, B>(server: HttpServer<F, I, S, B>, streams: &Streams) -> HttpServer<F, I, S, B>
+pub fn configure<F, I, S, B>(server: HttpServer<F, I, S, B>, streams: &StreamGroup) -> HttpServer<F, I, S, B>
 where
     F: Fn() -> I + Send + Clone + 'static,
     I: IntoServiceFactory<S, Request>,
@@ -46,7 +46,7 @@ where
     })
 }
 
-/// Runs a server until `signal`; then its streams are [drained](Streams::drain), and it stops gracefully.
+/// Runs a server until `signal`; then its streams are [drained](StreamGroup::drain), and it stops gracefully.
 ///
 /// During the drain it goes on answering requests, new streams by when to come back. At the deadline it returns in any
 /// case; what connections are open then, of clients that do not read or have said nothing yet, end with the process, or
@@ -59,7 +59,7 @@ where
 pub async fn serve(
     server: Server,
     signal: impl Future<Output = ()>,
-    streams: &Streams,
+    streams: &StreamGroup,
     options: DrainOptions,
 ) -> io::Result<DrainReport> {
     let handle = server.handle();

@@ -5,12 +5,12 @@ use actix_web::http::{Method, header};
 use actix_web::{App, test, web};
 use futures_util::stream;
 use ssekit_actix::{CloseReason, Sse, StreamHandle};
-use ssekit_core::Frame;
+use ssekit_core::EncodedEvent;
 
 /// actix-web sends no body for it, but polls it to its end, which may never come, and answers no other request meanwhile.
 #[actix_web::test]
 async fn it_opens_no_stream() {
-    let events = || async { Sse::new(stream::pending::<Frame>()) };
+    let events = || async { Sse::new(stream::pending::<EncodedEvent>()) };
     let app = test::init_service(App::new().route("/", web::route().to(events))).await;
     let request = test::TestRequest::default().method(Method::HEAD).to_request();
     let response = test::call_service(&app, request).await;

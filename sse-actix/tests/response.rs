@@ -6,8 +6,8 @@ use actix_web::http::{StatusCode, header};
 use actix_web::{App, HttpResponse, Responder, test, web};
 use futures_util::{StreamExt, stream};
 use ssekit_actix::test::{TestClient, test_client};
-use ssekit_actix::{CloseReason, Finish, LastEventId, LastEventIdRejection, Sse, Streams, WantsEventStream};
-use ssekit_core::{Event, Frame};
+use ssekit_actix::{CloseReason, Finish, LastEventId, LastEventIdRejection, Sse, StreamGroup, WantsEventStream};
+use ssekit_core::{EncodedEvent, Event};
 
 async fn get(handler: actix_web::Route, uri: &str, headers: &[(&str, &str)]) -> TestClient {
     let app = test::init_service(App::new().route("/", handler)).await;
@@ -85,12 +85,12 @@ async fn a_handler_can_answer_otherwise() {
 
 #[actix_web::test]
 async fn a_stream_is_told_of_its_end() {
-    let (streams, closed) = (Streams::new(), Arc::new(Mutex::new(Vec::new())));
+    let (streams, closed) = (StreamGroup::new(), Arc::new(Mutex::new(Vec::new())));
     let (all, reasons) = (streams.clone(), closed.clone());
     let idle = move || {
         let (all, reasons) = (all.clone(), reasons.clone());
         async move {
-            let sse = Sse::new(stream::pending::<Frame>().boxed_local()).with_streams(&all);
+            let sse = Sse::new(stream::pending::<EncodedEvent>().boxed_local()).with_group(&all);
             sse.on_close(move |reason| reasons.lock().unwrap().push(reason))
         }
     };
@@ -102,6 +102,6 @@ async fn a_stream_is_told_of_its_end() {
     client.next_chunk().await.unwrap().unwrap();
     streams.handles()[0].kick(Finish::Reconnect);
     assert!(client.next_chunk().await.is_none());
-    assert_eq!(*closed.lock().unwrap(), [CloseReason::ClientGone, CloseReason::Kicked]);
+    assert_eq!(*closed.lock().unwrap(), [CloseReason::ClientGone, CloseReason::Disconnected]);
     assert!(streams.is_empty());
 }

@@ -5,7 +5,7 @@
 //! # The server
 //!
 //! `serve` (feature `serve`, on by default) stands in for `axum::serve`, which waits for open streams for ever when it is to
-//! shut down. With `axum::serve`, drain the [`Streams`] in its shutdown signal, and give it `into_make_service()`: by
+//! shut down. With `axum::serve`, drain the [`StreamGroup`] in its shutdown signal, and give it `into_make_service()`: by
 //! itself it copies the routes into each connection.
 //!
 //! # Example
@@ -15,14 +15,14 @@
 //! use axum::{Router, routing::get};
 //! use futures_util::{Stream, StreamExt, stream};
 //! use ssekit_axum::{LastEventId, Sse};
-//! use ssekit_core::{Event, EventId, Frame, InvalidValue};
+//! use ssekit_core::{Event, EventId, EncodedEvent, InvalidValue};
 //!
-//! async fn count(LastEventId(last): LastEventId) -> Sse<impl Stream<Item = Result<Frame, InvalidValue>>> {
+//! async fn count(LastEventId(last): LastEventId) -> Sse<impl Stream<Item = Result<EncodedEvent, InvalidValue>>> {
 //!     // It is the client's word: any number at all.
 //!     let seen: u64 = last.and_then(|id| id.as_str().parse().ok()).unwrap_or(0);
 //!     let events = stream::iter(seen.saturating_add(1)..u64::MAX).map(|n| {
 //!         let id = n.to_string();
-//!         Ok(Frame::from(Event::data("tick").with_id(EventId::new(&id)?)))
+//!         Ok(EncodedEvent::from(Event::data("tick").with_id(EventId::new(&id)?)))
 //!     });
 //!     Sse::new(events).with_reconnection_time(Duration::from_secs(2))
 //! }
@@ -55,14 +55,14 @@ pub use serve::{AppService, serve};
 #[doc(inline)]
 pub use ssekit_server::hub;
 pub use ssekit_server::{
-    CloseReason, DrainOptions, DrainPolicy, DrainReport, EventBody, Finish, IntoFrame, KeepAlive, LastEventIdError,
-    Outcome, SendError, Sender, StreamHandle, Streams, TrySendError,
+    CloseReason, DrainOptions, DrainPolicy, DrainReport, EventBody, Finish, IntoEvent, KeepAlive, LastEventIdError,
+    Outcome, SendError, Sender, StreamGroup, StreamHandle, TrySendError,
 };
 #[cfg(feature = "serve")]
 pub use ssekit_server::{Serve, Shutdown, SocketOptions, TcpKeepAlive};
 
 ssekit_server::__response_type! {
-    /// A response that is an event stream, from any [`Stream`] of [`Frame`](ssekit_core::Frame)s,
+    /// A response that is an event stream, from any [`Stream`] of [`EncodedEvent`](ssekit_core::EncodedEvent)s,
     /// [`Event`](ssekit_core::Event)s or `Result`s of them, from a channel, or from a callback.
     ///
     /// Each event is on the wire as soon as it is there; what is ready together goes out together. An idle connection is
@@ -76,8 +76,8 @@ ssekit_server::__response_type! {
 
 impl<S> IntoResponse for Sse<S>
 where
-    S: Stream<Item: IntoFrame<Error: Into<axum::BoxError>>> + Send + 'static,
-    <S::Item as IntoFrame>::Error: Send,
+    S: Stream<Item: IntoEvent<Error: Into<axum::BoxError>>> + Send + 'static,
+    <S::Item as IntoEvent>::Error: Send,
 {
     fn into_response(self) -> Response {
         let fields = HEADERS.map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));

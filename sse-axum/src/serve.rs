@@ -29,10 +29,10 @@ use tower_service::Service;
 ///
 /// ```no_run
 /// use axum::{Router, routing::get};
-/// use ssekit_axum::{DrainOptions, SocketOptions, Streams, serve};
+/// use ssekit_axum::{DrainOptions, SocketOptions, StreamGroup, serve};
 ///
 /// # async fn run() -> std::io::Result<()> {
-/// let streams = Streams::new();
+/// let streams = StreamGroup::new();
 /// let app = Router::new().route("/", get(|| async { "hello" }));
 /// let listener = SocketOptions::new().listen(([127, 0, 0, 1], 8080).into())?;
 /// let signal = async { tokio::signal::ctrl_c().await.unwrap_or_default() };

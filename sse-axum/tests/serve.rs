@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get;
-use ssekit_axum::{DrainOptions, Shutdown, Streams, serve};
+use ssekit_axum::{DrainOptions, Shutdown, StreamGroup, serve};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
@@ -20,7 +20,7 @@ async fn silent(is_handed_over: bool) -> (TcpStream, JoinHandle<()>) {
     let listener = std::net::TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
     let addr = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
-    let streams = Streams::new();
+    let streams = StreamGroup::new();
     let server = serve(listener, Router::new().route("/", get(async || "hello"))).unwrap();
     let signal = async move {
         stopped.await.unwrap();

@@ -4,7 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
-use ssekit_core::{Lexer, Line, MessageEvent, OwnedEvent, SharedStr, Token};
+use ssekit_core::{FieldName, Lexer, MessageEvent, ReceivedEvent, SharedStr, Token};
 
 use crate::machine::Failure;
 
@@ -41,7 +41,7 @@ impl Comments {
             let Some(token) = self.lexer.next_token(&mut rest) else { break Next::Ready };
             match token {
                 Token::Dispatch => break Next::Ready,
-                Token::Fragment(fragment) if fragment.line == Line::Comment => {
+                Token::Fragment(fragment) if fragment.line == FieldName::Comment => {
                     if fragment.is_first {
                         self.is_dropped = false;
                         self.held.clear();
@@ -72,7 +72,7 @@ impl Comments {
 /// The text, shared with the chunk if it can be.
 fn text(bytes: &[u8], chunk: &Bytes) -> SharedStr {
     match core::str::from_utf8(bytes) {
-        Ok(data) => OwnedEvent::share(MessageEvent { event_type: "", data, last_event_id: "" }, chunk).data,
+        Ok(data) => ReceivedEvent::share(MessageEvent { event_type: "", data, last_event_id: "" }, chunk).data,
         Err(_) => SharedStr::from(String::from_utf8_lossy(bytes).into_owned()),
     }
 }

@@ -13,7 +13,7 @@ use http::header::{CONTENT_ENCODING, CONTENT_LOCATION, CONTENT_TYPE, LINK, LOCAT
 use http::{HeaderMap, HeaderName, Version};
 use http_body::Body as _;
 use reqwest::{Body, Client};
-use ssekit_core::{OwnedEvent, SharedStr};
+use ssekit_core::{ReceivedEvent, SharedStr};
 use sync_wrapper::SyncWrapper;
 use tokio::runtime::{self, Handle};
 use tokio::task::yield_now;
@@ -144,7 +144,7 @@ impl EventSource {
     ///
     /// Those that are [final](Error::is_final), and those that an event was dropped for, behind which the stream goes on. Of
     /// those that another attempt follows it says nothing.
-    pub async fn next_event(&mut self) -> Result<Option<OwnedEvent>, Error> {
+    pub async fn next_event(&mut self) -> Result<Option<ReceivedEvent>, Error> {
         loop {
             for _ in 0..MAX_STEPS {
                 match self.next().await {
@@ -280,7 +280,7 @@ impl EventSource {
                 match result {
                     // Made in place: it is large.
                     Ok(Some(event)) => {
-                        let event = OwnedEvent::share_after(event, &self.chunk, &mut self.last_event_id);
+                        let event = ReceivedEvent::share_after(event, &self.chunk, &mut self.last_event_id);
                         return Some(Ok(Item::Event(event)));
                     }
                     Ok(None) => {}
@@ -529,7 +529,7 @@ impl Events {
 }
 
 impl Stream for Events {
-    type Item = Result<OwnedEvent, Error>;
+    type Item = Result<ReceivedEvent, Error>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         // Nothing is lost when it is dropped.

@@ -3,7 +3,7 @@ use alloc::string::String;
 use core::fmt;
 
 use http::{HeaderMap, Version};
-use ssekit_core::{OwnedEvent, SharedStr};
+use ssekit_core::{ReceivedEvent, SharedStr};
 
 use crate::machine::exchange::without_query;
 
@@ -14,7 +14,7 @@ pub enum Item {
     /// A connection has been established: the first one, or another.
     Open(Box<Open>),
     /// An event.
-    Event(OwnedEvent),
+    Event(ReceivedEvent),
     /// A comment, without the colon, if it was [asked for](crate::EventSourceBuilder::with_comments).
     Comment(SharedStr),
 }

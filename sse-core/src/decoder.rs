@@ -4,13 +4,13 @@
 use alloc::string::String;
 use core::time::Duration;
 
-use crate::block::{Block, Held, out_of_memory};
 use crate::buffer::{Buffer, FixedBuffer, SliceBuffer};
 use crate::event::EventId;
-use crate::lexer::{Lexeme, Lexer, Line, Piece};
+use crate::lexer::{FieldName, Lexeme, Lexer, Piece};
 use crate::limits::{DecodeError, Limits};
 use crate::message_event::MessageEvent;
-use crate::unchecked::Lines;
+use crate::pending_event::{Held, PendingEvent, out_of_memory};
+use crate::scan::Lines;
 
 /// A decoder whose buffers grow as needed within its [`Limits`].
 ///
@@ -90,13 +90,13 @@ pub struct Buffers<D, M> {
 #[derive(Clone, Debug)]
 pub struct BufferedDecoder<D, M> {
     lexer: Lexer,
-    block: Block<D, M>,
+    block: PendingEvent<D, M>,
 }
 
 /// What became of lines that lie whole in the chunk.
 enum Taken {
     /// All up to a blank one were taken.
-    Block,
+    PendingEvent,
     /// So many bytes are left, and start with a line that wants a closer look.
     AllBut(usize),
     Failed(DecodeError),
@@ -122,7 +122,7 @@ impl<T> From<Step> for Result<Option<T>, DecodeError> {
     }
 }
 
-/// What the event that is being read has in the chunk. The rest is in the [`Block`].
+/// What the event that is being read has in the chunk. The rest is in the [`PendingEvent`].
 #[derive(Clone, Copy, Default)]
 struct InChunk<'c> {
     data: Option<&'c str>,
@@ -159,7 +159,7 @@ impl Decoder {
             self.block.start();
         }
         self.block.data.shrink_to_fit();
-        let Block { event_type, last_event_id, next_id, id_line, .. } = &mut self.block;
+        let PendingEvent { event_type, last_event_id, next_id, id_line, .. } = &mut self.block;
         for buffer in [event_type, last_event_id, next_id, id_line] {
             buffer.shrink_to_fit();
         }
@@ -206,7 +206,7 @@ impl<D: Buffer, M: Buffer> BufferedDecoder<D, M> {
             last_event_id: limits.last_event_id.min(id_buffers),
         };
         let ids = [last_event_id, next_id, id_line];
-        Self { lexer: Lexer::new(), block: Block::new(limits, data, event_type, ids) }
+        Self { lexer: Lexer::new(), block: PendingEvent::new(limits, data, event_type, ids) }
     }
 
     /// The next event in `chunk`, which is moved past it; `Ok(None)` when the chunk is used up and another is needed.
@@ -252,7 +252,7 @@ impl<D: Buffer, M: Buffer> BufferedDecoder<D, M> {
         loop {
             // Nearly every line lies whole in the chunk.
             match self.take_lines(&mut lines, &mut found) {
-                Taken::Block => {}
+                Taken::PendingEvent => {}
                 Taken::AllBut(left) => {
                     let InChunk { data, event_type, id } = core::mem::take(&mut found);
                     let (step, tail) = self.take_piece(data, event_type, id, &chunk[chunk.len() - left..]);
@@ -312,29 +312,29 @@ impl<D: Buffer, M: Buffer> BufferedDecoder<D, M> {
             let left = lines.rest().len();
             let Some(line) = lines.next() else { return Taken::AllBut(left) };
             if line.is_empty() {
-                return Taken::Block;
+                return Taken::PendingEvent;
             }
-            match Line::of(line) {
-                (Line::Data, text) if found.data.is_none() && !self.block.held.has(Held::DATA) => {
+            match FieldName::of(line) {
+                (FieldName::Data, text) if found.data.is_none() && !self.block.held.has(Held::DATA) => {
                     if text.len() > self.block.limits.data {
                         return Taken::AllBut(left);
                     }
                     found.data = Some(text);
                 }
-                (Line::Data, text) => {
+                (FieldName::Data, text) => {
                     let (result, tail) = self.block.add_lines(found.data.take(), text, *lines);
                     *lines = tail;
                     if let Err(error) = result {
                         return Taken::Failed(error);
                     }
                 }
-                (Line::Id, text) if text.len() <= self.block.limits.last_event_id => found.id = Some(text),
-                (Line::Event, text) if text.len() <= self.block.limits.event_type => {
+                (FieldName::Id, text) if text.len() <= self.block.limits.last_event_id => found.id = Some(text),
+                (FieldName::Event, text) if text.len() <= self.block.limits.event_type => {
                     self.block.held.remove(Held::EVENT_TYPE);
                     found.event_type = text;
                 }
-                (line @ Line::Retry, text) => self.block.retry(Piece::whole(line, text)),
-                (Line::Comment | Line::Unknown, _) => {}
+                (line @ FieldName::Retry, text) => self.block.retry(Piece::whole(line, text)),
+                (FieldName::Comment | FieldName::Unknown, _) => {}
                 _ => return Taken::AllBut(left),
             }
         }
@@ -388,7 +388,7 @@ impl<D: Buffer, M: Buffer> BufferedDecoder<D, M> {
             let (lexeme, tail) = self.lexer.next_piece(chunk);
             chunk = tail;
             match lexeme {
-                Some(Lexeme::Piece(piece)) if piece.line == Line::Retry => self.block.retry(piece),
+                Some(Lexeme::Piece(piece)) if piece.line == FieldName::Retry => self.block.retry(piece),
                 Some(Lexeme::Dispatch) if self.block.held.has(Held::DROPPED) => self.block.start(),
                 // The stream starts with a blank line.
                 Some(Lexeme::Dispatch) => {}
@@ -445,7 +445,7 @@ impl<D: Buffer, M: Buffer> BufferedDecoder<D, M> {
 
     /// The buffers, for another decoder. What they hold is of no meaning.
     pub fn into_buffers(self) -> Buffers<D, M> {
-        let Block { data, event_type, last_event_id, next_id, id_line, .. } = self.block;
+        let PendingEvent { data, event_type, last_event_id, next_id, id_line, .. } = self.block;
         Buffers { data, event_type, last_event_id: [last_event_id, next_id, id_line] }
     }
 

@@ -3,7 +3,7 @@
 use core::fmt;
 use core::time::Duration;
 
-use crate::lexer::Line;
+use crate::lexer::FieldName;
 use crate::message_event::MessageEvent;
 
 /// An event type: one line of text, with no CR and no LF in it.
@@ -51,14 +51,14 @@ pub struct EventId<'a>(&'a str);
 /// A string is not an event type or not an ID: it has a byte that cannot stand there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct InvalidValue {
-    line: Line,
+    line: FieldName,
     byte: u8,
     position: usize,
 }
 
 impl InvalidValue {
-    /// The field that the value was meant for: [`Line::Event`] or [`Line::Id`].
-    pub const fn field(&self) -> Line {
+    /// The field that the value was meant for: [`FieldName::Event`] or [`FieldName::Id`].
+    pub const fn field(&self) -> FieldName {
         self.line
     }
 
@@ -75,7 +75,7 @@ impl InvalidValue {
 
 impl fmt::Display for InvalidValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let what = if matches!(self.line, Line::Id) { "id" } else { "event type" };
+        let what = if matches!(self.line, FieldName::Id) { "id" } else { "event type" };
         let byte = match self.byte {
             b'\r' => "carriage return",
             b'\n' => "line feed",
@@ -88,12 +88,12 @@ impl fmt::Display for InvalidValue {
 impl core::error::Error for InvalidValue {}
 
 /// The one check behind every constructor.
-const fn check(line: Line, value: &str) -> Result<(), InvalidValue> {
+const fn check(line: FieldName, value: &str) -> Result<(), InvalidValue> {
     let bytes = value.as_bytes();
     let mut position = 0;
     while position < bytes.len() {
         let byte = bytes[position];
-        if byte == b'\r' || byte == b'\n' || byte == 0 && matches!(line, Line::Id) {
+        if byte == b'\r' || byte == b'\n' || byte == 0 && matches!(line, FieldName::Id) {
             return Err(InvalidValue { line, byte, position });
         }
         position += 1;
@@ -176,8 +176,8 @@ macro_rules! one_line_value {
     };
 }
 
-one_line_value!(EventType, Line::Event, "event_type");
-one_line_value!(EventId, Line::Id, "event_id");
+one_line_value!(EventType, FieldName::Event, "event_type");
+one_line_value!(EventId, FieldName::Id, "event_id");
 
 /// An [`EventType`] from a literal; one that is not valid does not compile.
 ///

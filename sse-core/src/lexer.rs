@@ -1,17 +1,17 @@
 //! The tokens of an event stream, with no buffer at all.
 
+use crate::scan::{Lines, plain_prefix};
 use crate::text::{Text, behind_line_end};
-use crate::unchecked::{Lines, plain_prefix};
 
 /// UTF-8's byte order mark.
 const BOM: &[u8] = b"\xEF\xBB\xBF";
 
 /// What a line of an event stream is.
 ///
-/// A field is one of the four that the standard names, compared byte by byte; any other is [`Line::Unknown`].
+/// A field is one of the four that the standard names, compared byte by byte; any other is [`FieldName::Unknown`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Line {
+pub enum FieldName {
     /// The field `data`: a line of the event's data.
     Data,
     /// The field `event`: the event type.
@@ -26,7 +26,7 @@ pub enum Line {
     Unknown,
 }
 
-impl Line {
+impl FieldName {
     /// The field name as it stands on the wire, empty for a comment and an unknown line.
     pub const fn name(self) -> &'static str {
         match self {
@@ -92,7 +92,7 @@ pub enum Token<'c> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Fragment<'c> {
     /// What the line is.
-    pub line: Line,
+    pub line: FieldName,
     /// The bytes of this piece.
     pub bytes: &'c [u8],
     /// Whether the value starts with this piece.
@@ -111,7 +111,7 @@ pub struct Fragment<'c> {
 /// however it is cut, and the fragments of a line, joined, do not depend on the cuts.
 ///
 /// ```
-/// use ssekit_core::{Lexer, Line, Token};
+/// use ssekit_core::{Lexer, FieldName, Token};
 ///
 /// let mut lexer = Lexer::new();
 /// let mut seen = Vec::new();
@@ -119,17 +119,17 @@ pub struct Fragment<'c> {
 ///     while let Some(token) = lexer.next_token(&mut chunk) {
 ///         match token {
 ///             Token::Fragment(f) => seen.push((f.line, f.bytes, f.is_last)),
-///             _ => seen.push((Line::Unknown, b"dispatch", true)),
+///             _ => seen.push((FieldName::Unknown, b"dispatch", true)),
 ///         }
 ///     }
 /// }
 /// assert_eq!(
 ///     seen,
 ///     [
-///         (Line::Comment, &b" hi"[..], true),
-///         (Line::Data, b"4", false),
-///         (Line::Data, b"2", true),
-///         (Line::Unknown, b"dispatch", true),
+///         (FieldName::Comment, &b" hi"[..], true),
+///         (FieldName::Data, b"4", false),
+///         (FieldName::Data, b"2", true),
+///         (FieldName::Unknown, b"dispatch", true),
 ///     ]
 /// );
 /// ```
@@ -146,13 +146,13 @@ enum State {
     /// Likewise, behind a CR, which has ended its line already: an LF right here belongs to it.
     AfterCr,
     /// In the value, behind a piece of it.
-    Value(Line),
+    Value(FieldName),
     /// In the value, with nothing handed out so far.
-    ValueStart(Line),
+    ValueStart(FieldName),
     /// Behind the colon, where one space may stand that is not part of the value.
-    Colon(Line),
+    Colon(FieldName),
     /// Behind so many bytes of this field's name, which may still turn out to be another's.
-    Name(Line, u8),
+    Name(FieldName, u8),
     /// At the very start, behind so many bytes of a byte order mark.
     Start(u8),
 }
@@ -167,7 +167,7 @@ pub(crate) enum Lexeme<'c> {
 /// A [`Fragment`].
 #[derive(Clone, Copy)]
 pub(crate) struct Piece<'c> {
-    pub(crate) line: Line,
+    pub(crate) line: FieldName,
     pub(crate) text: Text<'c>,
     pub(crate) is_first: bool,
     pub(crate) is_last: bool,
@@ -175,7 +175,7 @@ pub(crate) struct Piece<'c> {
 
 impl<'c> Piece<'c> {
     /// A value that lies whole in the chunk.
-    pub(crate) const fn whole(line: Line, text: &'c str) -> Self {
+    pub(crate) const fn whole(line: FieldName, text: &'c str) -> Self {
         Self { line, text: Text::Other(text.as_bytes()), is_first: true, is_last: true }
     }
 }
@@ -205,7 +205,7 @@ impl Lexer {
                 if line.is_empty() {
                     return Some(Token::Dispatch);
                 }
-                let (line, value) = Line::of(line);
+                let (line, value) = FieldName::of(line);
                 let bytes = value.as_bytes();
                 return Some(Token::Fragment(Fragment { line, bytes, is_first: true, is_last: true }));
             }
@@ -240,14 +240,14 @@ impl Lexer {
         if text.len() < value.len() {
             return None;
         }
-        self.state = State::Value(Line::Data);
+        self.state = State::Value(FieldName::Data);
         Some(text)
     }
 
     /// What is plain at the start of `chunk`, if a `data` line goes on there, and what is behind it.
     #[inline]
     pub(crate) fn take_more_data<'c>(&mut self, chunk: &'c [u8]) -> (&'c str, &'c [u8]) {
-        let State::Value(Line::Data) = self.state else { return ("", chunk) };
+        let State::Value(FieldName::Data) = self.state else { return ("", chunk) };
         let text = plain_prefix(chunk);
         let mut rest = &chunk[text.len()..];
         if let [b'\n', tail @ ..] = rest {
@@ -280,9 +280,9 @@ impl Lexer {
             let (&byte, tail) = chunk.split_first()?;
             if let State::LineStart = self.state {
                 let field = match byte {
-                    b'd' => chunk.strip_prefix(b"data: ").map(|value| (Line::Data, value)),
-                    b'i' => chunk.strip_prefix(b"id: ").map(|value| (Line::Id, value)),
-                    b'e' => chunk.strip_prefix(b"event: ").map(|value| (Line::Event, value)),
+                    b'd' => chunk.strip_prefix(b"data: ").map(|value| (FieldName::Data, value)),
+                    b'i' => chunk.strip_prefix(b"id: ").map(|value| (FieldName::Id, value)),
+                    b'e' => chunk.strip_prefix(b"event: ").map(|value| (FieldName::Event, value)),
                     _ => None,
                 };
                 if let Some((line, value @ [_, ..])) = field {
@@ -297,17 +297,17 @@ impl Lexer {
                         *chunk = self.behind_line_end(chunk);
                         Some(Lexeme::Dispatch)
                     }
-                    b'd' => self.name(Line::Data, 0, chunk),
-                    b'e' => self.name(Line::Event, 0, chunk),
-                    b'i' => self.name(Line::Id, 0, chunk),
-                    b'r' => self.name(Line::Retry, 0, chunk),
+                    b'd' => self.name(FieldName::Data, 0, chunk),
+                    b'e' => self.name(FieldName::Event, 0, chunk),
+                    b'i' => self.name(FieldName::Id, 0, chunk),
+                    b'r' => self.name(FieldName::Retry, 0, chunk),
                     b':' => {
                         *chunk = tail;
-                        self.state = State::ValueStart(Line::Comment);
+                        self.state = State::ValueStart(FieldName::Comment);
                         None
                     }
                     _ => {
-                        self.state = State::ValueStart(Line::Unknown);
+                        self.state = State::ValueStart(FieldName::Unknown);
                         None
                     }
                 },
@@ -338,7 +338,7 @@ impl Lexer {
 
     /// The rest of a field name of which `seen` bytes are behind us. `chunk` is not empty.
     #[inline]
-    fn name<'c>(&mut self, line: Line, seen: u8, chunk: &mut &'c [u8]) -> Option<Lexeme<'c>> {
+    fn name<'c>(&mut self, line: FieldName, seen: u8, chunk: &mut &'c [u8]) -> Option<Lexeme<'c>> {
         let (done, rest) = line.name().as_bytes().split_at_checked(usize::from(seen))?;
         if let Some(after) = chunk.strip_prefix(rest) {
             match after.first() {
@@ -371,16 +371,16 @@ impl Lexer {
     #[cold]
     fn not_a_name(&mut self, seen: &'static [u8]) -> Option<Lexeme<'static>> {
         if seen.is_empty() {
-            self.state = State::ValueStart(Line::Unknown);
+            self.state = State::ValueStart(FieldName::Unknown);
             return None;
         }
-        self.state = State::Value(Line::Unknown);
-        Some(Lexeme::Piece(Piece { line: Line::Unknown, text: Text::Other(seen), is_first: true, is_last: false }))
+        self.state = State::Value(FieldName::Unknown);
+        Some(Lexeme::Piece(Piece { line: FieldName::Unknown, text: Text::Other(seen), is_first: true, is_last: false }))
     }
 
     /// A value up to its line end or the chunk's. `chunk` is not empty.
     #[inline]
-    fn value<'c>(&mut self, line: Line, is_first: bool, chunk: &mut &'c [u8]) -> Lexeme<'c> {
+    fn value<'c>(&mut self, line: FieldName, is_first: bool, chunk: &mut &'c [u8]) -> Lexeme<'c> {
         let (text, tail) = Text::scan(chunk);
         *chunk = tail;
         let is_last = !chunk.is_empty();

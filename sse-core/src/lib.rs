@@ -10,7 +10,7 @@
 //!   [`SliceDecoder`] do it with no allocator, [`EventStream`] for a `Stream` of chunks, and the [`Lexer`] under them
 //!   shows every line and keeps nothing.
 //! - [`Event`] is what a sender builds and encodes: into a slice, a `BufMut`, a `fmt::Write` or an `io::Write`.
-//!   [`EventWriter`] takes data in pieces. [`Frame`] is an event encoded once, to be shared by many receivers.
+//!   [`EventWriter`] takes data in pieces. [`EncodedEvent`] is an event encoded once, to be shared by many receivers.
 //!
 //! # Example: decoding
 //!
@@ -75,9 +75,9 @@
 //!
 //! - **std** (default): [`Event::encode_to_writer`], and faster search for line ends by the CPU's own features.
 //! - **alloc**: buffers that grow, and so [`Decoder`]. Part of `std`. Without it nothing allocates.
-//! - **bytes**: [`Frame`], [`OwnedEvent`], and [`Event::encode`] into a `BufMut`. Needs an allocator.
+//! - **bytes**: [`EncodedEvent`], [`ReceivedEvent`], and [`Event::encode`] into a `BufMut`. Needs an allocator.
 //! - **stream**: [`EventStream`] and [`RelayStream`], by `futures-core`. Brings `bytes`.
-//! - **json**: [`Frame::json`] and [`MessageEvent::json`], by `serde_json`. Brings `bytes`.
+//! - **json**: [`EncodedEvent::json`] and [`MessageEvent::json`], by `serde_json`. Brings `bytes`.
 
 #![no_std]
 #![deny(unsafe_code)]
@@ -88,26 +88,26 @@ extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;
 
-mod block;
 mod buffer;
 mod decoder;
 mod encode;
-mod event;
 #[cfg(feature = "bytes")]
-mod frame;
+mod encoded_event;
+mod event;
 mod lexer;
 mod limits;
 mod message_event;
+mod pending_event;
 #[cfg(feature = "bytes")]
-mod owned;
+mod received_event;
 #[cfg(feature = "stream")]
 mod relay;
+#[allow(unsafe_code)]
+mod scan;
 mod sink;
 #[cfg(feature = "stream")]
 mod stream;
 mod text;
-#[allow(unsafe_code)]
-mod unchecked;
 mod utf8;
 
 pub use buffer::{Buffer, BufferFull, FixedBuffer, SliceBuffer};
@@ -115,18 +115,18 @@ pub use buffer::{Buffer, BufferFull, FixedBuffer, SliceBuffer};
 pub use decoder::Decoder;
 pub use decoder::{BufferedDecoder, Buffers, FixedDecoder, SliceDecoder};
 pub use encode::{BufferTooSmall, EventWriter};
-pub use event::{Event, EventId, EventType, InvalidValue};
 #[cfg(feature = "bytes")]
-pub use frame::Frame;
+pub use encoded_event::EncodedEvent;
 #[cfg(feature = "json")]
-pub use frame::JsonError;
-pub use lexer::{Fragment, Lexer, Line, Token};
+pub use encoded_event::JsonEncodeError;
+pub use event::{Event, EventId, EventType, InvalidValue};
+pub use lexer::{FieldName, Fragment, Lexer, Token};
 pub use limits::{DecodeError, Limits};
 #[cfg(feature = "json")]
-pub use message_event::DataError;
+pub use message_event::JsonDecodeError;
 pub use message_event::MessageEvent;
 #[cfg(feature = "bytes")]
-pub use owned::{OwnedEvent, SharedStr};
+pub use received_event::{ReceivedEvent, SharedStr};
 #[cfg(feature = "stream")]
 pub use relay::{RelayEvent, RelayStream};
 pub use sink::SliceWriter;

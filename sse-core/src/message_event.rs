@@ -24,7 +24,7 @@ impl<'a> MessageEvent<'a> {
     ///
     /// # Errors
     ///
-    /// [`DataError`] when it is no JSON, or none of a `T`: it says of which event.
+    /// [`JsonDecodeError`] when it is no JSON, or none of a `T`: it says of which event.
     ///
     /// ```
     /// use ssekit_core::MessageEvent;
@@ -37,10 +37,10 @@ impl<'a> MessageEvent<'a> {
     ///     error.to_string(),
     ///     "data of the event \"point\" at id \"7\": invalid length 2, expected an array of length 3 at line 1 column 5"
     /// );
-    /// # Ok::<(), ssekit_core::DataError>(())
+    /// # Ok::<(), ssekit_core::JsonDecodeError>(())
     /// ```
-    pub fn json<T: serde::Deserialize<'a>>(&self) -> Result<T, DataError> {
-        serde_json::from_str(self.data).map_err(|error| DataError {
+    pub fn json<T: serde::Deserialize<'a>>(&self) -> Result<T, JsonDecodeError> {
+        serde_json::from_str(self.data).map_err(|error| JsonDecodeError {
             event_type: self.event_type.to_string(),
             last_event_id: self.last_event_id.to_string(),
             error,
@@ -51,14 +51,14 @@ impl<'a> MessageEvent<'a> {
 /// The data of an event is not what it was taken for.
 #[cfg(feature = "json")]
 #[derive(Debug)]
-pub struct DataError {
+pub struct JsonDecodeError {
     event_type: String,
     last_event_id: String,
     error: serde_json::Error,
 }
 
 #[cfg(feature = "json")]
-impl DataError {
+impl JsonDecodeError {
     /// The event's type.
     pub fn event_type(&self) -> &str {
         &self.event_type
@@ -71,7 +71,7 @@ impl DataError {
 }
 
 #[cfg(feature = "json")]
-impl fmt::Display for DataError {
+impl fmt::Display for JsonDecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { event_type, last_event_id, error } = self;
         match &**last_event_id {
@@ -82,7 +82,7 @@ impl fmt::Display for DataError {
 }
 
 #[cfg(feature = "json")]
-impl core::error::Error for DataError {
+impl core::error::Error for JsonDecodeError {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         // The error itself is in the text already.
         self.error.source()

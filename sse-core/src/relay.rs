@@ -10,10 +10,10 @@ use futures_core::Stream;
 use pin_project_lite::pin_project;
 
 use crate::decoder::Decoder;
+use crate::encoded_event::EncodedEvent;
 use crate::event::Event;
-use crate::frame::Frame;
 use crate::limits::Limits;
-use crate::owned::{OwnedEvent, SharedStr};
+use crate::received_event::{ReceivedEvent, SharedStr};
 use crate::stream::StreamError;
 
 const BOM: &[u8] = b"\xEF\xBB\xBF";
@@ -27,7 +27,7 @@ pin_project! {
     ///
     /// ```
     /// use futures_util::{StreamExt, stream};
-    /// use ssekit_core::{Event, Frame, InvalidValue, RelayStream};
+    /// use ssekit_core::{Event, EncodedEvent, InvalidValue, RelayStream};
     ///
     /// # futures_util::FutureExt::now_or_never(async {
     /// let chunks = stream::iter([Ok::<_, std::io::Error>("data:as it\r\ndata:is\r\n\r\ndata: secret\n\n: hi\nid:7\nda"), Ok("ta:x\n\n")]);
@@ -36,11 +36,11 @@ pin_project! {
     /// while let Some(event) = events.next().await {
     ///     let event = event?;
     ///     sent.push(match &*event.event().data {
-    ///         "secret" => Frame::from(Event::data("***")),
-    ///         _ => Frame::from(event),
+    ///         "secret" => EncodedEvent::from(Event::data("***")),
+    ///         _ => EncodedEvent::from(event),
     ///     });
     /// }
-    /// let sent: Vec<&[u8]> = sent.iter().map(Frame::as_bytes).collect();
+    /// let sent: Vec<&[u8]> = sent.iter().map(EncodedEvent::as_bytes).collect();
     /// assert_eq!(sent, [&b"data:as it\r\ndata:is\r\n\r\n"[..], b"data: ***\n\n", b": hi\nid:7\ndata:x\n\n"]);
     /// # Ok::<(), ssekit_core::StreamError<std::io::Error>>(())
     /// # }).unwrap().unwrap();
@@ -99,7 +99,7 @@ where
             *this.used = this.chunk.len() - rest.len();
             match result {
                 Ok(Some(event)) => {
-                    let event = OwnedEvent::share_after(event, this.chunk, this.last_event_id);
+                    let event = ReceivedEvent::share_after(event, this.chunk, this.last_event_id);
                     let frame = this.raw.take(this.chunk, start..*this.used);
                     return Poll::Ready(Some(Ok(RelayEvent { event, frame })));
                 }
@@ -158,7 +158,7 @@ impl Raw {
     }
 
     /// The event ends in `chunk`.
-    fn take(&mut self, chunk: &Bytes, rest: Range<usize>) -> Option<Frame> {
+    fn take(&mut self, chunk: &Bytes, rest: Range<usize>) -> Option<EncodedEvent> {
         let is_at_start = mem::take(&mut self.is_at_start);
         if mem::take(&mut self.is_lost) {
             return None;
@@ -175,34 +175,34 @@ impl Raw {
             bytes = bytes.slice(BOM.len()..);
         }
         // And this is none, and part of an unknown field, but would be one if the frame came first.
-        (!bytes.starts_with(BOM)).then(|| Frame::from_wire(bytes))
+        (!bytes.starts_with(BOM)).then(|| EncodedEvent::from_wire(bytes))
     }
 }
 
-/// An event to be looked at, and to be sent on as it came: as a [`Frame`], by `into()`.
+/// An event to be looked at, and to be sent on as it came: as a [`EncodedEvent`], by `into()`.
 ///
 /// That frame has all bytes since the event before, with comments, unknown fields and line ends as they were (but not
 /// the stream's byte order mark). Encoded anew is only an event behind one that was over a limit, one with more comments
 /// than could be held, and one behind what would be a byte order mark if it came first.
 #[derive(Clone, Debug)]
 pub struct RelayEvent {
-    event: OwnedEvent,
-    frame: Option<Frame>,
+    event: ReceivedEvent,
+    frame: Option<EncodedEvent>,
 }
 
 impl RelayEvent {
     /// The event.
-    pub fn event(&self) -> &OwnedEvent {
+    pub fn event(&self) -> &ReceivedEvent {
         &self.event
     }
 
     /// The event, to be changed.
-    pub fn into_event(self) -> OwnedEvent {
+    pub fn into_event(self) -> ReceivedEvent {
         self.event
     }
 }
 
-impl From<RelayEvent> for Frame {
+impl From<RelayEvent> for EncodedEvent {
     fn from(RelayEvent { event, frame }: RelayEvent) -> Self {
         frame.unwrap_or_else(|| match Event::try_from(&event) {
             Ok(event) => Self::from(event),

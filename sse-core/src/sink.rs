@@ -5,7 +5,7 @@ use core::fmt;
 
 use memchr::{memchr, memchr2};
 
-use crate::unchecked::line_breaks;
+use crate::scan::line_breaks;
 
 /// From this length on, text without a line break is searched and copied by calls, so much by each: little enough to
 /// stay in a CPU's first cache from the search to the copy.

@@ -11,7 +11,7 @@ use pin_project_lite::pin_project;
 
 use crate::decoder::Decoder;
 use crate::limits::{DecodeError, Limits};
-use crate::owned::{OwnedEvent, SharedStr};
+use crate::received_event::{ReceivedEvent, SharedStr};
 
 pin_project! {
     /// The events in a stream of chunks: any `Stream<Item = Result<impl Into<Bytes>, E>>`, which is what HTTP clients
@@ -95,7 +95,7 @@ where
     S: Stream<Item = Result<B, E>>,
     B: Into<Bytes>,
 {
-    type Item = Result<OwnedEvent, StreamError<E>>;
+    type Item = Result<ReceivedEvent, StreamError<E>>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let mut this = self.project();
@@ -109,7 +109,7 @@ where
             match result {
                 // Made in place: it is large.
                 Ok(Some(event)) => {
-                    return Poll::Ready(Some(Ok(OwnedEvent::share_after(event, this.chunk, this.last_event_id))));
+                    return Poll::Ready(Some(Ok(ReceivedEvent::share_after(event, this.chunk, this.last_event_id))));
                 }
                 Ok(None) => {}
                 Err(error) => return Poll::Ready(Some(Err(StreamError::Decode(error)))),

@@ -2,12 +2,12 @@
 
 use memchr::{memchr, memchr2};
 
-use crate::unchecked::plain_prefix;
+use crate::scan::plain_prefix;
 
 /// A line's bytes, or those of them that lie in one chunk.
 #[derive(Clone, Copy)]
 pub(crate) enum Text<'c> {
-    /// Plain, as `unchecked.rs` has it.
+    /// Plain, as `scan.rs` has it.
     Plain(&'c str),
     /// Of which nothing is known.
     Other(&'c [u8]),

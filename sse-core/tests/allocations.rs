@@ -1,6 +1,8 @@
 //! What is allocated: nothing, or as much as is promised.
 
-use ssekit_core::{Decoder, Event, EventWriter, FixedDecoder, Frame, SliceDecoder, SliceWriter, event_id, event_type};
+use ssekit_core::{
+    Decoder, EncodedEvent, Event, EventWriter, FixedDecoder, SliceDecoder, SliceWriter, event_id, event_type,
+};
 
 ssekit_testkit::count_allocations!();
 
@@ -85,7 +87,7 @@ fn encoding_to_a_slice_never_allocates() {
 #[test]
 fn a_frame_is_one_allocation_and_a_small_event_to_a_writer_is_none() {
     let event = Event::data("two\r\nlines");
-    let (frame, allocated) = allocations(|| Frame::from(event));
+    let (frame, allocated) = allocations(|| EncodedEvent::from(event));
     assert_eq!(allocated, 1);
     let (_, allocated) = allocations(|| (frame.clone(), frame.clone(), frame.clone()));
     assert!(allocated <= 1, "clones share: the first may make the count of references");

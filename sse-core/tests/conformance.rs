@@ -1,6 +1,6 @@
 //! The table of cases, cut every way, by every form of the decoder, against the table and against the reference.
 
-use ssekit_core::{Limits, Line};
+use ssekit_core::{FieldName, Limits};
 use ssekit_testkit::cases::{self, Case};
 use ssekit_testkit::decode::{Decoded, FIXED_DATA, FIXED_META, FORMS, Form, Item, decode, lines};
 use ssekit_testkit::{cut, reference};
@@ -96,7 +96,8 @@ fn the_lexer_sees_the_same_lines_however_they_are_cut() {
         let whole = lines(&[&case.input]);
         cut::everywhere(&case.input, |chunks| assert_eq!(lines(chunks), whole, "{}", case.name));
         if let Some(expected) = &case.comments {
-            let comments = whole.into_iter().flatten().filter(|(line, _, is_over)| *line == Line::Comment && *is_over);
+            let comments =
+                whole.into_iter().flatten().filter(|(line, _, is_over)| *line == FieldName::Comment && *is_over);
             let comments: Vec<_> = comments.map(|(_, text, _)| String::from_utf8_lossy(&text).into_owned()).collect();
             assert_eq!(&comments, expected, "{}", case.name);
         }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use serde_json::value::RawValue;
 use ssekit_core::{
-    BufferTooSmall, Event, EventId, EventType, EventWriter, Frame, InvalidValue, Line, MessageEvent, SliceWriter,
-    event_id, event_type,
+    BufferTooSmall, EncodedEvent, Event, EventId, EventType, EventWriter, FieldName, InvalidValue, MessageEvent,
+    SliceWriter, event_id, event_type,
 };
 
 #[test]
@@ -63,8 +63,8 @@ fn what_cannot_stand_on_the_wire_is_refused_with_its_place() {
         ("a\r\nb", b'\r', 1, "carriage return (0x0d)"),
     ] {
         let text = |what| format!("{what} has a {name} at byte {position}");
-        assert_eq!(shown(EventType::new(value).unwrap_err()), (Line::Event, byte, position, text("event type")));
-        assert_eq!(shown(EventId::new(value).unwrap_err()), (Line::Id, byte, position, text("id")));
+        assert_eq!(shown(EventType::new(value).unwrap_err()), (FieldName::Event, byte, position, text("event type")));
+        assert_eq!(shown(EventId::new(value).unwrap_err()), (FieldName::Id, byte, position, text("id")));
     }
     assert!(EventType::new("a\0").is_ok());
     assert!(std::panic::catch_unwind(|| EventId::from_static("a\0")).is_err());
@@ -168,17 +168,18 @@ fn a_writer_that_has_failed_stays_so() {
 
 #[test]
 fn json_goes_straight_into_a_frame() {
-    let frame = Frame::json(Event::data("replaced").with_id(event_id!("1")), &serde_json::json!({"a": "x\r\ny"}));
+    let frame =
+        EncodedEvent::json(Event::data("replaced").with_id(event_id!("1")), &serde_json::json!({"a": "x\r\ny"}));
     assert_eq!(frame.unwrap().as_bytes(), b"id: 1\ndata: {\"a\":\"x\\r\\ny\"}\n\n");
     // What is JSON already may have line breaks between its tokens.
     let raw = RawValue::from_string("{\r\n\"a\":\n[1]\r}".to_owned()).unwrap();
-    let frame = Frame::json(Event::new(), &raw).unwrap();
+    let frame = EncodedEvent::json(Event::new(), &raw).unwrap();
     assert_eq!(frame.as_bytes(), b"data: {\ndata: \"a\":\ndata: [1]\ndata: }\n\n");
     let raw = RawValue::from_string("{\r\"id\":1}".to_owned()).unwrap();
-    let frame = Frame::json(Event::new(), &raw).unwrap();
+    let frame = EncodedEvent::json(Event::new(), &raw).unwrap();
     assert_eq!(frame.as_bytes(), b"data: {\ndata: \"id\":1}\n\n", "a CR alone is a line break too");
     // Unsized values too.
-    assert_eq!(Frame::json(Event::new(), "text").unwrap().as_bytes(), b"data: \"text\"\n\n");
+    assert_eq!(EncodedEvent::json(Event::new(), "text").unwrap().as_bytes(), b"data: \"text\"\n\n");
 
     struct NotToday;
     impl serde::Serialize for NotToday {
@@ -186,7 +187,7 @@ fn json_goes_straight_into_a_frame() {
             Err(serde::ser::Error::custom("not today"))
         }
     }
-    let error = Frame::json(Event::new(), &[NotToday]).unwrap_err();
+    let error = EncodedEvent::json(Event::new(), &[NotToday]).unwrap_err();
     assert_eq!(error.to_string(), "data cannot be serialised as json: not today");
 }
 
@@ -235,7 +236,7 @@ fn check(text: &str, every_length: bool) {
         event.encode(&mut room).unwrap();
         assert!(room.is_empty());
         assert_eq!(slice, wire.as_bytes());
-        assert_eq!(Frame::from(event).as_bytes(), wire.as_bytes());
+        assert_eq!(EncodedEvent::from(event).as_bytes(), wire.as_bytes());
         assert_eq!(event.to_string(), wire);
         let mut writer = Vec::new();
         event.encode_to_writer(&mut writer).unwrap();

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt, stream};
-use ssekit_core::{Frame, Limits, RelayEvent, RelayStream, StreamError};
+use ssekit_core::{EncodedEvent, Limits, RelayEvent, RelayStream, StreamError};
 use ssekit_testkit::decode::{Form, decode};
 use ssekit_testkit::{cases, cut};
 
@@ -18,7 +18,7 @@ fn sent(limits: Limits, chunks: &[&[u8]]) -> Vec<String> {
     let items = relay(limits, chunks).into_iter();
     items
         .map(|item| match item {
-            Ok(event) => String::from_utf8_lossy(Frame::from(event).as_bytes()).into_owned(),
+            Ok(event) => String::from_utf8_lossy(EncodedEvent::from(event).as_bytes()).into_owned(),
             Err(error) => format!("!{error}"),
         })
         .collect()
@@ -32,7 +32,7 @@ fn every_byte_goes_on_up_to_the_last_event_however_it_is_cut() {
             let mut all = Vec::new();
             for item in relay(Limits::NONE, chunks) {
                 let event = item.unwrap();
-                let (owned, frame) = (event.event().clone(), Frame::from(event));
+                let (owned, frame) = (event.event().clone(), EncodedEvent::from(event));
                 // It stands for itself.
                 assert_eq!(decode(Form::Growable, Limits::NONE, &[frame.as_bytes()]).items.len(), 1, "{}", case.name);
                 assert!(frame.as_bytes().ends_with(b"\n") || frame.as_bytes().ends_with(b"\r"), "{owned:?}");
@@ -57,7 +57,7 @@ fn nothing_is_copied_of_an_event_that_lies_whole_in_its_chunk() {
     let chunk = Bytes::from("\u{feff}:hi\ndata:what is longer than two dozen bytes\n\ndata:x\n\n");
     let chunks = stream::iter([Ok::<_, std::convert::Infallible>(chunk.clone())]);
     let events: Vec<_> = RelayStream::new(chunks).collect().now_or_never().unwrap();
-    let frames: Vec<_> = events.into_iter().map(|event| Frame::from(event.unwrap())).collect();
+    let frames: Vec<_> = events.into_iter().map(|event| EncodedEvent::from(event.unwrap())).collect();
     assert_eq!(frames[0].as_bytes().as_ptr(), chunk[3..].as_ptr());
     assert_eq!(frames[1].as_bytes().as_ptr(), chunk[frames[0].as_bytes().len() + 3..].as_ptr());
 }

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use futures_util::stream::{self, FusedStream};
 use futures_util::{Stream, StreamExt};
-use ssekit_core::{DecodeError, Decoder, EventStream, Limits, OwnedEvent, SharedStr, StreamError, event_id};
+use ssekit_core::{DecodeError, Decoder, EventStream, Limits, ReceivedEvent, SharedStr, StreamError, event_id};
 
 type Item = Result<&'static str, &'static str>;
 
@@ -14,7 +14,7 @@ fn poll<S: Stream + Unpin>(stream: &mut S) -> Poll<Option<S::Item>> {
     Pin::new(stream).poll_next(&mut Context::from_waker(Waker::noop()))
 }
 
-fn shown(item: Result<OwnedEvent, StreamError<&str>>) -> String {
+fn shown(item: Result<ReceivedEvent, StreamError<&str>>) -> String {
     match item {
         Ok(event) => format!("{}={}@{}", event.event_type, event.data, event.last_event_id),
         Err(error) => format!("!{error}"),

@@ -8,7 +8,7 @@ use redis::{AsyncConnectionConfig, Cmd, ErrorKind, Pipeline, RedisError, Value, 
 use ssekit_server::hub::Position;
 
 use crate::entry::{self, Entry};
-use crate::error::ConnectError;
+use crate::error::RedisConnectError;
 use crate::source::RedisSource;
 
 /// The library's own limit on time is none: a blocking read waits for longer than others.
@@ -27,7 +27,7 @@ pub(crate) struct Stream {
 }
 
 impl Connection {
-    pub(crate) async fn open(source: &RedisSource, timeout: Duration) -> Result<Self, ConnectError> {
+    pub(crate) async fn open(source: &RedisSource, timeout: Duration) -> Result<Self, RedisConnectError> {
         let config = AsyncConnectionConfig::new().set_response_timeout(None).set_connection_timeout(Some(timeout));
         let open = async {
             let client = source.find().await?;
@@ -43,12 +43,12 @@ impl Connection {
         Ok(Self { inner: within(timeout, open).await?, timeout })
     }
 
-    pub(crate) async fn ask(&mut self, command: &Cmd) -> Result<Value, ConnectError> {
+    pub(crate) async fn ask(&mut self, command: &Cmd) -> Result<Value, RedisConnectError> {
         self.ask_for(command, Duration::ZERO).await
     }
 
     /// The same, of a command that takes so much longer.
-    pub(crate) async fn ask_for(&mut self, command: &Cmd, longer: Duration) -> Result<Value, ConnectError> {
+    pub(crate) async fn ask_for(&mut self, command: &Cmd, longer: Duration) -> Result<Value, RedisConnectError> {
         let timeout = self.timeout.saturating_add(longer);
         // Not by `query_async`, which builds all of an answer anew, looking for errors deep in it.
         match within(timeout, async { Ok(self.inner.send_packed_command(command).await?) }).await? {
@@ -58,57 +58,65 @@ impl Connection {
     }
 
     /// All of them at once; their answers, of which each may be an error.
-    pub(crate) async fn ask_all(&mut self, commands: &Pipeline) -> Result<Vec<Value>, ConnectError> {
+    pub(crate) async fn ask_all(&mut self, commands: &Pipeline) -> Result<Vec<Value>, RedisConnectError> {
         let answers = async { Ok(self.inner.send_packed_commands(commands, 0, commands.len()).await?) };
         within(self.timeout, answers).await
     }
 
     /// The last entries before an ID, the last of them first.
-    pub(crate) async fn before(&mut self, key: &str, end: &str, count: usize) -> Result<Vec<Entry>, ConnectError> {
+    pub(crate) async fn before(&mut self, key: &str, end: &str, count: usize) -> Result<Vec<Entry>, RedisConnectError> {
         let mut command = cmd("XREVRANGE");
         command.arg(key).arg(end).arg("-").arg("COUNT").arg(count);
         entry::entries(self.ask(&command).await?)
     }
 
     /// The first entries from one on.
-    pub(crate) async fn from(&mut self, key: &str, start: Position, count: usize) -> Result<Vec<Entry>, ConnectError> {
+    pub(crate) async fn from(
+        &mut self,
+        key: &str,
+        start: Position,
+        count: usize,
+    ) -> Result<Vec<Entry>, RedisConnectError> {
         let mut command = cmd("XRANGE");
         command.arg(key).arg(start.to_string()).arg("+").arg("COUNT").arg(count);
         entry::entries(self.ask(&command).await?)
     }
 
     /// What is known of the stream, if there is one.
-    pub(crate) async fn stream(&mut self, key: &str) -> Result<Option<Stream>, ConnectError> {
+    pub(crate) async fn stream(&mut self, key: &str) -> Result<Option<Stream>, RedisConnectError> {
         let answer = self.ask(cmd("XINFO").arg("STREAM").arg(key)).await;
         let told = match answer {
             Ok(told) => told,
-            Err(ConnectError::Redis(error)) if is_no_such_key(&error) => return Ok(None),
+            Err(RedisConnectError::Redis(error)) if is_no_such_key(&error) => return Ok(None),
             Err(error) => return Err(error),
         };
         let last = entry::look_up(&told, "last-generated-id").as_ref().and_then(entry::position);
-        let last = last.ok_or(ConnectError::Unexpected("last-generated-id"))?;
+        let last = last.ok_or(RedisConnectError::Unexpected("last-generated-id"))?;
         Ok(Some(Stream { last, first: entry::look_up(&told, "first-entry").and_then(entry::entry) }))
     }
 
     /// Lines of `INFO`.
-    pub(crate) async fn info(&mut self, section: &str) -> Result<String, ConnectError> {
+    pub(crate) async fn info(&mut self, section: &str) -> Result<String, RedisConnectError> {
         match self.ask(cmd("INFO").arg(section)).await? {
             Value::BulkString(text) => Ok(String::from_utf8_lossy(&text).into_owned()),
             Value::VerbatimString { text, .. } | Value::SimpleString(text) => Ok(text),
-            _ => Err(ConnectError::Unexpected("INFO")),
+            _ => Err(RedisConnectError::Unexpected("INFO")),
         }
     }
 }
 
-async fn within<T>(timeout: Duration, what: impl Future<Output = Result<T, ConnectError>>) -> Result<T, ConnectError> {
-    tokio::time::timeout(timeout, what).await.unwrap_or(Err(ConnectError::Timeout))
+async fn within<T>(
+    timeout: Duration,
+    what: impl Future<Output = Result<T, RedisConnectError>>,
+) -> Result<T, RedisConnectError> {
+    tokio::time::timeout(timeout, what).await.unwrap_or(Err(RedisConnectError::Timeout))
 }
 
 fn is_no_such_key(error: &RedisError) -> bool {
     error.detail().is_some_and(|detail| detail.contains("no such key"))
 }
 
-impl ConnectError {
+impl RedisConnectError {
     /// Whether the server has answered, if only by an error: the connection is good for more.
     pub(crate) fn is_of_server(&self) -> bool {
         match self {

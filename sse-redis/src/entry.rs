@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 use redis::{Cmd, Value};
-use ssekit_server::hub::{OldEvent, Position, Publication};
+use ssekit_server::hub::{LoggedEvent, NewEvent, Position};
 
-use crate::error::ConnectError;
+use crate::error::RedisConnectError;
 
 /// An epoch that has got so far is not gone on with: at a million events a second after 12 days. From here on there are no
 /// events, so that the offsets of all epochs, whoever has chosen them, never add up to more than the hub can count.
@@ -28,7 +28,7 @@ pub(crate) struct Entry {
 pub(crate) enum Content<'a> {
     /// An epoch begins.
     Epoch,
-    Event(Publication<'a>),
+    Event(NewEvent<'a>),
     /// Nothing that a hub has written.
     Foreign,
 }
@@ -79,9 +79,8 @@ impl Entry {
     }
 
     /// Whether its names are short enough is seen when it is put into the tail, or sent.
-    fn publication(&self) -> Option<Publication<'_>> {
-        let publication =
-            Publication::from_block(self.text(TOPIC)?, Bytes::copy_from_slice(self.field(EVENT)?)).ok()?;
+    fn publication(&self) -> Option<NewEvent<'_>> {
+        let publication = NewEvent::from_block(self.text(TOPIC)?, Bytes::copy_from_slice(self.field(EVENT)?)).ok()?;
         match self.field(KEY) {
             // A key that is no text is none of a hub's.
             Some(key) => Some(publication.with_key(std::str::from_utf8(key).ok()?)),
@@ -90,12 +89,12 @@ impl Entry {
     }
 
     /// The same as an event of a history; at its place there is none if it is none of a hub's.
-    pub(crate) fn into_old_event(self) -> OldEvent {
+    pub(crate) fn into_old_event(self) -> LoggedEvent {
         let (topic, key, frame) = match self.content() {
-            Content::Event(Publication { topic, key, frame, .. }) => (topic, key, Some(frame)),
+            Content::Event(NewEvent { topic, key, frame, .. }) => (topic, key, Some(frame)),
             Content::Epoch | Content::Foreign => ("", None, None),
         };
-        OldEvent { position: self.position, topic: topic.to_owned(), key: key.map(str::to_owned), frame }
+        LoggedEvent { position: self.position, topic: topic.to_owned(), key: key.map(str::to_owned), frame }
     }
 }
 
@@ -126,9 +125,9 @@ pub(crate) fn position(value: &Value) -> Option<Position> {
 }
 
 /// The entries that a range has.
-pub(crate) fn entries(value: Value) -> Result<Vec<Entry>, ConnectError> {
-    let Value::Array(values) = value else { return Err(ConnectError::Unexpected("entries")) };
-    values.into_iter().map(|value| entry(value).ok_or(ConnectError::Unexpected("entry"))).collect()
+pub(crate) fn entries(value: Value) -> Result<Vec<Entry>, RedisConnectError> {
+    let Value::Array(values) = value else { return Err(RedisConnectError::Unexpected("entries")) };
+    values.into_iter().map(|value| entry(value).ok_or(RedisConnectError::Unexpected("entry"))).collect()
 }
 
 /// One of them.
@@ -146,7 +145,7 @@ pub(crate) fn entry(value: Value) -> Option<Entry> {
 
 /// The entries that one stream has of those that were waited for; none if none came. In version 3 of the protocol it is a
 /// map.
-pub(crate) fn entries_of_streams(value: Value) -> Result<Vec<Entry>, ConnectError> {
+pub(crate) fn entries_of_streams(value: Value) -> Result<Vec<Entry>, RedisConnectError> {
     let stream = match value {
         Value::Nil => return Ok(Vec::new()),
         Value::Map(streams) => streams.into_iter().next().map(|(_, entries)| entries),
@@ -156,7 +155,7 @@ pub(crate) fn entries_of_streams(value: Value) -> Result<Vec<Entry>, ConnectErro
         },
         _ => None,
     };
-    entries(stream.ok_or(ConnectError::Unexpected("stream"))?)
+    entries(stream.ok_or(RedisConnectError::Unexpected("stream"))?)
 }
 
 /// What is told of a stream by its names.

@@ -7,7 +7,7 @@ use ssekit_server::hub::PublishError;
 /// Why there is no hub on Redis, or why it is not served for now.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub enum ConnectError {
+pub enum RedisConnectError {
     /// Redis cannot be reached, does not take the password, or does not let one do what is needed.
     Redis(RedisError),
     /// Redis does not answer in time.
@@ -27,7 +27,7 @@ pub enum ConnectError {
     Unexpected(&'static str),
 }
 
-impl fmt::Display for ConnectError {
+impl fmt::Display for RedisConnectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Redis(error) => write!(f, "redis: {error}"),
@@ -43,7 +43,7 @@ impl fmt::Display for ConnectError {
     }
 }
 
-impl std::error::Error for ConnectError {
+impl std::error::Error for RedisConnectError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Redis(error) => Some(error),
@@ -52,7 +52,7 @@ impl std::error::Error for ConnectError {
     }
 }
 
-impl From<RedisError> for ConnectError {
+impl From<RedisError> for RedisConnectError {
     fn from(error: RedisError) -> Self {
         match error.code() {
             Some("WRONGTYPE") => Self::NotAStream,

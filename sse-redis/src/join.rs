@@ -16,7 +16,7 @@ use ssekit_server::hub::Position;
 
 use crate::connection::Connection;
 use crate::entry::{self, MAX_OFFSET};
-use crate::error::ConnectError;
+use crate::error::RedisConnectError;
 
 /// The first version that can count on in an epoch.
 const MIN_VERSION: u64 = 7;
@@ -30,17 +30,17 @@ pub(crate) async fn join(
     key: &str,
     known: Position,
     is_lost: bool,
-) -> Result<u64, ConnectError> {
+) -> Result<u64, RedisConnectError> {
     let server = connection.info("server").await?;
     let version = line(&server, "redis_version").unwrap_or_default();
     if version.split('.').next().and_then(|major| major.parse::<u64>().ok()).is_some_and(|major| major < MIN_VERSION) {
-        return Err(ConnectError::TooOld { version: version.to_owned() });
+        return Err(RedisConnectError::TooOld { version: version.to_owned() });
     }
     let replication = connection.info("replication").await?;
     if line(&replication, "role").is_some_and(|role| role != "master") {
-        return Err(ConnectError::Replica);
+        return Err(RedisConnectError::Replica);
     }
-    let server = line(&replication, "master_replid").ok_or(ConnectError::Unexpected("replication id"))?;
+    let server = line(&replication, "master_replid").ok_or(RedisConnectError::Unexpected("replication id"))?;
     loop {
         let last = connection.stream(key).await?.map_or(Position { epoch: 0, offset: 0 }, |stream| stream.last);
         if last >= known && last.offset < MAX_OFFSET && last.epoch > 0 && !is_lost {
@@ -51,7 +51,7 @@ pub(crate) async fn join(
                 return Ok(last.epoch);
             }
         }
-        let later = last.epoch.max(known.epoch).checked_add(1).ok_or(ConnectError::Exhausted)?;
+        let later = last.epoch.max(known.epoch).checked_add(1).ok_or(RedisConnectError::Exhausted)?;
         let now = now();
         let epoch = now.saturating_mul(1000).max(later).saturating_add(fastrand::u64(..SPREAD));
         let mut command = cmd("XADD");
@@ -62,9 +62,9 @@ pub(crate) async fn join(
                 tracing::info!(key, epoch, "an epoch begins in redis");
                 return Ok(epoch);
             }
-            Ok(_) => return Err(ConnectError::Unexpected("id")),
+            Ok(_) => return Err(RedisConnectError::Unexpected("id")),
             // Another process was faster: look at what it has begun.
-            Err(ConnectError::Redis(error)) if is_passed(error.detail()) => {}
+            Err(RedisConnectError::Redis(error)) if is_passed(error.detail()) => {}
             Err(error) => return Err(error),
         }
     }

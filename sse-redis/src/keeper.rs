@@ -10,7 +10,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::connection::{Connection, Stream};
 use crate::entry::Entry;
-use crate::error::ConnectError;
+use crate::error::RedisConnectError;
 use crate::join::now;
 use crate::shared::{Part, Shared};
 
@@ -36,7 +36,7 @@ pub(crate) async fn keep(shared: Arc<Shared>) {
     }
 }
 
-async fn look(shared: &Shared) -> Result<(), ConnectError> {
+async fn look(shared: &Shared) -> Result<(), RedisConnectError> {
     let key = &*shared.options.key;
     let known = shared.known().max(shared.read());
     let mut connection = shared.asking().await?;
@@ -69,7 +69,7 @@ async fn old(
     key: &str,
     from: Position,
     cutoff: u64,
-) -> Result<Option<Position>, ConnectError> {
+) -> Result<Option<Position>, RedisConnectError> {
     let mut entries = connection.from(key, from, 1).await?;
     if entries.first().is_some_and(|first| first.at().is_none()) {
         entries = connection.from(key, from, AGELESS).await?;
@@ -85,7 +85,7 @@ async fn trim(
     first: Position,
     last: Position,
     cutoff: u64,
-) -> Result<Position, ConnectError> {
+) -> Result<Position, RedisConnectError> {
     let at = |offset| Position { offset, ..first };
     let end = match first.epoch == last.epoch {
         true => last.offset,

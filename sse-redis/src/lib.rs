@@ -20,7 +20,7 @@
 //!
 //! - What Redis has acknowledged and keeps reaches every client that subscribes to it, on every process, once and in one
 //!   order; or the client is told of a gap in its stream. That is so also when Redis is restarted, with or without its data,
-//!   or a replica takes over that lacks the last events: see [`Tail::start_over`](ssekit_server::hub::Tail::start_over).
+//!   or a replica takes over that lacks the last events: see [`RecentEvents::start_over`](ssekit_server::hub::RecentEvents::start_over).
 //! - While Redis is away, streams stay open and are kept alive. Publishing fails in time, by an error that says whether the
 //!   event may be published all the same: see [`RedisPublishError`].
 //! - Each process reads new events once, whatever the number of its clients, and serves them from memory.
@@ -56,7 +56,7 @@ mod source;
 mod status;
 mod writer;
 
-pub use error::{ConnectError, RedisPublishError};
+pub use error::{RedisConnectError, RedisPublishError};
 pub use log::{Publishing, RedisLog};
 pub use options::RedisOptions;
 pub use source::RedisSource;

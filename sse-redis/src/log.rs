@@ -5,14 +5,14 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use ssekit_server::hub::{History, Hub, HubOptions, Log, Position, Publication, PublishError, ReadHistory, Tail};
+use ssekit_server::hub::{History, Hub, HubOptions, Log, NewEvent, Position, PublishError, ReadHistory, RecentEvents};
 use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::Instant;
 
 use crate::connection::Connection;
 use crate::entry::{Entry, MAX_OFFSET};
-use crate::error::{ConnectError, RedisPublishError};
+use crate::error::{RedisConnectError, RedisPublishError};
 use crate::join::{join, now};
 use crate::keeper;
 use crate::options::RedisOptions;
@@ -41,13 +41,13 @@ impl RedisLog {
     ///
     /// # Errors
     ///
-    /// See [`ConnectError`]. Later, when Redis is lost, it is looked for until it is there again: see
+    /// See [`RedisConnectError`]. Later, when Redis is lost, it is looked for until it is there again: see
     /// [`status`](Self::status). It is when the hub and all its streams have gone that the connections are closed.
     pub async fn connect(
         source: impl Into<RedisSource>,
         options: RedisOptions,
         hub: HubOptions,
-    ) -> Result<Hub<Self>, ConnectError> {
+    ) -> Result<Hub<Self>, RedisConnectError> {
         let source = source.into();
         let mut connection = Connection::open(&source, options.timeout).await?;
         let epoch = join(&mut connection, &options.key, Position { epoch: 0, offset: 0 }, false).await?;
@@ -92,7 +92,7 @@ impl Log for RedisLog {
 
     /// The event is in the queue when this returns; the future is over when Redis has it. They are published in the order of the
     /// calls; but those that Redis does not take for the moment, and others of the same batch that it does, change places.
-    fn publish(&self, _tail: &Tail, event: Publication<'_>) -> Publishing {
+    fn publish(&self, _tail: &RecentEvents, event: NewEvent<'_>) -> Publishing {
         match self.push(event) {
             Ok(receiver) => Publishing(Waiting::For(receiver)),
             Err(error) => {
@@ -106,13 +106,13 @@ impl Log for RedisLog {
 type Reply = oneshot::Receiver<Result<Position, RedisPublishError>>;
 
 impl RedisLog {
-    fn push(&self, event: Publication<'_>) -> Result<Reply, RedisPublishError> {
+    fn push(&self, event: NewEvent<'_>) -> Result<Reply, RedisPublishError> {
         let len = event.block()?.len();
         let max = self.shared.options.max_event_bytes;
         if len > max {
             return Err(PublishError::TooLarge { len, max }.into());
         }
-        let Publication { topic, key, frame, .. } = event;
+        let NewEvent { topic, key, frame, .. } = event;
         let mut block = frame.into_bytes();
         let block = block.split_off(block.len() - len);
         let (reply, receiver) = oneshot::channel();
@@ -166,7 +166,7 @@ impl History for RedisLog {
                     Ok(entries) => entries,
                     Err(error) if error.is_of_server() => return Err(io::Error::other(error)),
                     Err(error) => {
-                        if matches!(error, ConnectError::Timeout) {
+                        if matches!(error, RedisConnectError::Timeout) {
                             shared.page_len.shorten();
                         }
                         shared.stop_asking().await;
@@ -181,7 +181,7 @@ impl History for RedisLog {
     }
 }
 
-async fn read_page(shared: &Shared, from: Position) -> Result<Vec<Entry>, ConnectError> {
+async fn read_page(shared: &Shared, from: Position) -> Result<Vec<Entry>, RedisConnectError> {
     // It is never closed.
     let _permit = shared.pages.acquire().await;
     let mut connection = shared.asking().await?;

@@ -6,11 +6,11 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use redis::cmd;
-use ssekit_server::hub::{HubOptions, Position, Publication, Tail};
+use ssekit_server::hub::{HubOptions, NewEvent, Position, RecentEvents};
 
 use crate::connection::Connection;
 use crate::entry::{self, Content, Entry, MAX_OFFSET};
-use crate::error::ConnectError;
+use crate::error::RedisConnectError;
 use crate::options::RedisOptions;
 use crate::shared::{Backoff, PageLen, Part, Shared};
 
@@ -23,7 +23,7 @@ const MAX_PRELOAD: usize = 8 << 20;
 
 /// What is read before a process serves.
 pub(crate) struct Start {
-    pub(crate) tail: Tail,
+    pub(crate) tail: RecentEvents,
     /// The last entry.
     pub(crate) read: Position,
     /// Those that are to be in the tail.
@@ -35,9 +35,9 @@ impl Start {
         connection: &mut Connection,
         options: &RedisOptions,
         hub: HubOptions,
-    ) -> Result<Self, ConnectError> {
+    ) -> Result<Self, RedisConnectError> {
         let key = &*options.key;
-        let read = connection.stream(key).await?.ok_or(ConnectError::Unexpected("stream"))?.last;
+        let read = connection.stream(key).await?.ok_or(RedisConnectError::Unexpected("stream"))?.last;
         let (mut entries, mut bytes, page_len) = (Vec::<Entry>::new(), 0, PageLen::new(options.max_event_bytes));
         let mut end = read.to_string();
         while entries.len() < options.preload && bytes < MAX_PRELOAD {
@@ -67,7 +67,7 @@ impl Start {
             before.push(first);
         }
         before.reverse();
-        Ok(Self { tail: Tail::behind(&before, last, hub), read, entries })
+        Ok(Self { tail: RecentEvents::behind(&before, last, hub), read, entries })
     }
 }
 
@@ -89,7 +89,7 @@ async fn read(mut reader: Reader) {
             Err(error) => error,
         };
         reader.shared.is_ill(Part::Reader, &error);
-        if matches!(error, ConnectError::Timeout) {
+        if matches!(error, RedisConnectError::Timeout) {
             reader.shared.page_len.shorten();
         }
         backoff.pause().await;
@@ -107,7 +107,7 @@ struct Reader {
 }
 
 impl Reader {
-    async fn read_by(&mut self, mut connection: Connection, backoff: &mut Backoff) -> ConnectError {
+    async fn read_by(&mut self, mut connection: Connection, backoff: &mut Backoff) -> RedisConnectError {
         // At first it does not wait, to see whether it is answered.
         let mut block = Duration::ZERO;
         loop {
@@ -122,7 +122,7 @@ impl Reader {
         }
     }
 
-    async fn read_page(&mut self, connection: &mut Connection, block: Duration) -> Result<(), ConnectError> {
+    async fn read_page(&mut self, connection: &mut Connection, block: Duration) -> Result<(), RedisConnectError> {
         if self.shared.is_lost.swap(false, Ordering::Relaxed) {
             self.at = self.shared.tail.last();
         }
@@ -136,7 +136,7 @@ impl Reader {
         let entries = entry::entries_of_streams(connection.ask_for(&command, block).await?)?;
         if entries.is_empty() && acked > self.at {
             // It is connected to another server than the writer.
-            return Err(ConnectError::Unexpected("event that it has acknowledged"));
+            return Err(RedisConnectError::Unexpected("event that it has acknowledged"));
         }
         self.shared.page_len.learn(&entries);
         if let Some(first) = entries.first().filter(|first| first.position.epoch != self.at.epoch) {
@@ -159,7 +159,7 @@ impl Reader {
     }
 
     /// Whether the entry that was read last is the one before this. If not, that has been lost, or one between them.
-    async fn is_behind_the_last(&self, connection: &mut Connection, entry: &Entry) -> Result<bool, ConnectError> {
+    async fn is_behind_the_last(&self, connection: &mut Connection, entry: &Entry) -> Result<bool, RedisConnectError> {
         let before = connection.before(&self.shared.options.key, &format!("({}", entry.position), 1).await?;
         Ok(before.first().is_some_and(|before| before.position == self.at))
     }
@@ -196,7 +196,7 @@ impl Reader {
         }
     }
 
-    fn append(&self, position: Position, event: &Publication<'_>) -> bool {
+    fn append(&self, position: Position, event: &NewEvent<'_>) -> bool {
         self.shared.tail.append_at(position, event).is_ok()
     }
 }

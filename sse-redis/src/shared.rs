@@ -4,12 +4,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use ssekit_server::hub::{Position, Tail};
+use ssekit_server::hub::{Position, RecentEvents};
 use tokio::sync::{Mutex as AsyncMutex, Notify, Semaphore};
 
 use crate::connection::Connection;
 use crate::entry::Entry;
-use crate::error::ConnectError;
+use crate::error::RedisConnectError;
 use crate::options::RedisOptions;
 use crate::queue::Queue;
 use crate::source::RedisSource;
@@ -29,7 +29,7 @@ const LAST_PAUSE: Duration = Duration::from_secs(2);
 pub(crate) struct Shared {
     pub(crate) source: RedisSource,
     pub(crate) options: RedisOptions,
-    pub(crate) tail: Tail,
+    pub(crate) tail: RecentEvents,
     pub(crate) queue: Queue,
     state: Mutex<State>,
     /// The writer is to look again in which epoch it publishes.
@@ -59,7 +59,13 @@ struct State {
 }
 
 impl Shared {
-    pub(crate) fn new(source: RedisSource, options: RedisOptions, tail: Tail, read: Position, first: Position) -> Self {
+    pub(crate) fn new(
+        source: RedisSource,
+        options: RedisOptions,
+        tail: RecentEvents,
+        read: Position,
+        first: Position,
+    ) -> Self {
         let status = RedisStatus {
             is_reading: false,
             is_writing: false,
@@ -142,7 +148,7 @@ impl Shared {
         }
     }
 
-    pub(crate) fn is_ill(&self, part: Part, error: &ConnectError) {
+    pub(crate) fn is_ill(&self, part: Part, error: &RedisConnectError) {
         let was_well = {
             let mut state = self.state();
             state.status.error = Some(error.to_string().into());
@@ -172,7 +178,7 @@ impl Shared {
     }
 
     /// Asks for something that is not urgent.
-    pub(crate) async fn asking(&self) -> Result<Connection, ConnectError> {
+    pub(crate) async fn asking(&self) -> Result<Connection, RedisConnectError> {
         let mut asking = self.asking.lock().await;
         if let Some(connection) = &*asking {
             return Ok(connection.clone());

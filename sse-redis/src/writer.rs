@@ -9,7 +9,7 @@ use tokio::time::sleep;
 
 use crate::connection::{Connection, is_passing};
 use crate::entry::{self, MAX_OFFSET};
-use crate::error::{ConnectError, RedisPublishError};
+use crate::error::{RedisConnectError, RedisPublishError};
 use crate::join;
 use crate::queue::Item;
 use crate::shared::{Backoff, Part, Shared};
@@ -73,7 +73,7 @@ struct Writer {
 
 impl Writer {
     /// Publishes until the connection is of no more use, because of an error, or because the epoch is over.
-    async fn write_by(&mut self, mut connection: Connection, epoch: u64) -> Option<ConnectError> {
+    async fn write_by(&mut self, mut connection: Connection, epoch: u64) -> Option<RedisConnectError> {
         loop {
             let batch = tokio::select! {
                 batch = self.shared.queue.take(MAX_BATCH, self.bytes, &self.late) => batch,
@@ -85,8 +85,8 @@ impl Writer {
             let answers = match connection.ask_all(&commands).await {
                 Ok(answers) if answers.len() == batch.len() => answers,
                 other => {
-                    let error = other.err().unwrap_or(ConnectError::Unexpected("answer for each event"));
-                    if matches!(error, ConnectError::Timeout) {
+                    let error = other.err().unwrap_or(RedisConnectError::Unexpected("answer for each event"));
+                    if matches!(error, RedisConnectError::Timeout) {
                         self.bytes = (self.bytes / 8).max(MIN_BATCH_BYTES);
                     }
                     self.shared.count(|status| status.failed += batch.len() as u64);
@@ -124,7 +124,12 @@ impl Writer {
 
     /// Tells each what became of its event, of which none was to be before what is known. Those that another epoch or another
     /// server may take are put back; then this connection is not used any more.
-    fn take(&mut self, known: Position, batch: Vec<Item>, answers: Vec<Value>) -> Result<(), Option<ConnectError>> {
+    fn take(
+        &mut self,
+        known: Position,
+        batch: Vec<Item>,
+        answers: Vec<Value>,
+    ) -> Result<(), Option<RedisConnectError>> {
         let mut back = Vec::new();
         let mut reason = Ok(());
         let (mut published, mut failed, mut last) = (Vec::new(), 0, known);
@@ -157,7 +162,7 @@ impl Writer {
             let is_passing = error.as_ref().is_some_and(|error| is_passing(Some(error.code())));
             match error {
                 Some(error) if is_passing => {
-                    reason = Err(Some(ConnectError::Redis(error.into())));
+                    reason = Err(Some(RedisConnectError::Redis(error.into())));
                     back.push(item);
                 }
                 Some(error) if !join::is_passed(error.details()) => {

@@ -3,7 +3,7 @@
 use std::mem;
 
 use bytes::Bytes;
-use ssekit_core::{BufferTooSmall, Event, Frame};
+use ssekit_core::{BufferTooSmall, EncodedEvent, Event};
 
 use crate::pool;
 
@@ -39,7 +39,7 @@ impl Batch {
     }
 
     /// Adds a frame. To be called only while not [`is_full`](Self::is_full).
-    pub(crate) fn push(&mut self, frame: Frame) {
+    pub(crate) fn push(&mut self, frame: EncodedEvent) {
         let frame = frame.into_bytes();
         match self.len() {
             0 => self.lone = Some(frame),
@@ -55,7 +55,7 @@ impl Batch {
     /// [`is_full`](Self::is_full).
     pub(crate) fn encode(&mut self, event: &Event<'_>) {
         if self.len() == 0 {
-            self.lone = Some(Frame::from(*event).into_bytes());
+            self.lone = Some(EncodedEvent::from(*event).into_bytes());
             return;
         }
         if let Some(first) = &self.lone {
@@ -72,7 +72,7 @@ impl Batch {
                     self.reserve(needed);
                 }
                 Err(_) => {
-                    self.next = Some(Box::new(Frame::from(*event).into_bytes()));
+                    self.next = Some(Box::new(EncodedEvent::from(*event).into_bytes()));
                     return;
                 }
             }
@@ -142,13 +142,13 @@ impl Batch {
     }
 }
 
-/// The chunk that a body is about to hand over, for an [`IntoFrame`](crate::IntoFrame) to add its event to.
+/// The chunk that a body is about to hand over, for an [`IntoEvent`](crate::IntoEvent) to add its event to.
 #[derive(Debug)]
 pub struct Chunk<'a>(pub(crate) &'a mut Batch);
 
 impl Chunk<'_> {
     /// Adds an event that is encoded already. Alone in its chunk, it is shared and not copied.
-    pub fn push(self, frame: Frame) {
+    pub fn push(self, frame: EncodedEvent) {
         self.0.push(frame);
     }
 
@@ -195,7 +195,7 @@ mod tests {
             (0, &["a", "a"], &[a.to_owned(), a.to_owned()]),
         ];
         for (max, data, expected) in cases {
-            let pushed = chunks(max, data, |batch, event| batch.push(Frame::from(*event)));
+            let pushed = chunks(max, data, |batch, event| batch.push(EncodedEvent::from(*event)));
             let encoded = chunks(max, data, |batch, event| batch.encode(event));
             assert_eq!((pushed.as_slice(), encoded.as_slice()), (expected, expected), "{max} {data:?}");
         }
@@ -209,7 +209,7 @@ mod tests {
             let data = "x\n".repeat(n);
             let event = Event::data(&data);
             match n % 3 {
-                0 => batch.push(Frame::from(event)),
+                0 => batch.push(EncodedEvent::from(event)),
                 _ => batch.encode(&event),
             }
             expected += &event.to_string();
@@ -230,7 +230,7 @@ mod tests {
         let data: Vec<_> = texts.iter().map(String::as_str).collect();
         let expected: String = data.iter().map(|data| Event::data(data).to_string()).collect();
         for max in 1..300 {
-            let pushed = chunks(max, &data, |batch, event| batch.push(Frame::from(*event)));
+            let pushed = chunks(max, &data, |batch, event| batch.push(EncodedEvent::from(*event)));
             let encoded = chunks(max, &data, |batch, event| batch.encode(event));
             assert_eq!((pushed.concat(), &pushed), (expected.clone(), &encoded), "{max}");
             assert!(encoded.iter().all(|chunk| chunk.len() <= max || chunk.matches("data").count() == 1), "{max}");
@@ -239,7 +239,7 @@ mod tests {
 
     #[test]
     fn a_lone_frame_is_shared() {
-        let frame = Frame::from(Event::data(&"x".repeat(100)));
+        let frame = EncodedEvent::from(Event::data(&"x".repeat(100)));
         let mut batch = Batch::new(1000);
         batch.push(frame.clone());
         assert_eq!(batch.take().unwrap().as_ptr(), frame.as_bytes().as_ptr());

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_core::Stream;
 use pin_project_lite::pin_project;
-use ssekit_core::{Event, Frame};
+use ssekit_core::{EncodedEvent, Event};
 use tokio::runtime::Handle;
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -15,9 +15,9 @@ use crate::batch::{Batch, Chunk};
 use crate::channel::{Receiver, Sender, channel};
 use crate::close::{CloseReason, Finish, Outcome};
 use crate::control::{Control, Ending, Guard, StreamHandle};
-use crate::drain::{DrainPolicy, Streams, jitter as random};
+use crate::drain::{DrainPolicy, StreamGroup, jitter as random};
 use crate::from_fn::{CAPACITY, FromFn};
-use crate::into_frame::IntoFrame;
+use crate::into_event::IntoEvent;
 use crate::keep_alive::KeepAlive;
 use crate::schedule::{Due, Schedule};
 
@@ -39,7 +39,7 @@ pin_project! {
     /// - **Stall**: nothing is read ahead for a client that does not read. When the server has been stuck with a chunk
     ///   for [`DEFAULT_STALL_TIMEOUT`], the stream is over.
     /// - **Ends**: by itself, by a [timeout](Self::with_max_lifetime), by a [handle](Self::handle), by a
-    ///   [drain](Streams::drain). [`on_close`](Self::on_close) tells which.
+    ///   [drain](StreamGroup::drain). [`on_close`](Self::on_close) tells which.
     ///
     /// An item that is an error ends the body with that error, behind all events before it. A server then cuts the
     /// response short, so that a client can tell it from an end, and an EventSource reconnects. What the connection has
@@ -55,7 +55,7 @@ pin_project! {
     #[project = Projection]
     pub struct EventBody<S: Stream>
     where
-        S::Item: IntoFrame,
+        S::Item: IntoEvent,
     {
         // Gone as soon as it has ended.
         #[pin]
@@ -63,7 +63,7 @@ pin_project! {
         state: State,
         batch: Batch,
         // What ended the stream, to be told behind the last chunk.
-        error: Option<<S::Item as IntoFrame>::Error>,
+        error: Option<<S::Item as IntoEvent>::Error>,
         // What most streams do without.
         extras: Option<Box<Extras>>,
         schedule: Schedule,
@@ -80,12 +80,12 @@ pin_project! {
 #[derive(Default)]
 struct Extras {
     reconnection_time: Option<Duration>,
-    streams: Option<Streams>,
+    streams: Option<StreamGroup>,
     policy: DrainPolicy,
     /// Instead of an empty comment.
-    keep_alive: Option<Frame>,
+    keep_alive: Option<EncodedEvent>,
     /// What goes out behind the last event.
-    tail: Vec<Frame>,
+    tail: Vec<EncodedEvent>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,7 +101,7 @@ enum State {
 
 impl<S: Stream> EventBody<S>
 where
-    S::Item: IntoFrame,
+    S::Item: IntoEvent,
 {
     /// A body with the events of `stream`.
     pub fn new(stream: S) -> Self {
@@ -127,7 +127,7 @@ where
     /// The same body with this keep-alive.
     pub fn with_keep_alive(mut self, keep_alive: KeepAlive) -> Self {
         self.schedule.set_keep_alive(Some(keep_alive.interval()));
-        self.extras().keep_alive = keep_alive.into_frame();
+        self.extras().keep_alive = keep_alive.into_event();
         self
     }
 
@@ -194,7 +194,7 @@ where
 
     /// The same body as one of `streams`, so that it is counted, and ends when they are drained. If they are being drained
     /// when it is first polled, it ends at once, and its client is told to come back later.
-    pub fn with_streams(mut self, streams: &Streams) -> Self {
+    pub fn with_group(mut self, streams: &StreamGroup) -> Self {
         self.extras().streams = Some(streams.clone());
         self
     }
@@ -286,7 +286,7 @@ where
 
 impl<S: Stream> fmt::Debug for EventBody<S>
 where
-    S::Item: IntoFrame,
+    S::Item: IntoEvent,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut body = f.debug_struct("EventBody");
@@ -296,9 +296,9 @@ where
 
 impl<S: Stream> Stream for EventBody<S>
 where
-    S::Item: IntoFrame,
+    S::Item: IntoEvent,
 {
-    type Item = Result<Bytes, <S::Item as IntoFrame>::Error>;
+    type Item = Result<Bytes, <S::Item as IntoEvent>::Error>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let mut this = self.project();
@@ -336,7 +336,7 @@ where
             let reason = match ready!(this.poll_timer()) {
                 Due::KeepAlive => {
                     let frame = this.extras.as_ref().and_then(|extras| extras.keep_alive.clone());
-                    this.batch.push(frame.unwrap_or_else(|| Frame::from(Event::comment(""))));
+                    this.batch.push(frame.unwrap_or_else(|| EncodedEvent::from(Event::comment(""))));
                     continue;
                 }
                 Due::Idle => CloseReason::Idle,
@@ -349,7 +349,7 @@ where
 
 impl<S: Stream> Projection<'_, S>
 where
-    S::Item: IntoFrame,
+    S::Item: IntoEvent,
 {
     /// The preamble, or what a server that is being drained answers.
     fn open(&mut self) {
@@ -365,7 +365,7 @@ where
             return;
         }
         let preamble = Event { reconnection_time, ..Event::comment("") };
-        self.batch.push(Frame::from(preamble));
+        self.batch.push(EncodedEvent::from(preamble));
     }
 
     /// Fills the batch with what is ready, and sees whether the stream has to end. Whether there was an event.
@@ -401,7 +401,7 @@ where
     }
 
     /// No more events, but for those that are gathered, and then this.
-    fn end(&mut self, reason: CloseReason, tail: Vec<Frame>) {
+    fn end(&mut self, reason: CloseReason, tail: Vec<EncodedEvent>) {
         self.stream.set(None);
         *self.state = State::Ended(reason);
         if !tail.is_empty() {
@@ -471,10 +471,10 @@ where
 
 impl<S: Stream> http_body::Body for EventBody<S>
 where
-    S::Item: IntoFrame,
+    S::Item: IntoEvent,
 {
     type Data = Bytes;
-    type Error = <S::Item as IntoFrame>::Error;
+    type Error = <S::Item as IntoEvent>::Error;
 
     fn poll_frame(
         self: Pin<&mut Self>,

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use futures_core::Stream;
-use ssekit_core::Frame;
+use ssekit_core::EncodedEvent;
 use tokio::sync::{Notify, Semaphore, TryAcquireError};
 
 use crate::close::Finish;
@@ -29,7 +29,7 @@ pub struct Sender {
 pub struct Receiver {
     channel: Arc<Channel>,
     /// What was taken from the queue in one go.
-    taken: VecDeque<Frame>,
+    taken: VecDeque<EncodedEvent>,
     /// How many places the frames taken have, which are free again when all of them have gone out.
     held: usize,
 }
@@ -44,7 +44,7 @@ struct Channel {
 
 #[derive(Debug)]
 struct Queue {
-    frames: VecDeque<Frame>,
+    frames: VecDeque<EncodedEvent>,
     receiver: Option<Waker>,
     senders: usize,
     /// Nothing more goes in.
@@ -86,7 +86,7 @@ impl Channel {
     }
 
     /// Into a place that is free.
-    fn push(&self, frame: Frame) -> Result<(), Frame> {
+    fn push(&self, frame: EncodedEvent) -> Result<(), EncodedEvent> {
         let receiver = {
             let mut queue = self.queue();
             if queue.is_closed {
@@ -108,7 +108,7 @@ impl Sender {
     /// # Errors
     ///
     /// The stream is over. The error has the event.
-    pub async fn send(&self, event: impl Into<Frame>) -> Result<(), SendError> {
+    pub async fn send(&self, event: impl Into<EncodedEvent>) -> Result<(), SendError> {
         let frame = match self.try_send(event) {
             Ok(()) => return Ok(()),
             Err(TrySendError::Closed(frame)) => return Err(SendError(frame)),
@@ -128,7 +128,7 @@ impl Sender {
     /// # Errors
     ///
     /// The channel is full, or the stream is over. The error has the event.
-    pub fn try_send(&self, event: impl Into<Frame>) -> Result<(), TrySendError> {
+    pub fn try_send(&self, event: impl Into<EncodedEvent>) -> Result<(), TrySendError> {
         let frame = event.into();
         match self.channel.places.try_acquire() {
             Ok(place) => {
@@ -194,7 +194,7 @@ impl Drop for Sender {
 
 impl Receiver {
     /// What has been sent already.
-    pub(crate) fn try_next(&mut self) -> Option<Frame> {
+    pub(crate) fn try_next(&mut self) -> Option<EncodedEvent> {
         let frame = self.taken.pop_front();
         frame.or_else(|| Self::take(&self.channel.places, &mut self.channel.queue(), &mut self.taken, &mut self.held))
     }
@@ -205,7 +205,12 @@ impl Receiver {
     }
 
     /// All of the queue at once, under one lock.
-    fn take(places: &Semaphore, queue: &mut Queue, taken: &mut VecDeque<Frame>, held: &mut usize) -> Option<Frame> {
+    fn take(
+        places: &Semaphore,
+        queue: &mut Queue,
+        taken: &mut VecDeque<EncodedEvent>,
+        held: &mut usize,
+    ) -> Option<EncodedEvent> {
         queue.receiver = None;
         // Only now, so that the channel never holds more than its capacity.
         let free = mem::take(held);
@@ -219,9 +224,9 @@ impl Receiver {
 }
 
 impl Stream for Receiver {
-    type Item = Frame;
+    type Item = EncodedEvent;
 
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Frame>> {
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<EncodedEvent>> {
         let Self { channel, taken, held } = &mut *self;
         if let Some(frame) = taken.pop_front() {
             return Poll::Ready(Some(frame));
@@ -252,7 +257,7 @@ impl Drop for Receiver {
 
 /// An event could not be sent, since the stream is over.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SendError(pub Frame);
+pub struct SendError(pub EncodedEvent);
 
 impl fmt::Display for SendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -266,14 +271,14 @@ impl std::error::Error for SendError {}
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TrySendError {
     /// The client reads more slowly than events come, and as many as the channel's capacity wait for it.
-    Full(Frame),
+    Full(EncodedEvent),
     /// The stream is over.
-    Closed(Frame),
+    Closed(EncodedEvent),
 }
 
 impl TrySendError {
     /// The event.
-    pub fn into_frame(self) -> Frame {
+    pub fn into_event(self) -> EncodedEvent {
         match self {
             Self::Full(frame) | Self::Closed(frame) => frame,
         }

@@ -1,7 +1,7 @@
 use std::convert::Infallible;
 use std::fmt;
 
-use ssekit_core::{EventId, Frame};
+use ssekit_core::{EncodedEvent, EventId};
 
 use crate::last_event_id::LastEventId;
 
@@ -22,7 +22,7 @@ pub enum CloseReason {
     /// The stream has been open for its maximum lifetime.
     MaxLifetime,
     /// It was ended by a [`StreamHandle`](crate::StreamHandle).
-    Kicked,
+    Disconnected,
     /// The server shuts down: the client was told so, and when to come back.
     Draining,
     /// The server shuts down, and the deadline had come.
@@ -38,7 +38,7 @@ impl CloseReason {
         Self::SlowConsumer,
         Self::Idle,
         Self::MaxLifetime,
-        Self::Kicked,
+        Self::Disconnected,
         Self::Draining,
         Self::Forced,
     ];
@@ -52,7 +52,7 @@ impl CloseReason {
             Self::SlowConsumer => "slow_consumer",
             Self::Idle => "idle",
             Self::MaxLifetime => "max_lifetime",
-            Self::Kicked => "kicked",
+            Self::Disconnected => "kicked",
             Self::Draining => "draining",
             Self::Forced => "forced",
         }
@@ -82,12 +82,12 @@ pub enum Finish {
 
 impl Finish {
     /// What is sent at the very end.
-    pub(crate) fn frame(self) -> Option<Frame> {
+    pub(crate) fn frame(self) -> Option<EncodedEvent> {
         match self {
             Self::Reconnect => None,
             Self::Done => {
                 let id = EventId::new(LastEventId::DONE).ok();
-                Some(Frame::from(ssekit_core::Event { id, ..ssekit_core::Event::new() }))
+                Some(EncodedEvent::from(ssekit_core::Event { id, ..ssekit_core::Event::new() }))
             }
         }
     }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Wake, Waker};
 use std::time::Duration;
 
-use ssekit_core::Frame;
+use ssekit_core::EncodedEvent;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep_until};
 
@@ -21,7 +21,7 @@ type OnClose = Box<dyn FnOnce(CloseReason) + Send>;
 pub(crate) struct Ending {
     pub(crate) reason: CloseReason,
     /// What is sent last.
-    pub(crate) tail: Vec<Frame>,
+    pub(crate) tail: Vec<EncodedEvent>,
     /// Whether what the stream has ready goes out before.
     pub(crate) is_graceful: bool,
 }
@@ -317,17 +317,17 @@ impl Drop for Guard {
 ///
 /// ```
 /// use futures_util::{FutureExt, StreamExt, stream};
-/// use ssekit_core::{Event, Frame};
+/// use ssekit_core::{Event, EncodedEvent};
 /// use ssekit_server::{CloseReason, EventBody, Finish};
 ///
 /// # async {
-/// let mut body = EventBody::new(stream::pending::<Frame>());
+/// let mut body = EventBody::new(stream::pending::<EncodedEvent>());
 /// let handle = body.handle();
 /// assert_eq!(body.next().await.unwrap().unwrap(), ": \n\n");
 ///
 /// handle.kick(Finish::Reconnect);
 /// assert!(body.next().await.is_none());
-/// assert_eq!(handle.closed(), Some(CloseReason::Kicked));
+/// assert_eq!(handle.closed(), Some(CloseReason::Disconnected));
 /// # }.now_or_never().unwrap();
 /// ```
 #[derive(Clone)]
@@ -337,7 +337,7 @@ impl StreamHandle {
     /// Ends the stream now, with nothing more of its events. With [`Finish::Done`], an EventSource does not come back.
     pub fn kick(&self, finish: Finish) {
         let tail = finish.frame().into_iter().collect();
-        self.0.end(Ending { reason: CloseReason::Kicked, tail, is_graceful: false });
+        self.0.end(Ending { reason: CloseReason::Disconnected, tail, is_graceful: false });
     }
 
     /// Why it is over, if it is. Its callbacks may be being called.

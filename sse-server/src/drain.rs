@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use slab::Slab;
-use ssekit_core::{Event, Frame};
+use ssekit_core::{EncodedEvent, Event};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
@@ -20,18 +20,18 @@ use crate::schedule::LONGEST;
 /// A server with an open stream never finishes what it has to do, so that a graceful shutdown waits for it for ever.
 /// [`drain`](Self::drain) ends them all, and tells their clients when to come back.
 ///
-/// Clones are the same set. A body is put into it by [`EventBody::with_streams`](crate::EventBody::with_streams), and goes
+/// Clones are the same set. A body is put into it by [`EventBody::with_group`](crate::EventBody::with_group), and goes
 /// by itself when it is over.
 ///
 /// ```
 /// use futures_util::{StreamExt, stream};
-/// use ssekit_core::{Event, Frame};
-/// use ssekit_server::{DrainOptions, EventBody, Streams};
+/// use ssekit_core::{Event, EncodedEvent};
+/// use ssekit_server::{DrainOptions, EventBody, StreamGroup};
 ///
 /// # let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
 /// # runtime.block_on(async {
-/// let streams = Streams::new();
-/// let mut body = EventBody::new(stream::pending::<Frame>()).with_streams(&streams);
+/// let streams = StreamGroup::new();
+/// let mut body = EventBody::new(stream::pending::<EncodedEvent>()).with_group(&streams);
 /// let client = tokio::spawn(async move {
 ///     let mut text = Vec::new();
 ///     while let Some(Ok(chunk)) = body.next().await {
@@ -52,7 +52,7 @@ use crate::schedule::LONGEST;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Default)]
-pub struct Streams(Arc<Set>);
+pub struct StreamGroup(Arc<Set>);
 
 #[derive(Default)]
 struct Set {
@@ -72,11 +72,11 @@ struct State {
     draining: Option<DrainOptions>,
 }
 
-/// A connection that counts as open as long as this is there; made by [`Streams::connection`].
+/// A connection that counts as open as long as this is there; made by [`StreamGroup::connection`].
 #[derive(Debug)]
 #[must_use = "the connection is no longer counted when this is dropped"]
 pub struct ConnectionGuard {
-    set: Streams,
+    set: StreamGroup,
     is_released: AtomicBool,
     carried: Mutex<Vec<StreamHandle>>,
 }
@@ -107,7 +107,7 @@ pub struct DrainOptions {
     deadline: Duration,
     spread: Duration,
     retry: Duration,
-    farewell: Option<Frame>,
+    farewell: Option<EncodedEvent>,
 }
 
 impl DrainOptions {
@@ -141,7 +141,7 @@ impl DrainOptions {
     }
 
     /// The same, with this as each stream's last event.
-    pub fn with_farewell(mut self, farewell: impl Into<Frame>) -> Self {
+    pub fn with_farewell(mut self, farewell: impl Into<EncodedEvent>) -> Self {
         self.farewell = Some(farewell.into());
         self
     }
@@ -152,9 +152,9 @@ impl DrainOptions {
     }
 
     /// What a stream ends with.
-    fn tail(&self) -> Vec<Frame> {
+    fn tail(&self) -> Vec<EncodedEvent> {
         let retry = Event::new().with_reconnection_time(jitter(self.retry, self.retry));
-        self.farewell.clone().into_iter().chain([Frame::from(retry)]).collect()
+        self.farewell.clone().into_iter().chain([EncodedEvent::from(retry)]).collect()
     }
 }
 
@@ -191,7 +191,7 @@ impl fmt::Display for DrainReport {
     }
 }
 
-impl Streams {
+impl StreamGroup {
     /// An empty set.
     pub fn new() -> Self {
         Self::default()
@@ -303,7 +303,7 @@ impl Streams {
     }
 
     /// Takes a new stream in, or says what to answer it with instead.
-    pub(crate) fn enter(&self, control: &Arc<Control>, policy: DrainPolicy) -> Result<(), Vec<Frame>> {
+    pub(crate) fn enter(&self, control: &Arc<Control>, policy: DrainPolicy) -> Result<(), Vec<EncodedEvent>> {
         let mut state = self.state();
         if let Some(draining) = &state.draining {
             let answer = DrainOptions { farewell: None, ..draining.clone() }.tail();
@@ -384,10 +384,10 @@ impl Drop for ConnectionGuard {
     }
 }
 
-impl fmt::Debug for Streams {
+impl fmt::Debug for StreamGroup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.state();
-        f.debug_struct("Streams")
+        f.debug_struct("StreamGroup")
             .field("open", &state.open.len())
             .field("is_ready", &state.draining.is_none())
             .finish_non_exhaustive()

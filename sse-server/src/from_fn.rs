@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use futures_core::Stream;
 use pin_project_lite::pin_project;
-use ssekit_core::Frame;
+use ssekit_core::EncodedEvent;
 
 use crate::channel::Receiver;
 use crate::close::Outcome;
@@ -43,7 +43,7 @@ impl<F: Future> Stream for FromFn<F>
 where
     F::Output: Outcome,
 {
-    type Item = Result<Frame, <F::Output as Outcome>::Error>;
+    type Item = Result<EncodedEvent, <F::Output as Outcome>::Error>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let mut this = self.project();

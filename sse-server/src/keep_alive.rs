@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use ssekit_core::Frame;
+use ssekit_core::EncodedEvent;
 
 use crate::schedule::LONGEST;
 
@@ -27,7 +27,7 @@ const SHORTEST: Duration = Duration::from_millis(1);
 pub struct KeepAlive {
     interval: Duration,
     /// An empty comment if there is none.
-    frame: Option<Frame>,
+    frame: Option<EncodedEvent>,
 }
 
 impl KeepAlive {
@@ -38,12 +38,12 @@ impl KeepAlive {
     }
 
     /// The same with this comment or event instead.
-    pub fn with_frame(mut self, frame: impl Into<Frame>) -> Self {
+    pub fn with_frame(mut self, frame: impl Into<EncodedEvent>) -> Self {
         self.frame = Some(frame.into());
         self
     }
 
-    pub(crate) fn into_frame(self) -> Option<Frame> {
+    pub(crate) fn into_event(self) -> Option<EncodedEvent> {
         self.frame
     }
 

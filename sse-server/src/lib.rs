@@ -11,7 +11,7 @@
 //!   and by a callback.
 //! - A stream ends for a [`CloseReason`], which [`EventBody::on_close`] tells: by itself, for good if it says
 //!   [`Finish::Done`]; by a timeout; by a [`StreamHandle`]; because the client has gone or does not read.
-//! - [`Streams`] are all open streams of a server. [`Streams::drain`] ends them when it shuts down.
+//! - [`StreamGroup`] are all open streams of a server. [`StreamGroup::drain`] ends them when it shuts down.
 //! - A `hub` (feature `hub`) is one log of events for many clients, who come back to where they were.
 //! - [`HEADERS`] are those that a response with it needs.
 //! - [`LastEventId`] is where a client that reconnects has stopped; [`wants_event_stream`] is whether a request asks for
@@ -64,7 +64,7 @@ mod drain;
 mod from_fn;
 #[cfg(feature = "hub")]
 pub mod hub;
-mod into_frame;
+mod into_event;
 mod keep_alive;
 mod last_event_id;
 #[cfg(feature = "serve")]
@@ -87,9 +87,9 @@ pub use body::{DEFAULT_MAX_CHUNK, DEFAULT_STALL_TIMEOUT, EventBody};
 pub use channel::{Receiver, SendError, Sender, TrySendError};
 pub use close::{CloseReason, Finish, Outcome};
 pub use control::StreamHandle;
-pub use drain::{ConnectionGuard, DrainOptions, DrainPolicy, DrainReport, Streams};
+pub use drain::{ConnectionGuard, DrainOptions, DrainPolicy, DrainReport, StreamGroup};
 pub use from_fn::FromFn;
-pub use into_frame::IntoFrame;
+pub use into_event::IntoEvent;
 pub use keep_alive::KeepAlive;
 pub use last_event_id::{LastEventId, LastEventIdError};
 #[cfg(feature = "serve")]

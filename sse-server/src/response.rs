@@ -10,11 +10,11 @@ macro_rules! __response_type {
         #[must_use = "a response does nothing unless it is returned"]
         pub struct $name<S: $crate::__private::Stream>($crate::EventBody<S>)
         where
-            S::Item: $crate::IntoFrame;
+            S::Item: $crate::IntoEvent;
 
         impl<S: $crate::__private::Stream> $name<S>
         where
-            S::Item: $crate::IntoFrame,
+            S::Item: $crate::IntoEvent,
         {
             /// A response with the events of `stream`.
             pub fn new(stream: S) -> Self {
@@ -72,9 +72,9 @@ macro_rules! __response_type {
                 Self(self.0.with_finish(finish))
             }
 
-            /// The same response as one of `streams`, to be drained with them; see [`EventBody::with_streams`].
-            pub fn with_streams(self, streams: &$crate::Streams) -> Self {
-                Self(self.0.with_streams(streams))
+            /// The same response as one of `streams`, to be drained with them; see [`EventBody::with_group`].
+            pub fn with_group(self, streams: &$crate::StreamGroup) -> Self {
+                Self(self.0.with_group(streams))
             }
 
             /// The same response, and what becomes of it in a drain; see [`EventBody::with_drain_policy`].
@@ -113,7 +113,7 @@ macro_rules! __response_type {
 
         impl<S: $crate::__private::Stream> From<$crate::EventBody<S>> for $name<S>
         where
-            S::Item: $crate::IntoFrame,
+            S::Item: $crate::IntoEvent,
         {
             fn from(body: $crate::EventBody<S>) -> Self {
                 Self(body)
@@ -122,7 +122,7 @@ macro_rules! __response_type {
 
         impl<S: $crate::__private::Stream> ::std::fmt::Debug for $name<S>
         where
-            S::Item: $crate::IntoFrame,
+            S::Item: $crate::IntoEvent,
         {
             fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
                 f.debug_tuple(stringify!($name)).field(&self.0).finish()

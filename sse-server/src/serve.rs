@@ -22,7 +22,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::close::CloseReason;
 use crate::control::StreamHandle;
-use crate::drain::{DrainOptions, DrainReport, Streams};
+use crate::drain::{DrainOptions, DrainReport, StreamGroup};
 use crate::links::{Linked, Links, Order};
 use crate::preface::{Protocol, Rewound, detect};
 
@@ -62,16 +62,16 @@ const GRACE: Duration = Duration::from_millis(100);
 /// use futures_util::stream;
 /// use hyper::service::service_fn;
 /// use ssekit_core::Event;
-/// use ssekit_server::{DrainOptions, EventBody, SocketOptions, Streams, serve};
+/// use ssekit_server::{DrainOptions, EventBody, SocketOptions, StreamGroup, serve};
 ///
 /// # async fn run(signal: impl Future<Output = ()> + Send + 'static) -> std::io::Result<()> {
-/// let streams = Streams::new();
+/// let streams = StreamGroup::new();
 /// let listener = SocketOptions::new().listen(([127, 0, 0, 1], 8080).into())?;
 /// let all = streams.clone();
 /// let server = serve(listener, move |_peer| {
 ///     let streams = all.clone();
 ///     service_fn(move |_request| {
-///         let body = EventBody::new(stream::iter([Event::data("hello")])).with_streams(&streams);
+///         let body = EventBody::new(stream::iter([Event::data("hello")])).with_group(&streams);
 ///         let mut response = http::Response::new(body);
 ///         let content_type = http::HeaderValue::from_static("text/event-stream");
 ///         response.headers_mut().insert("content-type", content_type);
@@ -89,7 +89,7 @@ pub fn serve<M>(listener: std::net::TcpListener, make_service: M) -> io::Result<
         listener: TcpListener::from_std(listener)?,
         make_service,
         signal: Box::pin(pending()),
-        streams: Streams::new(),
+        streams: StreamGroup::new(),
         options: DrainOptions::new(),
     })
 }
@@ -118,21 +118,21 @@ pub struct Serve<M> {
     listener: TcpListener,
     make_service: M,
     signal: Pin<Box<dyn Future<Output = Shutdown> + Send>>,
-    streams: Streams,
+    streams: StreamGroup,
     options: DrainOptions,
 }
 
 impl<M> Serve<M> {
     /// The same server, which drains `streams` at `signal`, and then ends.
     ///
-    /// While they are [drained](Streams::drain), it accepts connections and answers requests, new streams by when to come back. Then it
+    /// While they are [drained](StreamGroup::drain), it accepts connections and answers requests, new streams by when to come back. Then it
     /// accepts no more, and lets requests that are under way end. At the deadline, which is at least a tenth of a second after the
     /// drain, it ends in any case, and with it the connections of clients that do not read.
     ///
     /// A connection that was upgraded, to a WebSocket say, is no longer the server's: it ends with the runtime.
     ///
     /// The signal's output can say that this is a [`Shutdown::HandOver`].
-    pub fn with_shutdown<F>(mut self, signal: F, streams: &Streams, options: DrainOptions) -> Self
+    pub fn with_shutdown<F>(mut self, signal: F, streams: &StreamGroup, options: DrainOptions) -> Self
     where
         F: Future<Output: Into<Shutdown>> + Send + 'static,
     {
@@ -214,7 +214,12 @@ impl Drop for StopWhenDropped {
 }
 
 /// Accepts connections, for ever.
-async fn accept<M, S, B>(listener: &TcpListener, make_service: M, streams: &Streams, links: &Arc<Links>) -> Infallible
+async fn accept<M, S, B>(
+    listener: &TcpListener,
+    make_service: M,
+    streams: &StreamGroup,
+    links: &Arc<Links>,
+) -> Infallible
 where
     M: Fn(SocketAddr) -> S,
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible, Future: Send + 'static> + Send + 'static,

@@ -4,7 +4,7 @@
 //! ```
 //! use std::time::Duration;
 //! use futures_util::{StreamExt, stream};
-//! use ssekit_core::{Event, Frame};
+//! use ssekit_core::{Event, EncodedEvent};
 //! use ssekit_server::test::TestClient;
 //! use ssekit_server::{CloseReason, EventBody};
 //!
@@ -38,7 +38,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode};
 use http_body::Body;
-use ssekit_core::{DecodeError, Decoder, OwnedEvent};
+use ssekit_core::{DecodeError, Decoder, ReceivedEvent};
 use tokio::time::{sleep, timeout};
 
 type BoxError = Box<dyn Error>;
@@ -53,7 +53,7 @@ pub struct TestClient {
     headers: HeaderMap,
     next: Next,
     decoder: Decoder,
-    events: VecDeque<OwnedEvent>,
+    events: VecDeque<ReceivedEvent>,
     patience: Duration,
 }
 
@@ -137,7 +137,7 @@ impl TestClient {
     /// # Errors
     ///
     /// The body's own, one of decoding, or no event within the patience.
-    pub async fn next_event(&mut self) -> Option<Result<OwnedEvent, TestError>> {
+    pub async fn next_event(&mut self) -> Option<Result<ReceivedEvent, TestError>> {
         let patience = self.patience;
         let next = async {
             loop {
@@ -157,7 +157,7 @@ impl TestClient {
     /// # Errors
     ///
     /// As those of [`next_event`](Self::next_event), and the end before there were so many.
-    pub async fn events(&mut self, count: usize) -> Result<Vec<OwnedEvent>, TestError> {
+    pub async fn events(&mut self, count: usize) -> Result<Vec<ReceivedEvent>, TestError> {
         let mut events = Vec::new();
         while events.len() < count {
             let Some(event) = self.next_event().await else {
@@ -203,7 +203,7 @@ pub enum TestError {
     /// The response ended before there were enough.
     Ended {
         /// Those that there were.
-        events: Vec<OwnedEvent>,
+        events: Vec<ReceivedEvent>,
     },
     /// The body's error.
     Body(Box<dyn Error>),

@@ -9,42 +9,42 @@ use std::time::Duration;
 
 use futures_util::{FutureExt, Stream, StreamExt, stream};
 use http_body_util::BodyExt;
-use ssekit_core::{Event, Frame, event_type};
-use ssekit_server::{DEFAULT_MAX_CHUNK, EventBody, IntoFrame, KeepAlive};
+use ssekit_core::{EncodedEvent, Event, event_type};
+use ssekit_server::{DEFAULT_MAX_CHUNK, EventBody, IntoEvent, KeepAlive};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 
 const PREAMBLE: &str = ": \n\n";
 
-fn data(text: &str) -> Frame {
-    Frame::from(Event::data(text))
+fn data(text: &str) -> EncodedEvent {
+    EncodedEvent::from(Event::data(text))
 }
 
-fn channel() -> (mpsc::UnboundedSender<Frame>, UnboundedReceiverStream<Frame>) {
+fn channel() -> (mpsc::UnboundedSender<EncodedEvent>, UnboundedReceiverStream<EncodedEvent>) {
     let (sender, receiver) = mpsc::unbounded_channel();
     (sender, UnboundedReceiverStream::new(receiver))
 }
 
 async fn next<S>(body: &mut EventBody<S>) -> String
 where
-    S: Stream<Item: IntoFrame> + Unpin,
-    <S::Item as IntoFrame>::Error: std::fmt::Debug,
+    S: Stream<Item: IntoEvent> + Unpin,
+    <S::Item as IntoEvent>::Error: std::fmt::Debug,
 {
     String::from_utf8(body.next().await.expect("a chunk").expect("no error").to_vec()).unwrap()
 }
 
 /// Whether nothing is ready.
-fn is_pending<S: Stream<Item: IntoFrame> + Unpin>(body: &mut EventBody<S>) -> bool {
+fn is_pending<S: Stream<Item: IntoEvent> + Unpin>(body: &mut EventBody<S>) -> bool {
     body.poll_next_unpin(&mut Context::from_waker(Waker::noop())).is_pending()
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_preamble_comes_before_any_event_is_there() {
     let start = Instant::now();
-    let mut body = pin!(EventBody::new(stream::pending::<Frame>()));
+    let mut body = pin!(EventBody::new(stream::pending::<EncodedEvent>()));
     assert_eq!(body.next().await.unwrap().unwrap(), PREAMBLE);
-    let body = EventBody::new(stream::pending::<Frame>()).with_reconnection_time(Duration::from_secs(3));
+    let body = EventBody::new(stream::pending::<EncodedEvent>()).with_reconnection_time(Duration::from_secs(3));
     assert_eq!({ body }.next().await.unwrap().unwrap(), ": \nretry: 3000\n\n");
     assert_eq!(start.elapsed(), Duration::ZERO);
 }
@@ -57,7 +57,7 @@ fn a_body_that_is_polled_from_outside_its_runtime_is_kept_alive() {
     let (is_over, over) = tokio::sync::oneshot::channel::<()>();
     let running = std::thread::spawn(move || runtime.block_on(over));
     let keep_alive = KeepAlive::every(Duration::from_millis(20));
-    let mut body = EventBody::new(stream::pending::<Frame>()).with_keep_alive(keep_alive);
+    let mut body = EventBody::new(stream::pending::<EncodedEvent>()).with_keep_alive(keep_alive);
     let entered = handle.enter();
     assert!(body.next().now_or_never().is_some() && is_pending(&mut body));
     drop(entered);
@@ -200,20 +200,20 @@ async fn an_idle_connection_is_kept_alive_and_a_busy_one_is_not() {
 async fn the_keep_alive_is_the_users() {
     let keep_alive =
         KeepAlive::every(Duration::from_secs(1)).with_frame(Event::data("").with_event_type(event_type!("ping")));
-    let mut body = EventBody::new(stream::pending::<Frame>()).with_keep_alive(keep_alive);
+    let mut body = EventBody::new(stream::pending::<EncodedEvent>()).with_keep_alive(keep_alive);
     let start = Instant::now();
     assert_eq!(next(&mut body).await, PREAMBLE);
     assert_eq!(next(&mut body).await, "event: ping\ndata: \n\n");
     assert_eq!(start.elapsed(), Duration::from_secs(1));
 
     // No interval is so short that it floods, or so long that it panics.
-    let mut body = EventBody::new(stream::pending::<Frame>()).with_keep_alive(KeepAlive::every(Duration::ZERO));
+    let mut body = EventBody::new(stream::pending::<EncodedEvent>()).with_keep_alive(KeepAlive::every(Duration::ZERO));
     next(&mut body).await;
     assert!(is_pending(&mut body));
-    let mut body = EventBody::new(stream::pending::<Frame>()).with_keep_alive(KeepAlive::every(Duration::MAX));
+    let mut body = EventBody::new(stream::pending::<EncodedEvent>()).with_keep_alive(KeepAlive::every(Duration::MAX));
     next(&mut body).await;
     assert!(is_pending(&mut body));
-    let mut body = EventBody::new(stream::pending::<Frame>()).without_keep_alive();
+    let mut body = EventBody::new(stream::pending::<EncodedEvent>()).without_keep_alive();
     next(&mut body).await;
     assert!(tokio::time::timeout(Duration::from_secs(1_000_000), next(&mut body)).await.is_err());
 }
@@ -228,7 +228,7 @@ impl Wake for CountingWaker {
 }
 
 /// How many chunks it has in so many seconds, and how often it is woken, polled only when it has asked for it.
-async fn chunks_and_wakes(body: EventBody<impl Stream<Item: IntoFrame>>, seconds: usize) -> (usize, usize) {
+async fn chunks_and_wakes(body: EventBody<impl Stream<Item: IntoEvent>>, seconds: usize) -> (usize, usize) {
     let wakes = Arc::new(CountingWaker::default());
     let waker = Waker::from(wakes.clone());
     let mut cx = Context::from_waker(&waker);
@@ -250,7 +250,7 @@ async fn chunks_and_wakes(body: EventBody<impl Stream<Item: IntoFrame>>, seconds
 
 #[tokio::test(start_paused = true)]
 async fn an_idle_stream_is_woken_for_its_keep_alive_and_for_nothing_else() {
-    let (written, wakes) = chunks_and_wakes(EventBody::new(stream::pending::<Frame>()), 600).await;
+    let (written, wakes) = chunks_and_wakes(EventBody::new(stream::pending::<EncodedEvent>()), 600).await;
     // The preamble, and 600 s / 15 s of them; the clock's last step may yet be due.
     assert!((40..=41).contains(&written), "{written} chunks");
     assert!((39..=40).contains(&wakes), "{wakes} wake-ups");
@@ -270,9 +270,9 @@ async fn a_stream_that_was_busy_is_woken_no_more_often_for_that() {
 #[tokio::test(start_paused = true)]
 async fn a_type_of_the_users_is_an_item_too() {
     struct Tick(u32);
-    impl IntoFrame for Tick {
+    impl IntoEvent for Tick {
         type Error = Infallible;
-        fn into_frame(self) -> Result<Frame, Infallible> {
+        fn into_event(self) -> Result<EncodedEvent, Infallible> {
             Ok(data(&self.0.to_string()))
         }
     }
@@ -293,7 +293,7 @@ async fn dropping_the_body_drops_the_stream() {
 
 #[tokio::test(start_paused = true)]
 async fn the_stream_is_dropped_when_it_has_ended() {
-    let (sender, receiver) = mpsc::unbounded_channel::<Frame>();
+    let (sender, receiver) = mpsc::unbounded_channel::<EncodedEvent>();
     // Ends at an event that says so, while the sender is still there.
     let events = UnboundedReceiverStream::new(receiver).take_while(|frame| {
         let goes_on = frame.as_bytes() != b"data: end\n\n";
@@ -309,7 +309,7 @@ async fn the_stream_is_dropped_when_it_has_ended() {
 
 #[tokio::test(start_paused = true)]
 async fn options_count_also_when_they_come_late() {
-    let mut body = EventBody::new(stream::pending::<Frame>()).without_keep_alive();
+    let mut body = EventBody::new(stream::pending::<EncodedEvent>()).without_keep_alive();
     assert_eq!(next(&mut body).await, PREAMBLE);
     let mut body = body.with_keep_alive(KeepAlive::every(Duration::from_secs(1)));
     assert_eq!(next(&mut body).await, ": \n\n");
@@ -317,8 +317,8 @@ async fn options_count_also_when_they_come_late() {
 
 #[tokio::test(start_paused = true)]
 async fn what_was_decoded_is_an_item_too() {
-    use ssekit_core::{InvalidValue, OwnedEvent, SharedStr};
-    let mut event = OwnedEvent {
+    use ssekit_core::{InvalidValue, ReceivedEvent, SharedStr};
+    let mut event = ReceivedEvent {
         event_type: "token".into(),
         data: SharedStr::from("a\nb".to_owned()),
         last_event_id: SharedStr::from_static("7"),

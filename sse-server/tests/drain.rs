@@ -6,18 +6,18 @@ use std::time::Duration;
 
 use futures_util::{Stream, StreamExt, future, stream};
 use http::Response;
-use ssekit_core::{Event, Frame, event_type};
+use ssekit_core::{EncodedEvent, Event, event_type};
 use ssekit_server::test::TestClient;
-use ssekit_server::{CloseReason, DrainOptions, DrainPolicy, EventBody, Streams};
+use ssekit_server::{CloseReason, DrainOptions, DrainPolicy, EventBody, StreamGroup};
 use tokio::time::{Instant, sleep};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-fn pending() -> impl Stream<Item = Frame> {
+fn pending() -> impl Stream<Item = EncodedEvent> {
     stream::pending()
 }
 
-fn client<S: Stream<Item = Frame> + 'static>(body: EventBody<S>) -> TestClient {
+fn client<S: Stream<Item = EncodedEvent> + 'static>(body: EventBody<S>) -> TestClient {
     TestClient::new(Response::new(body)).with_patience(1000 * SECOND)
 }
 
@@ -37,10 +37,10 @@ fn retry(text: &str) -> u64 {
 
 #[tokio::test(start_paused = true)]
 async fn all_end_with_a_farewell_and_when_to_come_back() {
-    let streams = Streams::new();
+    let streams = StreamGroup::new();
     let mut clients = Vec::new();
     for _ in 0..100 {
-        let mut client = client(EventBody::new(pending()).with_streams(&streams));
+        let mut client = client(EventBody::new(pending()).with_group(&streams));
         client.next_chunk().await.unwrap().unwrap();
         clients.push(rest(client));
     }
@@ -63,14 +63,14 @@ async fn all_end_with_a_farewell_and_when_to_come_back() {
 
 #[tokio::test(start_paused = true)]
 async fn ends_are_spread_and_events_come_until_then() {
-    let streams = Streams::new();
+    let streams = StreamGroup::new();
     let mut clients = Vec::new();
     for _ in 0..100 {
-        let seconds = stream::repeat_with(|| Frame::from(Event::data("tick"))).then(async |frame| {
+        let seconds = stream::repeat_with(|| EncodedEvent::from(Event::data("tick"))).then(async |frame| {
             sleep(SECOND).await;
             frame
         });
-        let mut client = client(EventBody::new(seconds).with_streams(&streams));
+        let mut client = client(EventBody::new(seconds).with_group(&streams));
         client.next_chunk().await.unwrap().unwrap();
         clients.push(rest(client));
     }
@@ -90,9 +90,9 @@ async fn ends_are_spread_and_events_come_until_then() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_ready_goes_out_before() {
-    let streams = Streams::new();
-    let events = stream::iter((0..100).map(|n| Frame::from(Event::data(&n.to_string())))).chain(pending());
-    let mut client = client(EventBody::new(events).with_streams(&streams).with_max_chunk(50));
+    let streams = StreamGroup::new();
+    let events = stream::iter((0..100).map(|n| EncodedEvent::from(Event::data(&n.to_string())))).chain(pending());
+    let mut client = client(EventBody::new(events).with_group(&streams).with_max_chunk(50));
     client.next_chunk().await.unwrap().unwrap();
     let (_, (text, _)) = future::join(streams.drain(DrainOptions::new()), rest(client)).await;
     let (events, retry) = text.split_once("retry: ").unwrap();
@@ -101,14 +101,14 @@ async fn what_is_ready_goes_out_before() {
 
 #[tokio::test(start_paused = true)]
 async fn an_answer_under_way_may_run_to_its_end() {
-    let streams = Streams::new();
+    let streams = StreamGroup::new();
     let answer = |seconds: u64| {
         let words = stream::iter(0..seconds).then(async |n| {
             sleep(SECOND).await;
-            Frame::from(Event::data(&n.to_string()))
+            EncodedEvent::from(Event::data(&n.to_string()))
         });
         let policy = DrainPolicy::FinishThenClose { max: 10 * SECOND };
-        client(EventBody::new(words).with_streams(&streams).with_drain_policy(policy))
+        client(EventBody::new(words).with_group(&streams).with_drain_policy(policy))
     };
     let (mut short, mut long) = (answer(5), answer(50));
     short.next_chunk().await.unwrap().unwrap();
@@ -124,11 +124,11 @@ async fn an_answer_under_way_may_run_to_its_end() {
 
 #[tokio::test(start_paused = true)]
 async fn the_deadline_ends_what_goes_on_and_what_is_stuck() {
-    let streams = Streams::new();
-    let firehose = stream::repeat_with(|| Frame::from(Event::data("x")));
-    let body = EventBody::new(firehose).with_streams(&streams).without_stall_timeout();
+    let streams = StreamGroup::new();
+    let firehose = stream::repeat_with(|| EncodedEvent::from(Event::data("x")));
+    let body = EventBody::new(firehose).with_group(&streams).without_stall_timeout();
     let (busy_handle, mut busy) = (body.handle(), client(body));
-    let body = EventBody::new(pending()).with_streams(&streams).without_stall_timeout();
+    let body = EventBody::new(pending()).with_group(&streams).without_stall_timeout();
     let (stuck_handle, mut stuck) = (body.handle(), client(body));
     busy.next_chunk().await.unwrap().unwrap();
     stuck.next_chunk().await.unwrap().unwrap();
@@ -152,10 +152,10 @@ async fn the_deadline_ends_what_goes_on_and_what_is_stuck() {
 
 #[tokio::test(start_paused = true)]
 async fn who_comes_late_is_told_to_come_back() {
-    let streams = Streams::new();
+    let streams = StreamGroup::new();
     let report = streams.drain(DrainOptions::new().with_retry(7 * SECOND).with_farewell(Event::data("bye"))).await;
     assert_eq!((report.open, report.rejected), (0, 0));
-    let body = EventBody::new(pending()).with_streams(&streams);
+    let body = EventBody::new(pending()).with_group(&streams);
     let handle = body.handle();
     let client = client(body);
     assert_eq!(client.status(), 200);
@@ -168,11 +168,11 @@ async fn who_comes_late_is_told_to_come_back() {
 
 #[tokio::test(start_paused = true)]
 async fn streams_are_counted_from_their_start_to_their_end() {
-    let streams = Streams::new();
-    let unused = EventBody::new(pending()).with_streams(&streams);
+    let streams = StreamGroup::new();
+    let unused = EventBody::new(pending()).with_group(&streams);
     assert_eq!(streams.len(), 0, "a response that is never sent is no stream");
     drop(unused);
-    let mut clients: Vec<_> = (0..3).map(|_| client(EventBody::new(pending()).with_streams(&streams))).collect();
+    let mut clients: Vec<_> = (0..3).map(|_| client(EventBody::new(pending()).with_group(&streams))).collect();
     for client in &mut clients {
         client.next_chunk().await.unwrap().unwrap();
     }
@@ -184,7 +184,7 @@ async fn streams_are_counted_from_their_start_to_their_end() {
             rest(client).await;
         }
     }
-    assert_eq!(streams.closed(CloseReason::Kicked), 1);
+    assert_eq!(streams.closed(CloseReason::Disconnected), 1);
     assert_eq!(streams.len(), 0);
 
     let guard = streams.connection();
@@ -206,10 +206,10 @@ async fn streams_are_counted_from_their_start_to_their_end() {
 
 #[tokio::test(start_paused = true)]
 async fn a_callback_that_panics_harms_no_other() {
-    let (streams, told) = (Streams::new(), Arc::new(AtomicUsize::new(0)));
+    let (streams, told) = (StreamGroup::new(), Arc::new(AtomicUsize::new(0)));
     let body = || {
         let told = told.clone();
-        let body = EventBody::new(pending()).with_streams(&streams).on_close(|_| panic!("the application's"));
+        let body = EventBody::new(pending()).with_group(&streams).on_close(|_| panic!("the application's"));
         body.on_close(move |_| {
             told.fetch_add(1, Ordering::Relaxed);
         })
@@ -230,8 +230,8 @@ async fn a_callback_that_panics_harms_no_other() {
 
 #[tokio::test(start_paused = true)]
 async fn a_second_drain_reports_on_itself_alone() {
-    let streams = Streams::new();
-    let mut open = client(EventBody::new(pending()).with_streams(&streams));
+    let streams = StreamGroup::new();
+    let mut open = client(EventBody::new(pending()).with_group(&streams));
     open.next_chunk().await.unwrap().unwrap();
     let (first, _) = future::join(streams.drain(DrainOptions::new()), rest(open)).await;
     let second = streams.drain(DrainOptions::new()).await;
@@ -243,7 +243,7 @@ async fn a_second_drain_reports_on_itself_alone() {
 /// A connection of HTTP/2 may have many, one after the other.
 #[tokio::test(start_paused = true)]
 async fn a_connection_ends_its_streams_and_keeps_none_that_are_over() {
-    let streams = Streams::new();
+    let streams = StreamGroup::new();
     let connection = streams.connection();
     let handles: Vec<_> = (0..1000)
         .map(|_| {

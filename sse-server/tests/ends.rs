@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use futures_util::{FutureExt, Stream, StreamExt, stream};
 use http::Response;
-use ssekit_core::{Event, Frame};
+use ssekit_core::{EncodedEvent, Event};
 use ssekit_server::test::{TestClient, TestError};
 use ssekit_server::{
-    CloseReason, DrainOptions, EventBody, Finish, IntoFrame, KeepAlive, LastEventId, Outcome, SendError, Sender,
-    StreamHandle, Streams,
+    CloseReason, DrainOptions, EventBody, Finish, IntoEvent, KeepAlive, LastEventId, Outcome, SendError, Sender,
+    StreamGroup, StreamHandle,
 };
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
@@ -27,7 +27,7 @@ const SECOND: Duration = Duration::from_secs(1);
 struct Closed(Arc<Mutex<Vec<(CloseReason, Instant)>>>);
 
 impl Closed {
-    fn watch<S: Stream<Item: IntoFrame>>(&self, body: EventBody<S>) -> EventBody<S> {
+    fn watch<S: Stream<Item: IntoEvent>>(&self, body: EventBody<S>) -> EventBody<S> {
         let closed = self.0.clone();
         body.on_close(move |reason| closed.lock().unwrap().push((reason, Instant::now())))
     }
@@ -46,7 +46,7 @@ impl Closed {
 
 fn client<S>(body: EventBody<S>) -> TestClient
 where
-    S: Stream<Item: IntoFrame<Error: Into<Box<dyn std::error::Error + Send + Sync>>>> + 'static,
+    S: Stream<Item: IntoEvent<Error: Into<Box<dyn std::error::Error + Send + Sync>>>> + 'static,
 {
     TestClient::new(Response::new(body)).with_patience(1000 * SECOND)
 }
@@ -71,7 +71,7 @@ async fn the_end_the_error_and_the_disconnect_are_told_apart() {
     assert_eq!(closed.reason(), Some(CloseReason::StreamEnd));
 
     let closed = Closed::default();
-    let failing = stream::iter([Ok(Frame::from(Event::data("one"))), Err(io::Error::other("broken"))]);
+    let failing = stream::iter([Ok(EncodedEvent::from(Event::data("one"))), Err(io::Error::other("broken"))]);
     let mut failing = client(closed.watch(EventBody::new(failing)));
     assert_eq!(failing.events(1).await.unwrap()[0].data, "one");
     assert_eq!(closed.reason(), None);
@@ -89,7 +89,7 @@ async fn the_end_the_error_and_the_disconnect_are_told_apart() {
 
 #[tokio::test(start_paused = true)]
 async fn the_stream_is_gone_when_the_callbacks_are_called() {
-    let (sender, events) = mpsc::unbounded_channel::<Frame>();
+    let (sender, events) = mpsc::unbounded_channel::<EncodedEvent>();
     let order = Arc::new(Mutex::new(Vec::new()));
     let (first, second) = (order.clone(), order.clone());
     let body = EventBody::new(UnboundedReceiverStream::new(events))
@@ -159,13 +159,13 @@ async fn a_handle_ends_a_stream_that_waits() {
     let start = Instant::now();
     assert!(client.next_chunk().await.is_none());
     assert_eq!(start.elapsed().as_secs(), 1, "it was woken");
-    assert_eq!((closed.reason(), handle.closed()), (Some(CloseReason::Kicked), Some(CloseReason::Kicked)));
+    assert_eq!((closed.reason(), handle.closed()), (Some(CloseReason::Disconnected), Some(CloseReason::Disconnected)));
     // Too late to be of any effect.
     handle.kick(Finish::Done);
     let late = Closed::default();
     let told = late.0.clone();
     handle.on_close(move |reason| told.lock().unwrap().push((reason, Instant::now())));
-    assert_eq!(late.reason(), Some(CloseReason::Kicked));
+    assert_eq!(late.reason(), Some(CloseReason::Disconnected));
 }
 
 #[tokio::test(start_paused = true)]
@@ -180,7 +180,7 @@ async fn a_handle_keeps_nothing_of_the_connection() {
     }] {
         let task = Arc::new(Task);
         let waker = Waker::from(task.clone());
-        let mut body = EventBody::new(stream::pending::<Frame>());
+        let mut body = EventBody::new(stream::pending::<EncodedEvent>());
         let handle = body.handle();
         let mut cx = Context::from_waker(&waker);
         assert!(body.poll_next_unpin(&mut cx).is_ready() && body.poll_next_unpin(&mut cx).is_pending());
@@ -301,7 +301,7 @@ async fn a_channel_holds_its_capacity_and_no_more() {
     sender.try_send(event()).unwrap();
     let full = sender.try_send(event()).unwrap_err();
     assert_eq!(full.to_string(), "event not sent: the client does not keep up");
-    assert_eq!(full.into_frame(), Frame::from(event()), "nothing is lost");
+    assert_eq!(full.into_event(), EncodedEvent::from(event()), "nothing is lost");
     assert_eq!(client.events(2).await.unwrap().len(), 2);
     // They are with the client when it comes for more.
     let waiting = tokio::spawn(async move {
@@ -341,7 +341,7 @@ async fn senders_are_told_that_the_client_has_gone() {
     sleep(SECOND).await;
     assert!(!blocked.is_finished() && !waiting.is_finished() && !sender.is_closed());
     client.disconnect();
-    assert_eq!(blocked.await.unwrap(), Err(SendError(Frame::from(Event::data("waits")))));
+    assert_eq!(blocked.await.unwrap(), Err(SendError(EncodedEvent::from(Event::data("waits")))));
     waiting.await.unwrap();
     sender.closed().await;
     assert!(sender.is_closed());
@@ -469,7 +469,7 @@ async fn a_client_that_takes_not_even_the_preamble_is_noticed() {
 /// A timer is set for the keep-alive, in an hour, when the burst comes.
 #[tokio::test(start_paused = true)]
 async fn a_burst_in_an_idle_stream_is_watched() {
-    let (sender, events) = mpsc::unbounded_channel::<Frame>();
+    let (sender, events) = mpsc::unbounded_channel::<EncodedEvent>();
     let body = EventBody::new(UnboundedReceiverStream::new(events)).with_max_chunk(0);
     let closed = Closed::default();
     let mut client = client(closed.watch(body.with_keep_alive(KeepAlive::every(3600 * SECOND))));
@@ -477,7 +477,7 @@ async fn a_burst_in_an_idle_stream_is_watched() {
     let late = tokio::spawn(async move {
         sleep(60 * SECOND).await;
         for _ in 0..3 {
-            sender.send(Frame::from(Event::data("x"))).unwrap();
+            sender.send(EncodedEvent::from(Event::data("x"))).unwrap();
         }
         sender
     });
@@ -490,8 +490,8 @@ async fn a_burst_in_an_idle_stream_is_watched() {
 
 #[tokio::test(start_paused = true)]
 async fn of_several_ends_the_first_is_heard() {
-    let streams = Streams::new();
-    let body = EventBody::new(one_then_pending()).with_streams(&streams);
+    let streams = StreamGroup::new();
+    let body = EventBody::new(one_then_pending()).with_group(&streams);
     let handle = body.handle();
     let mut client = client(body);
     client.events(1).await.unwrap();
@@ -504,7 +504,7 @@ async fn of_several_ends_the_first_is_heard() {
     assert_eq!(text(&mut client).await, format!("id: {}\n\n", LastEventId::DONE));
     let report = drained.await.unwrap();
     assert_eq!((report.open, report.ended, report.drained), (1, 1, 0));
-    assert_eq!(handle.closed(), Some(CloseReason::Kicked));
+    assert_eq!(handle.closed(), Some(CloseReason::Disconnected));
 }
 
 /// By its own stream, while the body polls it.
@@ -514,7 +514,7 @@ async fn a_stream_can_end_itself_by_its_handle() {
     let own = handle.clone();
     let body = EventBody::new(stream::poll_fn(move |_| {
         own.lock().unwrap().take().inspect(|handle| handle.kick(Finish::Reconnect));
-        Poll::<Option<Frame>>::Pending
+        Poll::<Option<EncodedEvent>>::Pending
     }));
     *handle.lock().unwrap() = Some(body.handle());
     let mut client = client(body);
@@ -526,7 +526,7 @@ async fn a_stream_can_end_itself_by_its_handle() {
 #[tokio::test(start_paused = true)]
 async fn senders_that_outlive_the_stream_hold_none_of_its_events() {
     let (sender, body) = EventBody::channel(4);
-    let frame = Frame::from(Event::data("kept"));
+    let frame = EncodedEvent::from(Event::data("kept"));
     sender.send(frame.clone()).await.unwrap();
     let bytes = frame.into_bytes();
     assert!(!bytes.is_unique());

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use proptest::prelude::*;
 use ssekit_core::Decoder;
-use ssekit_server::hub::Publication;
+use ssekit_server::hub::NewEvent;
 
 /// Pieces of which lines are made that matter here.
 fn pieces() -> impl Strategy<Value = Vec<u8>> {
@@ -38,7 +38,7 @@ proptest! {
     /// What is taken changes no ID, and takes nothing of what follows it.
     #[test]
     fn what_is_taken_ends_where_it_ends_and_has_no_id(bytes in pieces()) {
-        let Ok(publication) = Publication::from_block("a", Bytes::from(bytes.clone())) else { return Ok(()) };
+        let Ok(publication) = NewEvent::from_block("a", Bytes::from(bytes.clone())) else { return Ok(()) };
         let block = publication.block().unwrap();
         prop_assert_eq!(block, &bytes[..]);
         let wire = [b"id: 7-1\n".as_slice(), block, b"id: 7-2\ndata: next\n\n"].concat();

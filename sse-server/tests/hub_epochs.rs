@@ -7,15 +7,15 @@ use std::sync::{Arc, Mutex};
 use ssekit_core::Event;
 use ssekit_server::LastEventId;
 use ssekit_server::hub::{
-    EventInfo, History, Hub, HubOptions, Log, Memory, OldEvent, Position, Publication, PublishError, ReadHistory,
-    Resume, SlowConsumerPolicy, Start, Subscribe, Subscription, Tail,
+    EventMeta, History, Hub, HubOptions, Log, LoggedEvent, MemoryLog, NewEvent, Position, PublishError, ReadHistory,
+    RecentEvents, ResumeOutcome, SlowConsumerPolicy, StartFrom, Subscribe, Subscription,
 };
 
 use polled::all;
 
 /// What other processes have published, whether or not this one has heard of it.
 #[derive(Clone, Default)]
-struct Shared(Arc<Mutex<Vec<OldEvent>>>);
+struct Shared(Arc<Mutex<Vec<LoggedEvent>>>);
 
 impl History for Shared {
     fn first(&self) -> Option<Position> {
@@ -32,7 +32,7 @@ impl History for Shared {
 impl Log for Shared {
     type Published = Result<Position, PublishError>;
 
-    fn publish(&self, tail: &Tail, event: Publication<'_>) -> Self::Published {
+    fn publish(&self, tail: &RecentEvents, event: NewEvent<'_>) -> Self::Published {
         let position = tail.append(&event)?;
         self.keep(&[position]);
         Ok(position)
@@ -41,7 +41,7 @@ impl Log for Shared {
 
 impl Shared {
     fn keep(&self, positions: &[Position]) {
-        self.0.lock().unwrap().extend(positions.iter().map(|position| OldEvent {
+        self.0.lock().unwrap().extend(positions.iter().map(|position| LoggedEvent {
             position: *position,
             topic: "a".into(),
             key: None,
@@ -58,7 +58,7 @@ fn id(position: Position) -> Option<LastEventId> {
     LastEventId::try_from(&*position.to_string()).ok()
 }
 
-fn publish<L: Log>(hub: &Hub<L>, tail: &Tail, count: u64) {
+fn publish<L: Log>(hub: &Hub<L>, tail: &RecentEvents, count: u64) {
     for _ in 0..count {
         let last = tail.last();
         let _ = hub.publish("a", Event::data(&at(last.epoch, last.offset + 1).to_string()));
@@ -79,9 +79,9 @@ fn subscribe<L: Log>(hub: &Hub<L>, last: Option<Position>) -> Subscription {
     hub.subscribe(Subscribe::topic("a").with_last_event_id(last.and_then(id))).unwrap()
 }
 
-fn memory() -> (Hub, Tail) {
-    let tail = Tail::with_epoch(7, HubOptions::new());
-    (Hub::with_log(Memory::default(), tail.clone()), tail)
+fn memory() -> (Hub, RecentEvents) {
+    let tail = RecentEvents::with_epoch(7, HubOptions::new());
+    (Hub::with_log(MemoryLog::default(), tail.clone()), tail)
 }
 
 #[test]
@@ -98,11 +98,11 @@ fn nobody_is_told_of_an_epoch_that_goes_on() {
     assert_eq!(all(&mut late), format!("id: 7-0\n\n{}{}", events(7, 1..=3), events(9, 1..=2)));
     // By an ID of any of them.
     for (last, resume, rest) in [
-        (at(7, 2), Resume::Resumed { missed: 3 }, events(7, [3]) + &events(9, 1..=2)),
-        (at(7, 3), Resume::Resumed { missed: 2 }, events(9, 1..=2)),
-        (at(9, 0), Resume::Resumed { missed: 2 }, events(9, 1..=2)),
-        (at(9, 1), Resume::Resumed { missed: 1 }, events(9, [2])),
-        (at(9, 2), Resume::UpToDate, String::new()),
+        (at(7, 2), ResumeOutcome::Resumed { missed: 3 }, events(7, [3]) + &events(9, 1..=2)),
+        (at(7, 3), ResumeOutcome::Resumed { missed: 2 }, events(9, 1..=2)),
+        (at(9, 0), ResumeOutcome::Resumed { missed: 2 }, events(9, 1..=2)),
+        (at(9, 1), ResumeOutcome::Resumed { missed: 1 }, events(9, [2])),
+        (at(9, 2), ResumeOutcome::UpToDate, String::new()),
     ] {
         let mut stream = subscribe(&hub, Some(last));
         assert_eq!(stream.resume(), resume, "{last}");
@@ -111,7 +111,7 @@ fn nobody_is_told_of_an_epoch_that_goes_on() {
     }
     // This epoch ended before that.
     for last in [at(7, 4), at(8, 0), at(9, 3), at(10, 0)] {
-        assert_eq!(subscribe(&hub, Some(last)).resume(), Resume::EpochChanged, "{last}");
+        assert_eq!(subscribe(&hub, Some(last)).resume(), ResumeOutcome::EpochChanged, "{last}");
     }
     let mut astray = subscribe(&hub, Some(at(7, 4)));
     assert_eq!(all(&mut astray), format!("{}{}", replaced(9), events(9, 1..=2)), "it has the rest");
@@ -143,16 +143,16 @@ fn each_is_told_where_a_history_was_replaced() {
     assert_eq!(all(&mut filtered), expected);
 
     let mut stream = subscribe(&hub, Some(at(7, 2)));
-    assert_eq!(stream.resume(), Resume::EpochChanged);
+    assert_eq!(stream.resume(), ResumeOutcome::EpochChanged);
     assert_eq!(all(&mut stream), format!("id: 7-2\n\n{}{}{}", events(7, [3]), replaced(9), events(9, 1..=2)));
     let mut stream = subscribe(&hub, Some(at(9, 0)));
-    assert_eq!(stream.resume(), Resume::Resumed { missed: 2 });
+    assert_eq!(stream.resume(), ResumeOutcome::Resumed { missed: 2 });
     assert_eq!(all(&mut stream), format!("id: 9-0\n\n{}", events(9, 1..=2)));
     // What a client may know of an epoch that is not known here has nothing to do with what was before the break.
     let mut stream = subscribe(&hub, Some(at(8, 1)));
-    assert_eq!(stream.resume(), Resume::EpochChanged);
+    assert_eq!(stream.resume(), ResumeOutcome::EpochChanged);
     assert_eq!(all(&mut stream), format!("{}{}", replaced(9), events(9, 1..=2)));
-    let mut oldest = hub.subscribe(Subscribe::topic("a").with_start(Start::Oldest)).unwrap();
+    let mut oldest = hub.subscribe(Subscribe::topic("a").with_start(StartFrom::Oldest)).unwrap();
     assert_eq!(all(&mut oldest), format!("id: 7-0\n\n{}{}{}", events(7, 1..=3), replaced(9), events(9, 1..=2)));
     // Twice in a row is once; and with events between them, in its place.
     let mut late = subscribe(&hub, Some(at(9, 1)));
@@ -168,8 +168,8 @@ fn each_is_told_where_a_history_was_replaced() {
 
 #[test]
 fn who_was_too_slow_is_told_of_both_and_none_twice() {
-    let tail = Tail::with_epoch(7, HubOptions::new().with_max_events(2));
-    let hub = Hub::with_log(Memory::default(), tail.clone());
+    let tail = RecentEvents::with_epoch(7, HubOptions::new().with_max_events(2));
+    let hub = Hub::with_log(MemoryLog::default(), tail.clone());
     let slow = |policy| hub.subscribe(Subscribe::topic("a").with_policy(policy)).unwrap();
     let [mut oldest, mut latest] = [SlowConsumerPolicy::SkipToOldest, SlowConsumerPolicy::SkipToLatest].map(slow);
     publish(&hub, &tail, 4);
@@ -189,14 +189,14 @@ fn who_was_too_slow_is_told_of_both_and_none_twice() {
     tail.start_over(9).unwrap();
     publish(&hub, &tail, 3);
     assert_eq!(all(&mut slow), format!("{}{}", gap(at(8, 1), at(9, 1), 2), events(9, 2..=3)));
-    assert_eq!(subscribe(&hub, Some(at(8, 0))).resume(), Resume::Gap { oldest: at(9, 2) });
+    assert_eq!(subscribe(&hub, Some(at(8, 0))).resume(), ResumeOutcome::Gap { oldest: at(9, 2) });
 }
 
 #[test]
 fn keyed_events_of_before_come_before_the_break() {
-    let tail = Tail::with_epoch(7, HubOptions::new().with_max_events(1));
-    let hub = Hub::with_log(Memory::default(), tail.clone());
-    let subscribe = || Subscribe::topic("a").with_policy(SlowConsumerPolicy::Coalesce).with_start(Start::Oldest);
+    let tail = RecentEvents::with_epoch(7, HubOptions::new().with_max_events(1));
+    let hub = Hub::with_log(MemoryLog::default(), tail.clone());
+    let subscribe = || Subscribe::topic("a").with_policy(SlowConsumerPolicy::Coalesce).with_start(StartFrom::Oldest);
     let mut slow = hub.subscribe(subscribe()).unwrap();
     for key in ["x", "y", "x"] {
         hub.publish_keyed("a", key, Event::data(key)).unwrap();
@@ -215,29 +215,33 @@ fn keyed_events_of_before_come_before_the_break() {
 #[test]
 fn a_client_that_knows_more_is_believed_if_the_history_knows_it_too() {
     let log = Shared::default();
-    let tail = Tail::with_epoch(7, HubOptions::new());
+    let tail = RecentEvents::with_epoch(7, HubOptions::new());
     let hub = Hub::with_log(log.clone(), tail.clone());
     publish(&hub, &tail, 2);
     log.keep(&[at(7, 3), at(7, 4), at(7, 5)]);
     let [mut right, mut last, mut wrong] = [4, 5, 6].map(|offset| subscribe(&hub, Some(at(7, offset))));
-    assert_eq!((right.resume(), wrong.resume()), (Resume::UpToDate, Resume::UpToDate), "as far as is known");
+    assert_eq!(
+        (right.resume(), wrong.resume()),
+        (ResumeOutcome::UpToDate, ResumeOutcome::UpToDate),
+        "as far as is known"
+    );
     assert_eq!((all(&mut right), all(&mut last)), ("id: 7-4\n\n".into(), "id: 7-5\n\n".into()));
     let told = "event: ssekit:gap\nid: 7-2\ndata: {\"reason\":\"epoch_changed\",\"from\":null,\"to\":\"7-2\",\"missed\":null}\n\n";
     assert_eq!(all(&mut wrong), format!("id: 7-6\n\n{told}"));
     for offset in 3..=6 {
-        tail.append_at(at(7, offset), &Publication::new("a", Event::data(&format!("7-{offset}")))).unwrap();
+        tail.append_at(at(7, offset), &NewEvent::new("a", Event::data(&format!("7-{offset}")))).unwrap();
     }
     assert_eq!((all(&mut right), all(&mut last)), (events(7, 5..=6), events(7, [6])));
     assert_eq!(all(&mut wrong), events(7, 3..=6));
     // With no history there is nobody to ask.
-    assert_eq!(subscribe(&memory().0, Some(at(7, 1))).resume(), Resume::EpochChanged);
+    assert_eq!(subscribe(&memory().0, Some(at(7, 1))).resume(), ResumeOutcome::EpochChanged);
 }
 
 #[test]
 fn a_client_that_knows_more_than_its_epoch_had_is_told() {
     for is_broken in [false, true] {
         let log = Shared::default();
-        let tail = Tail::with_epoch(7, HubOptions::new());
+        let tail = RecentEvents::with_epoch(7, HubOptions::new());
         let hub = Hub::with_log(log.clone(), tail.clone());
         publish(&hub, &tail, 2);
         log.keep(&[at(7, 3)]);
@@ -246,7 +250,7 @@ fn a_client_that_knows_more_than_its_epoch_had_is_told() {
         assert_eq!((all(&mut ahead[0]), all(&mut idle)), ("id: 7-3\n\n".into(), "id: 7-2\n\n".into()));
         // What they have seen is lost.
         log.0.lock().unwrap().retain(|event| event.position.offset < 3);
-        let change = if is_broken { Tail::start_over } else { Tail::go_on };
+        let change = if is_broken { RecentEvents::start_over } else { RecentEvents::go_on };
         change(&tail, 8).unwrap();
         publish(&hub, &tail, 2);
         let rest = format!("{}{}", replaced(8), events(8, 1..=2));
@@ -259,7 +263,7 @@ fn a_client_that_knows_more_than_its_epoch_had_is_told() {
 #[test]
 fn what_is_read_of_the_history_ends_at_a_break() {
     let log = Shared::default();
-    let tail = Tail::with_epoch(7, HubOptions::new().with_max_events(2));
+    let tail = RecentEvents::with_epoch(7, HubOptions::new().with_max_events(2));
     let hub = Hub::with_log(log.clone(), tail.clone());
     publish(&hub, &tail, 6);
     tail.go_on(8).unwrap();
@@ -273,7 +277,7 @@ fn what_is_read_of_the_history_ends_at_a_break() {
         "event: ssekit:gap\nid: 7-6\ndata: {\"reason\":\"retention\",\"from\":\"7-4\",\"to\":\"7-6\",\"missed\":3}\n\n";
     let expected = format!("id: 7-1\n\n{}{gap}{}{}", events(7, 2..=3), events(8, 1..=2), replaced(9));
     assert_eq!(all(&mut stream), expected);
-    tail.append_at(at(9, 1), &Publication::new("a", Event::data("9-1"))).unwrap();
+    tail.append_at(at(9, 1), &NewEvent::new("a", Event::data("9-1"))).unwrap();
     assert_eq!(all(&mut stream), events(9, [1]));
 }
 
@@ -282,15 +286,15 @@ fn a_tail_may_begin_in_a_later_epoch() {
     let log = Shared::default();
     log.keep(&[at(7, 4), at(7, 5), at(9, 1), at(11, 1), at(11, 2)]);
     let before = [at(7, 5), at(9, 1), at(8, 50)];
-    let tail = Tail::behind(&before, at(11, 2), HubOptions::new());
+    let tail = RecentEvents::behind(&before, at(11, 2), HubOptions::new());
     let hub = Hub::with_log(log, tail.clone());
     assert_eq!(tail.last(), at(11, 2));
     let mut stream = subscribe(&hub, Some(at(7, 4)));
-    assert_eq!(stream.resume(), Resume::Resumed { missed: 4 });
+    assert_eq!(stream.resume(), ResumeOutcome::Resumed { missed: 4 });
     let expected = format!("id: 7-4\n\n{}{}{}", events(7, [5]), events(9, [1]), events(11, 1..=2));
     assert_eq!(all(&mut stream), expected);
-    assert_eq!(subscribe(&hub, Some(at(9, 2))).resume(), Resume::EpochChanged);
-    assert!(matches!(subscribe(&hub, Some(at(7, 1))).resume(), Resume::Gap { oldest } if oldest == at(7, 4)));
+    assert_eq!(subscribe(&hub, Some(at(9, 2))).resume(), ResumeOutcome::EpochChanged);
+    assert!(matches!(subscribe(&hub, Some(at(7, 1))).resume(), ResumeOutcome::Gap { oldest } if oldest == at(7, 4)));
     publish(&hub, &tail, 1);
     assert_eq!(all(&mut stream), events(11, [3]));
 }
@@ -310,16 +314,16 @@ fn a_place_that_is_left_out_is_missed_by_nobody() {
     // What is before it and has not come is missed all the same.
     tail.leave_out(at(7, 6)).unwrap();
     assert_eq!(all(&mut stream), "END");
-    assert!(matches!(subscribe(&hub, Some(at(7, 4))).resume(), Resume::Gap { .. }));
-    assert_eq!(subscribe(&hub, Some(at(7, 6))).resume(), Resume::UpToDate);
+    assert!(matches!(subscribe(&hub, Some(at(7, 4))).resume(), ResumeOutcome::Gap { .. }));
+    assert_eq!(subscribe(&hub, Some(at(7, 6))).resume(), ResumeOutcome::UpToDate);
 }
 
 #[test]
 fn the_oldest_of_very_many_epochs_are_forgotten_with_their_events() {
     let (hub, tail) = memory();
     let mut slow = hub.subscribe(Subscribe::topic("a").with_policy(SlowConsumerPolicy::SkipToOldest)).unwrap();
-    let keyed_tail = Tail::with_epoch(7, HubOptions::new().with_max_events(1));
-    let keyed = Hub::with_log(Memory::default(), keyed_tail.clone());
+    let keyed_tail = RecentEvents::with_epoch(7, HubOptions::new().with_max_events(1));
+    let keyed = Hub::with_log(MemoryLog::default(), keyed_tail.clone());
     for epoch in 8..108 {
         publish(&hub, &tail, 1);
         tail.go_on(epoch).unwrap();
@@ -330,8 +334,8 @@ fn the_oldest_of_very_many_epochs_are_forgotten_with_their_events() {
     let text = all(&mut slow);
     assert!(text.contains("\"reason\":\"slow_consumer\""), "{text}");
     assert!(text.ends_with(&(45..=106).map(|epoch| events(epoch, [1])).collect::<String>()), "{text}");
-    assert_eq!(subscribe(&hub, Some(at(7, 1))).resume(), Resume::EpochChanged);
-    assert_eq!(subscribe(&hub, Some(at(106, 1))).resume(), Resume::UpToDate);
+    assert_eq!(subscribe(&hub, Some(at(7, 1))).resume(), ResumeOutcome::EpochChanged);
+    assert_eq!(subscribe(&hub, Some(at(106, 1))).resume(), ResumeOutcome::UpToDate);
     let hub = Hub::import(&hub.export(), HubOptions::new()).unwrap();
     assert_eq!((hub.position(), hub.stats().events), (at(107, 0), 0));
 }
@@ -345,7 +349,7 @@ fn the_present_epoch_is_handed_over() {
     let new = Hub::import(&hub.seal(), HubOptions::new()).unwrap();
     let mut stream = subscribe(&new, Some(at(8, 1)));
     assert_eq!(all(&mut stream), format!("id: 8-1\n\n{}", events(8, [2])));
-    assert_eq!(subscribe(&new, Some(at(7, 3))).resume(), Resume::EpochChanged);
+    assert_eq!(subscribe(&new, Some(at(7, 3))).resume(), ResumeOutcome::EpochChanged);
 }
 
 /// What is joined for one that has no break before it is also for one that has: it is told all the same, and at once.
@@ -376,12 +380,12 @@ fn who_gets_the_bytes_of_another_is_told_of_the_break_behind_them() {
 #[test]
 fn an_epoch_that_begins_while_a_page_of_the_history_is_taken_loses_nothing() {
     let log = Shared::default();
-    let tail = Tail::with_epoch(7, HubOptions::new());
+    let tail = RecentEvents::with_epoch(7, HubOptions::new());
     let hub = Hub::with_log(log.clone(), tail.clone());
     log.keep(&[at(7, 1), at(7, 2), at(7, 3)]);
-    tail.append_at(at(7, 2), &Publication::new("a", Event::data("7-2"))).unwrap();
+    tail.append_at(at(7, 2), &NewEvent::new("a", Event::data("7-2"))).unwrap();
     let during = tail.clone();
-    let filter = move |_: &EventInfo<'_>| {
+    let filter = move |_: &EventMeta<'_>| {
         let _ = during.go_on(8);
         true
     };
@@ -396,7 +400,7 @@ fn an_epoch_that_begins_while_a_page_of_the_history_is_taken_loses_nothing() {
 #[test]
 fn a_history_out_of_order_keeps_nobody_busy_and_doubles_nothing() {
     let log = Shared::default();
-    let tail = Tail::with_epoch(7, HubOptions::new().with_max_events(1));
+    let tail = RecentEvents::with_epoch(7, HubOptions::new().with_max_events(1));
     let hub = Hub::with_log(log.clone(), tail.clone());
     publish(&hub, &tail, 6);
     log.0.lock().unwrap().swap(1, 2);
@@ -425,17 +429,17 @@ fn a_sealed_log_goes_on_in_no_way() {
 fn who_is_new_starts_behind_a_hole() {
     for (first, trimmed) in [(None, false), (Some(at(7, 5)), true)] {
         let log = Shared::default();
-        let tail = Tail::with_epoch(7, HubOptions::new());
+        let tail = RecentEvents::with_epoch(7, HubOptions::new());
         let append = |offset| {
-            tail.append_at(at(7, offset), &Publication::new("a", Event::data(&format!("7-{offset}")))).unwrap();
+            tail.append_at(at(7, offset), &NewEvent::new("a", Event::data(&format!("7-{offset}")))).unwrap();
         };
         [1, 2, 5, 6].into_iter().for_each(append);
         log.keep(first.as_slice());
-        for start in [Start::Oldest, Start::Last(3)] {
+        for start in [StartFrom::Oldest, StartFrom::Last(3)] {
             let subscribe = Subscribe::topic("a").with_start(start);
             let stream = match trimmed {
                 true => Hub::with_log(log.clone(), tail.clone()).subscribe(subscribe),
-                false => Hub::with_log(Memory::default(), tail.clone()).subscribe(subscribe),
+                false => Hub::with_log(MemoryLog::default(), tail.clone()).subscribe(subscribe),
             };
             assert_eq!(all(&mut stream.unwrap()), format!("id: 7-4\n\n{}", events(7, 5..=6)), "{start:?}");
         }
@@ -445,14 +449,14 @@ fn who_is_new_starts_behind_a_hole() {
 #[test]
 fn the_oldest_that_is_kept_is_where_something_is() {
     let log = Shared::default();
-    let tail = Tail::with_epoch(7, HubOptions::new().with_max_events(2));
+    let tail = RecentEvents::with_epoch(7, HubOptions::new().with_max_events(2));
     let hub = Hub::with_log(log.clone(), tail.clone());
     publish(&hub, &tail, 6);
     let oldest = |first: &[Position]| {
         log.0.lock().unwrap().clear();
         log.keep(first);
         match subscribe(&hub, Some(at(7, 1))).resume() {
-            Resume::Gap { oldest } => oldest,
+            ResumeOutcome::Gap { oldest } => oldest,
             resume => panic!("{resume:?}"),
         }
     };
@@ -466,7 +470,7 @@ fn the_oldest_that_is_kept_is_where_something_is() {
 #[test]
 fn what_is_here_is_not_missed_where_a_history_has_a_hole() {
     let log = Shared::default();
-    let tail = Tail::with_epoch(7, HubOptions::new().with_max_events(3));
+    let tail = RecentEvents::with_epoch(7, HubOptions::new().with_max_events(3));
     let hub = Hub::with_log(log.clone(), tail.clone());
     publish(&hub, &tail, 6);
     log.keep(&[at(7, 9)]);
@@ -485,14 +489,14 @@ fn who_comes_back_to_a_break_with_a_gap_behind_it_is_told_of_both_at_once() {
         (SlowConsumerPolicy::SkipToOldest, events(8, 3..=4)),
         (SlowConsumerPolicy::SkipToLatest, String::new()),
     ] {
-        let tail = Tail::with_epoch(7, HubOptions::new().with_max_events(2));
-        let hub = Hub::with_log(Memory::default(), tail.clone());
+        let tail = RecentEvents::with_epoch(7, HubOptions::new().with_max_events(2));
+        let hub = Hub::with_log(MemoryLog::default(), tail.clone());
         publish(&hub, &tail, 3);
         tail.start_over(8).unwrap();
         publish(&hub, &tail, 4);
         let subscribe = Subscribe::topic("a").with_last_event_id(id(at(7, 3))).with_policy(policy);
         let mut stream = hub.subscribe(subscribe).unwrap();
-        assert_eq!(stream.resume(), Resume::EpochChanged);
+        assert_eq!(stream.resume(), ResumeOutcome::EpochChanged);
         let to = if rest.is_empty() { 4 } else { 2 };
         let told = format!(
             "event: ssekit:gap\nid: 8-{to}\ndata: {{\"reason\":\"epoch_changed\",\"from\":null,\"to\":\"8-{to}\",\"missed\":null}}\n\n"
@@ -505,7 +509,7 @@ fn who_comes_back_to_a_break_with_a_gap_behind_it_is_told_of_both_at_once() {
 #[test]
 fn a_client_that_has_seen_nothing_of_what_is_lost_is_not_told() {
     let log = Shared::default();
-    let tail = Tail::with_epoch(7, HubOptions::new().with_max_events(1));
+    let tail = RecentEvents::with_epoch(7, HubOptions::new().with_max_events(1));
     let hub = Hub::with_log(log.clone(), tail.clone());
     publish(&hub, &tail, 2);
     log.keep(&[at(7, 3)]);
@@ -522,17 +526,17 @@ fn a_client_that_has_seen_nothing_of_what_is_lost_is_not_told() {
 fn a_gap_says_what_is_kept_behind_a_hole() {
     let (hub, tail) = memory();
     publish(&hub, &tail, 2);
-    tail.append_at(at(7, 5), &Publication::new("a", Event::data("7-5"))).unwrap();
-    assert_eq!(subscribe(&hub, Some(at(7, 1))).resume(), Resume::Gap { oldest: at(7, 5) });
+    tail.append_at(at(7, 5), &NewEvent::new("a", Event::data("7-5"))).unwrap();
+    assert_eq!(subscribe(&hub, Some(at(7, 1))).resume(), ResumeOutcome::Gap { oldest: at(7, 5) });
 }
 
 #[test]
 fn what_a_history_has_lost_before_it_was_read_is_counted() {
     let log = Shared::default();
     log.keep(&[at(7, 1), at(7, 2), at(7, 3)]);
-    let tail = Tail::with_epoch(7, HubOptions::new());
+    let tail = RecentEvents::with_epoch(7, HubOptions::new());
     let hub = Hub::with_log(log.clone(), tail.clone());
-    tail.append_at(at(7, 3), &Publication::new("a", Event::data("7-3"))).unwrap();
+    tail.append_at(at(7, 3), &NewEvent::new("a", Event::data("7-3"))).unwrap();
     let subscribe = Subscribe::topic("a").with_policy(SlowConsumerPolicy::SkipToOldest);
     let mut stream = hub.subscribe(subscribe.with_last_event_id(id(at(7, 0)))).unwrap();
     log.0.lock().unwrap().drain(..2);
@@ -542,12 +546,12 @@ fn what_a_history_has_lost_before_it_was_read_is_counted() {
 
 #[test]
 fn a_break_before_what_is_missing_is_told_by_itself() {
-    let tail = Tail::with_epoch(7, HubOptions::new().with_max_events(1));
-    let hub = Hub::with_log(Memory::default(), tail.clone());
+    let tail = RecentEvents::with_epoch(7, HubOptions::new().with_max_events(1));
+    let hub = Hub::with_log(MemoryLog::default(), tail.clone());
     publish(&hub, &tail, 1);
     tail.start_over(8).unwrap();
     publish(&hub, &tail, 1);
-    let subscribe = Subscribe::topic("a").with_policy(SlowConsumerPolicy::Coalesce).with_start(Start::Oldest);
+    let subscribe = Subscribe::topic("a").with_policy(SlowConsumerPolicy::Coalesce).with_start(StartFrom::Oldest);
     let mut stream = hub.subscribe(subscribe).unwrap();
     publish(&hub, &tail, 1);
     let gap = "event: ssekit:gap\nid: 7-0\ndata: {\"reason\":\"slow_consumer\",\"from\":\"8-1\",\"to\":\"8-1\",\"missed\":1}\n\n";
@@ -556,10 +560,10 @@ fn a_break_before_what_is_missing_is_told_by_itself() {
 
 #[test]
 fn who_knows_another_history_is_told_of_a_hole_with_it() {
-    let tail = Tail::with_epoch(7, HubOptions::new());
-    let hub = Hub::with_log(Memory::default(), tail.clone());
+    let tail = RecentEvents::with_epoch(7, HubOptions::new());
+    let hub = Hub::with_log(MemoryLog::default(), tail.clone());
     publish(&hub, &tail, 1);
-    tail.append_at(at(7, 3), &Publication::new("a", Event::data("7-3"))).unwrap();
+    tail.append_at(at(7, 3), &NewEvent::new("a", Event::data("7-3"))).unwrap();
     let subscribe = Subscribe::topic("a").with_policy(SlowConsumerPolicy::Coalesce);
     let mut stream = hub.subscribe(subscribe.with_last_event_id(id(at(6, 1)))).unwrap();
     let gap = "event: ssekit:gap\nid: 7-0\ndata: {\"reason\":\"epoch_changed\",\"from\":null,\"to\":\"7-2\",\"missed\":null}\n\n";
@@ -568,8 +572,8 @@ fn who_knows_another_history_is_told_of_a_hole_with_it() {
 
 #[test]
 fn what_is_missing_up_to_a_break_is_told_before_it() {
-    let tail = Tail::with_epoch(7, HubOptions::new().with_max_events(2));
-    let hub = Hub::with_log(Memory::default(), tail.clone());
+    let tail = RecentEvents::with_epoch(7, HubOptions::new().with_max_events(2));
+    let hub = Hub::with_log(MemoryLog::default(), tail.clone());
     publish(&hub, &tail, 3);
     tail.start_over(8).unwrap();
     publish(&hub, &tail, 2);

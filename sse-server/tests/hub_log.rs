@@ -11,8 +11,8 @@ use std::task::{Context, Poll};
 use futures_util::{FutureExt, StreamExt};
 use ssekit_core::Event;
 use ssekit_server::hub::{
-    History, Hub, HubOptions, Log, Memory, OldEvent, Position, Publication, PublishError, ReadHistory, Resume,
-    SlowConsumerPolicy, Start, Subscribe, Tail,
+    History, Hub, HubOptions, Log, LoggedEvent, MemoryLog, NewEvent, Position, PublishError, ReadHistory, RecentEvents,
+    ResumeOutcome, SlowConsumerPolicy, StartFrom, Subscribe,
 };
 use ssekit_server::{CloseReason, LastEventId};
 
@@ -26,7 +26,7 @@ struct Shared(Arc<Mutex<Events>>);
 
 #[derive(Default)]
 struct Events {
-    all: Vec<OldEvent>,
+    all: Vec<LoggedEvent>,
     /// Beyond two.
     more: usize,
     is_broken: bool,
@@ -36,7 +36,7 @@ struct Events {
 struct Page(Shared, Position, bool);
 
 impl Future for Page {
-    type Output = io::Result<Vec<OldEvent>>;
+    type Output = io::Result<Vec<LoggedEvent>>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         if !std::mem::replace(&mut self.2, true) {
@@ -68,20 +68,20 @@ impl History for Shared {
 impl Log for Shared {
     type Published = Result<Position, PublishError>;
 
-    fn publish(&self, tail: &Tail, event: Publication<'_>) -> Self::Published {
+    fn publish(&self, tail: &RecentEvents, event: NewEvent<'_>) -> Self::Published {
         event.block()?;
         let mut events = self.0.lock().unwrap();
         let offset = events.all.last().map_or(0, |event| event.position.offset) + 1;
         let position = Position { epoch: tail.last().epoch, offset };
         let (topic, key) = (event.topic.to_owned(), event.key.map(str::to_owned));
-        events.all.push(OldEvent { position, topic, key, frame: Some(event.frame.clone()) });
+        events.all.push(LoggedEvent { position, topic, key, frame: Some(event.frame.clone()) });
         tail.append_at(position, &event)
     }
 }
 
 /// A hub that keeps 2 events itself.
-fn hub(log: &Shared) -> (Hub<Shared>, Tail) {
-    let tail = Tail::with_epoch(EPOCH, HubOptions::new().with_max_events(2));
+fn hub(log: &Shared) -> (Hub<Shared>, RecentEvents) {
+    let tail = RecentEvents::with_epoch(EPOCH, HubOptions::new().with_max_events(2));
     (Hub::with_log(log.clone(), tail.clone()), tail)
 }
 
@@ -111,7 +111,7 @@ fn what_the_tail_has_no_more_comes_from_the_history() {
     publish(&hub, &["a", "b", "a", "a", "b", "a", "b", "a"]);
     let subscribe = |last| hub.subscribe(Subscribe::topic("a").with_last_event_id(last)).unwrap();
     let mut stream = subscribe(after(1));
-    assert_eq!(stream.resume(), Resume::Resumed { missed: 7 }, "at the most");
+    assert_eq!(stream.resume(), ResumeOutcome::Resumed { missed: 7 }, "at the most");
     assert_eq!(all(&mut stream), format!("id: 7-1\n\n{}{}{}{}", event(3), event(4), event(6), event(8)));
     publish(&hub, &["a"]);
     assert_eq!(all(&mut stream), event(9));
@@ -119,7 +119,7 @@ fn what_the_tail_has_no_more_comes_from_the_history() {
     publish(&hub, &["b", "a", "a", "b", "b"]);
     assert_eq!(all(&mut stream), format!("{}{}", event(11), event(12)));
 
-    let mut oldest = hub.subscribe(Subscribe::topic("b").with_start(Start::Oldest)).unwrap();
+    let mut oldest = hub.subscribe(Subscribe::topic("b").with_start(StartFrom::Oldest)).unwrap();
     let expected: String = [2, 5, 7, 10, 13, 14].map(event).concat();
     assert_eq!(all(&mut oldest), format!("id: 7-0\n\n{expected}"));
     let filtered =
@@ -142,7 +142,7 @@ fn what_the_history_has_not_either_is_a_gap() {
     let subscribe = |last| hub.subscribe(Subscribe::topic("a").with_last_event_id(last)).unwrap();
     log.0.lock().unwrap().all.drain(..2);
     let mut stream = subscribe(after(1));
-    assert_eq!(stream.resume(), Resume::Gap { oldest: Position { epoch: EPOCH, offset: 3 } });
+    assert_eq!(stream.resume(), ResumeOutcome::Gap { oldest: Position { epoch: EPOCH, offset: 3 } });
     let events = |from: u64| (from..=9).map(event).collect::<String>();
     assert_eq!(all(&mut stream), format!("{}{}", gap(2, 2), events(3)));
 
@@ -181,23 +181,23 @@ fn a_tail_may_begin_anywhere_and_leave_offsets_out() {
 fn a_tail_may_begin_behind_an_event() {
     let log = Shared::default();
     publish(&hub(&log).0, &["a"; 5]);
-    let tail = Tail::behind(&[], at(5), HubOptions::new().with_max_events(2));
+    let tail = RecentEvents::behind(&[], at(5), HubOptions::new().with_max_events(2));
     let subscribe = |hub: &Hub<Shared>, last| hub.subscribe(Subscribe::topic("a").with_last_event_id(last)).unwrap();
     let hub = Hub::with_log(log.clone(), tail);
     let mut streams = [3, 5].map(|offset| subscribe(&hub, after(offset)));
-    assert_eq!(streams[0].resume(), Resume::Resumed { missed: 2 });
-    assert_eq!(streams[1].resume(), Resume::UpToDate);
+    assert_eq!(streams[0].resume(), ResumeOutcome::Resumed { missed: 2 });
+    assert_eq!(streams[1].resume(), ResumeOutcome::UpToDate);
     assert_eq!(all(&mut streams[0]), format!("id: 7-3\n\n{}{}", event(4), event(5)));
     assert_eq!(all(&mut streams[1]), "id: 7-5\n\n");
     hub.publish("a", Event::data("6")).unwrap();
     assert_eq!(streams.map(|mut stream| all(&mut stream)), [event(6), event(6)]);
 
-    let tail = Tail::behind(&[], at(5), HubOptions::new());
-    let hub = Hub::with_log(Memory::default(), tail);
+    let tail = RecentEvents::behind(&[], at(5), HubOptions::new());
+    let hub = Hub::with_log(MemoryLog::default(), tail);
     let gone = hub.subscribe(Subscribe::topic("a").with_last_event_id(after(3))).unwrap();
-    assert!(matches!(gone.resume(), Resume::Gap { .. }));
+    assert!(matches!(gone.resume(), ResumeOutcome::Gap { .. }));
     let here = hub.subscribe(Subscribe::topic("a").with_last_event_id(after(5))).unwrap();
-    assert_eq!(here.resume(), Resume::UpToDate);
+    assert_eq!(here.resume(), ResumeOutcome::UpToDate);
 }
 
 /// The history has not got that far, or what it says to have is not there.
@@ -205,7 +205,7 @@ fn a_tail_may_begin_behind_an_event() {
 fn what_is_left_out_and_not_in_the_history_is_a_gap_and_no_loop() {
     let log = Shared::default();
     publish(&hub(&log).0, &["a"]);
-    let tail = Tail::with_epoch(EPOCH, HubOptions::new());
+    let tail = RecentEvents::with_epoch(EPOCH, HubOptions::new());
     let hub = Hub::with_log(log.clone(), tail.clone());
     append_at(&tail, 1, "1").unwrap();
     let mut stream = hub.subscribe(Subscribe::topic("a").with_last_event_id(after(0))).unwrap();
@@ -219,8 +219,8 @@ fn what_is_left_out_and_not_in_the_history_is_a_gap_and_no_loop() {
 #[test]
 fn offsets_that_are_left_out_are_counted_as_missed() {
     for (topics, missed) in [(&["a"][..], 4), (&["a", "b"], 4), (&["b"], 3)] {
-        let tail = Tail::with_epoch(EPOCH, HubOptions::new());
-        let hub = Hub::with_log(Memory::default(), tail.clone());
+        let tail = RecentEvents::with_epoch(EPOCH, HubOptions::new());
+        let hub = Hub::with_log(MemoryLog::default(), tail.clone());
         let subscribe = Subscribe::topics(topics.iter().copied()).with_policy(SlowConsumerPolicy::SkipToOldest);
         let mut stream = hub.subscribe(subscribe).unwrap();
         assert_eq!(all(&mut stream), "id: 7-0\n\n");
@@ -290,7 +290,7 @@ fn news_that_come_while_the_history_is_waited_for_keep_nobody_busy() {
 }
 
 /// A history that has nothing yet, and while it is asked the tail hears of an event.
-struct Late(Tail);
+struct Late(RecentEvents);
 
 impl History for Late {
     fn first(&self) -> Option<Position> {
@@ -306,14 +306,14 @@ impl History for Late {
 impl Log for Late {
     type Published = Result<Position, PublishError>;
 
-    fn publish(&self, tail: &Tail, event: Publication<'_>) -> Self::Published {
+    fn publish(&self, tail: &RecentEvents, event: NewEvent<'_>) -> Self::Published {
         tail.append(&event)
     }
 }
 
 #[test]
 fn what_a_client_knows_may_come_while_the_history_is_asked_for_it() {
-    let tail = Tail::with_epoch(EPOCH, HubOptions::new());
+    let tail = RecentEvents::with_epoch(EPOCH, HubOptions::new());
     let hub = Hub::with_log(Late(tail.clone()), tail.clone());
     let mut stream = hub.subscribe(Subscribe::topic("a").with_last_event_id(after(1))).unwrap();
     assert_eq!(all(&mut stream), "id: 7-1\n\n");
@@ -331,8 +331,8 @@ fn an_old_event_with_an_id_of_its_own_does_not_go_out() {
     assert_eq!(all(&mut stream), format!("id: 7-0\n\n{}{}", event(1), (3..=9).map(event).collect::<String>()));
 }
 
-fn append_at(tail: &Tail, offset: u64, data: &str) -> Result<Position, PublishError> {
-    tail.append_at(at(offset), &Publication::new("a", Event::data(data)))
+fn append_at(tail: &RecentEvents, offset: u64, data: &str) -> Result<Position, PublishError> {
+    tail.append_at(at(offset), &NewEvent::new("a", Event::data(data)))
 }
 
 #[tokio::test(start_paused = true)]
@@ -362,7 +362,7 @@ fn who_is_new_is_told_of_no_gap_before_the_oldest_event_of_the_history() {
         let (hub, _) = hub(&log);
         publish(&hub, &["news"; 9]);
         log.0.lock().unwrap().all.drain(..4);
-        let subscribe = Subscribe::topic("news").with_start(Start::Oldest).with_policy(policy);
+        let subscribe = Subscribe::topic("news").with_start(StartFrom::Oldest).with_policy(policy);
         let all = all(&mut hub.subscribe(subscribe).unwrap());
         assert_eq!(all.split_once("\n\n").unwrap().1, (5..=9).map(event).collect::<String>(), "{policy:?}");
     }
@@ -384,7 +384,8 @@ fn a_gap_before_the_oldest_event_of_the_history_is_told_once_and_the_newest_of_a
     publish(&hub, &["news"; 7]);
     log.0.lock().unwrap().all.drain(..4);
     for (last, told) in [(None, String::new()), (after(0), gap(1, 4)), (after(1), gap(2, 4))] {
-        let subscribe = Subscribe::topic("news").with_start(Start::Oldest).with_policy(SlowConsumerPolicy::Coalesce);
+        let subscribe =
+            Subscribe::topic("news").with_start(StartFrom::Oldest).with_policy(SlowConsumerPolicy::Coalesce);
         let all = all(&mut hub.subscribe(subscribe.with_last_event_id(last)).unwrap());
         let told = if told.is_empty() { "id: 7-0\n\n".to_owned() } else { told };
         assert_eq!(all, format!("{told}{}{}", event(2), (5..=9).map(event).collect::<String>()));
@@ -400,7 +401,7 @@ fn who_is_new_is_told_of_no_break_before_the_oldest_event_of_the_history() {
         log.0.lock().unwrap().all.clear();
         tail.start_over(8).unwrap();
         publish(&hub, &["news"; 5]);
-        let subscribe = Subscribe::topic("news").with_start(Start::Oldest).with_policy(policy);
+        let subscribe = Subscribe::topic("news").with_start(StartFrom::Oldest).with_policy(policy);
         let all = all(&mut hub.subscribe(subscribe).unwrap());
         let expected: String = (1..=5).map(|offset| format!("id: 8-{offset}\ndata: {offset}\n\n")).collect();
         assert_eq!(all.split_once("\n\n").unwrap().1, expected, "{policy:?}");

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use futures_util::Stream;
 use ssekit_core::Event;
-use ssekit_server::hub::{Hub, HubOptions, Start, Subscribe, Subscription};
+use ssekit_server::hub::{Hub, HubOptions, StartFrom, Subscribe, Subscription};
 use ssekit_server::{EventBody, LastEventId};
 
 ssekit_testkit::count_allocations!();
@@ -58,7 +58,7 @@ fn a_long_replay_to_a_slow_client_holds_a_page() {
             hub.publish(if n % 3 == 0 { "b" } else { "a" }, Event::data(&data)).unwrap();
         }
         for (request, expected) in [(Subscribe::topic("a"), 66_666), (Subscribe::topics(["a", "b"]), 100_000)] {
-            let request = request.with_start(Start::Oldest);
+            let request = request.with_start(StartFrom::Oldest);
             let mut body = Box::pin(hub.subscribe(request).unwrap().into_body());
             let (mut events, mut most) = (0, 0);
             loop {

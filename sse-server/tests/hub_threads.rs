@@ -13,7 +13,7 @@ use std::time::Duration;
 use futures_util::{Stream, StreamExt};
 use ssekit_core::Event;
 use ssekit_server::LastEventId;
-use ssekit_server::hub::{Hub, HubOptions, Position, Resume, SlowConsumerPolicy, Subscribe};
+use ssekit_server::hub::{Hub, HubOptions, Position, ResumeOutcome, SlowConsumerPolicy, Subscribe};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
@@ -205,7 +205,7 @@ async fn client(hub: Hub, n: usize, ready: tokio::sync::mpsc::Sender<()>) -> Rec
         let last_id = received.last_id.as_deref().map(|id| LastEventId::try_from(id).unwrap());
         let subscription = hub.subscribe(subscribe.clone().with_last_event_id(last_id)).unwrap();
         let resume = subscription.resume();
-        assert_eq!(resume == Resume::Fresh, received.last_id.is_none());
+        assert_eq!(resume == ResumeOutcome::Fresh, received.last_id.is_none());
         let is_body = n / PATTERNS.len() / POLICIES.len() % 2 == 1;
         let mut stream: Pin<Box<dyn Stream<Item = Vec<u8>> + Send>> = if is_body {
             Box::pin(subscription.into_body().map(|chunk| chunk.unwrap().to_vec()))

@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt, stream};
 use ssekit_core::{
-    Buffer, BufferedDecoder, Buffers, DecodeError, Decoder, EventStream, FixedDecoder, Lexer, Limits, Line,
+    Buffer, BufferedDecoder, Buffers, DecodeError, Decoder, EventStream, FieldName, FixedDecoder, Lexer, Limits,
     MessageEvent, SliceBuffer, SliceDecoder, StreamError, Token,
 };
 
@@ -144,9 +144,9 @@ fn exceeded(error: DecodeError) -> Exceeded {
 }
 
 /// The lines of a stream as the lexer sees them: what each is, its value, and whether it ended; a blank line is `None`.
-pub fn lines<C: AsRef<[u8]>>(chunks: &[C]) -> Vec<Option<(Line, Vec<u8>, bool)>> {
+pub fn lines<C: AsRef<[u8]>>(chunks: &[C]) -> Vec<Option<(FieldName, Vec<u8>, bool)>> {
     let mut lexer = Lexer::new();
-    let mut lines: Vec<Option<(Line, Vec<u8>, bool)>> = Vec::new();
+    let mut lines: Vec<Option<(FieldName, Vec<u8>, bool)>> = Vec::new();
     for chunk in chunks {
         let mut chunk = chunk.as_ref();
         while let Some(token) = lexer.next_token(&mut chunk) {

@@ -5,7 +5,7 @@
 
 use bytes::{BufMut, BytesMut};
 use ssekit_core::{
-    BufferTooSmall, Decoder, Event, EventId, EventType, EventWriter, Frame, Limits, MessageEvent, OwnedEvent,
+    BufferTooSmall, Decoder, EncodedEvent, Event, EventId, EventType, EventWriter, Limits, MessageEvent, ReceivedEvent,
     SliceWriter,
 };
 
@@ -159,7 +159,7 @@ pub fn check_round_trip(
         let again = Event::try_from(seen).expect("decoded values are valid");
         let again = decode(Form::Growable, Limits::NONE, &[encode(&again)]);
         assert_eq!(again.items, items);
-        assert_eq!(OwnedEvent::from(seen).as_event(), seen);
+        assert_eq!(ReceivedEvent::from(seen).as_event(), seen);
     }
 }
 
@@ -196,7 +196,7 @@ fn encode_everywhere(event: &Event<'_>) -> Vec<u8> {
     event.encode_to_writer(&mut written).expect("a Vec takes all");
     assert_eq!(written, wire);
 
-    assert_eq!(Frame::from(*event).as_bytes(), wire);
+    assert_eq!(EncodedEvent::from(*event).as_bytes(), wire);
     if event.data.is_some() {
         let mut buffer = vec![0; len];
         let writer = EventWriter::new(SliceWriter::new(&mut buffer), *event).expect("there is room");
@@ -216,7 +216,7 @@ pub fn check_pieces(text: &str, sizes: &[u8]) {
     let characters: Vec<char> = text.chars().collect();
     let mut sizes = sizes.iter().map(|&size| usize::from(size)).cycle();
     let head = Event::new().with_event_type(EventType::from_static("pieces"));
-    let frame = Frame::write(head, |data| {
+    let frame = EncodedEvent::write(head, |data| {
         let mut rest = &characters[..];
         // As many empty pieces as there are characters, at the most.
         for _ in 0..2 * characters.len() {

@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use futures_util::future::join_all;
 use futures_util::{StreamExt, stream};
 use ssekit::server::{DrainOptions, EventBody};
-use ssekit::{Event, Frame};
+use ssekit::{EncodedEvent, Event};
 
 use app::{App, Client, Http, KINDS, events, soon, until};
 use usage::{memory, open_files};
@@ -50,7 +50,7 @@ async fn ten_thousand_clients_leave_nothing_behind() {
         let counter = alive.clone();
         let app = App::new(move |_| {
             let counted = Counted::new(&counter);
-            let events = stream::iter([Frame::from(Event::data("one"))]).chain(stream::pending());
+            let events = stream::iter([EncodedEvent::from(Event::data("one"))]).chain(stream::pending());
             EventBody::new(
                 events
                     .map(move |frame| {

@@ -21,8 +21,8 @@ use hyper::client::conn::{http1, http2};
 use hyper::{Request, Response, header};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use ssekit::hub::{Hub, SessionPolicy, Subscribe, Subscription};
-use ssekit::server::{CloseReason, DrainOptions, DrainReport, EventBody, Finish, SendError, Sender, Streams};
-use ssekit::{Event, EventStream, Frame, OwnedEvent, actix as on_actix, axum as on_axum};
+use ssekit::server::{CloseReason, DrainOptions, DrainReport, EventBody, Finish, SendError, Sender, StreamGroup};
+use ssekit::{EncodedEvent, Event, EventStream, ReceivedEvent, actix as on_actix, axum as on_axum};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout};
@@ -58,7 +58,7 @@ pub(crate) enum Http {
     Two,
 }
 
-pub(crate) type Body = EventBody<BoxStream<'static, io::Result<Frame>>>;
+pub(crate) type Body = EventBody<BoxStream<'static, io::Result<EncodedEvent>>>;
 
 /// What a handler is told of a request.
 #[derive(Clone, Debug)]
@@ -71,7 +71,7 @@ pub(crate) struct Asked {
 /// hub.
 #[derive(Clone)]
 pub(crate) struct App {
-    pub(crate) streams: Streams,
+    pub(crate) streams: StreamGroup,
     pub(crate) hub: Hub,
     handler: Arc<dyn Fn(Asked) -> Body + Send + Sync>,
     is_compressed: bool,
@@ -109,7 +109,7 @@ impl App {
 
     fn body(&self, asked: Asked) -> Body {
         let closed = self.closed.clone();
-        let body = (self.handler)(asked).with_streams(&self.streams);
+        let body = (self.handler)(asked).with_group(&self.streams);
         body.on_close(move |reason| closed.lock().unwrap().push(reason))
     }
 
@@ -339,7 +339,7 @@ pub(crate) fn chunks(response: Response<Incoming>) -> impl Stream<Item = Result<
 }
 
 /// The events of a response, whose body must not break off.
-pub(crate) fn events(response: Response<Incoming>) -> impl Stream<Item = OwnedEvent> + Unpin + Send {
+pub(crate) fn events(response: Response<Incoming>) -> impl Stream<Item = ReceivedEvent> + Unpin + Send {
     EventStream::new(chunks(response)).map(|event| event.unwrap()).boxed()
 }
 

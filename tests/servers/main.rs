@@ -16,7 +16,7 @@ use app::{App, Body, Client, Http, KINDS, Kind, chunks, events, soon, until};
 use futures_util::{StreamExt, stream};
 use hyper::StatusCode;
 use ssekit::server::{CloseReason, DrainOptions, DrainPolicy, EventBody, Finish, KeepAlive};
-use ssekit::{Event, Frame, event_type};
+use ssekit::{EncodedEvent, Event, event_type};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::process::Command;
@@ -26,8 +26,8 @@ use tokio_stream::wrappers::UnboundedReceiverStream;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-fn data(text: &str) -> Frame {
-    Frame::from(Event::data(text))
+fn data(text: &str) -> EncodedEvent {
+    EncodedEvent::from(Event::data(text))
 }
 
 /// Runs a case on every server, by every protocol.
@@ -42,7 +42,7 @@ async fn on_all(case: impl AsyncFn(Kind, Http)) {
 }
 
 /// An application whose streams the test writes: it gets a sender for each.
-fn written(make: fn(Body) -> Body) -> (App, impl AsyncFnMut() -> UnboundedSender<Frame>) {
+fn written(make: fn(Body) -> Body) -> (App, impl AsyncFnMut() -> UnboundedSender<EncodedEvent>) {
     let (opened, mut streams) = unbounded_channel();
     let app = App::new(move |_| {
         let (sender, receiver) = unbounded_channel();
@@ -186,7 +186,7 @@ async fn a_stream_can_be_ended_by_its_handle() {
         app.streams.handles()[0].kick(Finish::Done);
         assert_eq!(soon(chunks.next()).await.unwrap().unwrap(), "id: ssekit:done\n\n");
         assert!(soon(chunks.next()).await.is_none());
-        assert_eq!(app.closed(), [CloseReason::Kicked]);
+        assert_eq!(app.closed(), [CloseReason::Disconnected]);
     })
     .await;
 }
@@ -462,7 +462,7 @@ async fn an_error_in_the_stream_cuts_the_response_so_that_the_client_sees_it() {
 async fn what_is_sent_is_what_is_received() {
     on_all(async |kind, http| {
         let texts = ["", "\n", "a\r\nb\rc", "  x", "data: x", "漢字 😀", "\u{feff}", &"long ".repeat(100_000)];
-        let frames: Vec<Frame> = texts.iter().map(|text| data(text)).collect();
+        let frames: Vec<EncodedEvent> = texts.iter().map(|text| data(text)).collect();
         let app = App::new(move |_| EventBody::new(stream::iter(frames.clone()).map(Ok).boxed()));
         let server = app.start(kind, DrainOptions::new()).await;
         let response = Client::connect(server.addr, http).await.get("/events", &[]).await;

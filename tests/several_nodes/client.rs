@@ -10,7 +10,7 @@ use http_body_util::{BodyStream, Full};
 use hyper::Request;
 use serde_json::Value;
 use ssekit::hub::Position;
-use ssekit::{EventStream, OwnedEvent};
+use ssekit::{EventStream, ReceivedEvent};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
@@ -135,7 +135,7 @@ async fn stream(node: SocketAddr, last: Option<Position>, seen: &Mutex<Seen>) ->
 }
 
 impl Seen {
-    fn take(&mut self, event: &OwnedEvent) -> Result<()> {
+    fn take(&mut self, event: &ReceivedEvent) -> Result<()> {
         match &*event.event_type {
             "hello" => {
                 self.streams += 1;

@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use bytes::Bytes;
-use ssekit_core::{Line, Token};
+use ssekit_core::{FieldName, Token};
 
 use super::{Decoder, Gives, drain, stream_of};
 use crate::{Kind, Totals};
@@ -76,9 +76,9 @@ impl Decoder for Lexer {
                 };
                 let len = black_box(fragment.bytes).len();
                 match fragment.line {
-                    Line::Data => data_len += len + usize::from(fragment.is_last),
-                    Line::Event => type_len = len + if fragment.is_first { 0 } else { type_len },
-                    Line::Id => id_len = len + if fragment.is_first { 0 } else { id_len },
+                    FieldName::Data => data_len += len + usize::from(fragment.is_last),
+                    FieldName::Event => type_len = len + if fragment.is_first { 0 } else { type_len },
+                    FieldName::Id => id_len = len + if fragment.is_first { 0 } else { id_len },
                     _ => {}
                 }
             }

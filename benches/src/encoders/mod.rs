@@ -17,7 +17,7 @@ mod ssekit;
 pub const ENCODERS: [Contestant; 9] = [
     Contestant::new::<ssekit::IntoSlice>(),
     Contestant::new::<ssekit::IntoBytesMut>(),
-    Contestant::new::<ssekit::IntoFrame>(),
+    Contestant::new::<ssekit::IntoEvent>(),
     Contestant::new::<axum::Data>(),
     Contestant::new::<actix_web_lab::Data>(),
     Contestant::new::<russe::Rival>(),

@@ -1,7 +1,7 @@
 //! Ours.
 
 use bytes::BytesMut;
-use ssekit_core::{Event, EventId, EventType, Frame};
+use ssekit_core::{EncodedEvent, Event, EventId, EventType};
 
 use super::{Encoder, Sink};
 use crate::Kind;
@@ -57,22 +57,22 @@ impl Encoder for IntoBytesMut {
     }
 }
 
-/// Every event into a `Frame` of its own.
+/// Every event into a `EncodedEvent` of its own.
 #[derive(Default)]
-pub(super) struct IntoFrame;
+pub(super) struct IntoEvent;
 
-impl Encoder for IntoFrame {
+impl Encoder for IntoEvent {
     const NAME: &'static str = "ssekit-frame";
     const KIND: Kind = Kind::Ours;
 
     fn encode(&mut self, workload: &Workload, sink: Sink<'_>) {
         for message in &*workload.messages {
-            sink(Frame::from(event(message)).as_bytes());
+            sink(EncodedEvent::from(event(message)).as_bytes());
         }
     }
 }
 
-/// Every value into a `Frame` of its own.
+/// Every value into a `EncodedEvent` of its own.
 #[derive(Default)]
 pub(super) struct JsonFrame;
 
@@ -82,7 +82,7 @@ impl Encoder for JsonFrame {
 
     fn encode(&mut self, workload: &Workload, sink: Sink<'_>) {
         for message in &*workload.messages {
-            let frame = Frame::json(head(message), &message.json).expect("the value is plain");
+            let frame = EncodedEvent::json(head(message), &message.json).expect("the value is plain");
             sink(frame.as_bytes());
         }
     }

@@ -261,7 +261,7 @@ fn json(report: &Report) -> Table {
     const WORKLOAD: &str = "openai-json";
     let ours: Vec<_> = of_kind(&JSON_ENCODERS, Kind::Ours).map(|name| encode_id(WORKLOAD, name)).collect();
     let events = size(&report.encoded, "openai").map(|size| size.events as f64);
-    let mut table = Table::new(["", "ns", "allocations", "`Frame::json` is"]);
+    let mut table = Table::new(["", "ns", "allocations", "`EncodedEvent::json` is"]);
     for encoder in &JSON_ENCODERS {
         let id = encode_id(WORKLOAD, encoder.name);
         let time = report.time(&id).zip(events).map(|(time, events)| number(time / events));

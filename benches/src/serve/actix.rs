@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use actix_web::web::{self, Path};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, rt};
 
-use ssekit_server::Streams;
+use ssekit_server::StreamGroup;
 
 use super::Setup;
 use super::feed::Feed;
@@ -36,7 +36,7 @@ pub(super) fn serve<R: Responder>(listener: TcpListener, setup: Setup) -> io::Re
     };
     let server = HttpServer::new(app).workers(1);
     let server = match R::IS_CONFIGURED {
-        true => ssekit_actix::configure(server, &Streams::new()),
+        true => ssekit_actix::configure(server, &StreamGroup::new()),
         false => server.tcp_nodelay(true).disable_signals(),
     };
     rt::System::new().block_on(server.listen(listener)?.run())

@@ -7,8 +7,8 @@ use std::net::TcpListener;
 use ::axum::response::{IntoResponse, Response};
 use actix_web::{HttpRequest, HttpResponse, Responder as _};
 use futures_util::StreamExt;
-use ssekit_core::{Event, Frame};
-use ssekit_server::{Chunk, IntoFrame, Sender};
+use ssekit_core::{EncodedEvent, Event};
+use ssekit_server::{Chunk, IntoEvent, Sender};
 
 use super::axum::{block_on, router};
 use super::feed::{self, Feed, Text};
@@ -18,17 +18,17 @@ use crate::Kind;
 /// The preamble.
 const COMMENT: &str = ": \n\n";
 
-fn frame(text: Text) -> Frame {
+fn frame(text: Text) -> EncodedEvent {
     Event::data(&text).into()
 }
 
 /// An item that is encoded where it is sent.
 struct Item(Text);
 
-impl IntoFrame for Item {
+impl IntoEvent for Item {
     type Error = Infallible;
 
-    fn into_frame(self) -> Result<Frame, Infallible> {
+    fn into_event(self) -> Result<EncodedEvent, Infallible> {
         Ok(frame(self.0))
     }
 

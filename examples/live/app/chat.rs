@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use ssekit::redis::RedisPublishError;
-use ssekit::{Event, Frame, event_type};
+use ssekit::{EncodedEvent, Event, event_type};
 
 use super::{Answer, App, CHAT, now};
 
@@ -44,7 +44,7 @@ impl App {
 }
 
 /// What all are sent, or what is wrong with what was posted.
-fn message(body: &[u8]) -> Result<Frame, String> {
+fn message(body: &[u8]) -> Result<EncodedEvent, String> {
     let message: Message = serde_json::from_slice(body).map_err(|error| error.to_string())?;
     let said = Said { time: now(), name: message.name.trim(), text: message.text.trim() };
     if said.text.is_empty() {
@@ -57,5 +57,5 @@ fn message(body: &[u8]) -> Result<Frame, String> {
         }
     }
     let head = Event::new().with_event_type(event_type!("chat"));
-    Frame::json(head, &said).map_err(|error| error.to_string())
+    EncodedEvent::json(head, &said).map_err(|error| error.to_string())
 }

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use ssekit::Frame;
+use ssekit::EncodedEvent;
 use ssekit::hub::{ClientInfo, Hub, HubOptions, HubStats, Position, Rejection, Subscribe, Subscription};
 use ssekit::redis::{RedisLog, RedisOptions, RedisPublishError, redis::Client};
-use ssekit::server::Streams;
+use ssekit::server::StreamGroup;
 
 /// So many events are kept.
 const MAX_EVENTS: usize = 10_000;
@@ -32,7 +32,11 @@ impl AnyHub {
         hub.map(Self::Redis).map_err(|error| format!("cannot use Redis at {addr}: {error}"))
     }
 
-    pub(super) async fn publish(&self, topic: &str, event: impl Into<Frame>) -> Result<Position, RedisPublishError> {
+    pub(super) async fn publish(
+        &self,
+        topic: &str,
+        event: impl Into<EncodedEvent>,
+    ) -> Result<Position, RedisPublishError> {
         match self {
             Self::Memory(hub) => Ok(hub.publish(topic, event)?),
             Self::Redis(hub) => hub.publish(topic, event).await,
@@ -44,7 +48,7 @@ impl AnyHub {
         &self,
         topic: &str,
         key: &str,
-        event: impl Into<Frame>,
+        event: impl Into<EncodedEvent>,
     ) -> Result<Position, RedisPublishError> {
         match self {
             Self::Memory(hub) => Ok(hub.publish_keyed(topic, key, event)?),
@@ -94,7 +98,7 @@ impl AnyHub {
         }
     }
 
-    pub(crate) fn streams(&self) -> &Streams {
+    pub(crate) fn streams(&self) -> &StreamGroup {
         match self {
             Self::Memory(hub) => hub.streams(),
             Self::Redis(hub) => hub.streams(),

@@ -16,9 +16,9 @@ use std::thread::available_parallelism;
 use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
-use ssekit::hub::{Rejection, SlowConsumerPolicy, Start, Subscribe, Subscription};
+use ssekit::hub::{Rejection, SlowConsumerPolicy, StartFrom, Subscribe, Subscription};
 use ssekit::server::{DrainOptions, DrainReport, EventBody, LastEventId};
-use ssekit::{Event, Frame, event_type};
+use ssekit::{EncodedEvent, Event, event_type};
 use sysinfo::System;
 
 use crate::common::{self, listen, shutdown};
@@ -79,12 +79,12 @@ impl App {
             tail: self.tail.as_deref(),
         };
         let mut subscribe = Subscribe::topics([&*self.topic(MACHINE), &*self.topic(LOG), CHAT]).with_resume_event();
-        if let Ok(hello) = Frame::json(Event::new().with_event_type(event_type!("hello")), &hello) {
+        if let Ok(hello) = EncodedEvent::json(Event::new().with_event_type(event_type!("hello")), &hello) {
             subscribe = subscribe.with_first_event(hello);
         }
         if last_event_id.is_none() {
             // All of the chat and the log that is kept, but of the machine, whose events have a key, how it is now.
-            subscribe = subscribe.with_start(Start::Oldest).with_policy(SlowConsumerPolicy::Coalesce);
+            subscribe = subscribe.with_start(StartFrom::Oldest).with_policy(SlowConsumerPolicy::Coalesce);
         }
         let subscription = self.hub.subscribe(subscribe.with_last_event_id(last_event_id))?;
         Ok(subscription.into_body().with_reconnection_time(Duration::from_secs(1)))

@@ -1,7 +1,7 @@
 use futures_util::StreamExt;
 use ssekit_core::Event;
 use ssekit_server::LastEventId;
-use ssekit_server::hub::{HubOptions, Resume, Start, Subscribe};
+use ssekit_server::hub::{HubOptions, ResumeOutcome, StartFrom, Subscribe};
 use ssekit_testkit::redis::RedisSetup;
 
 use crate::node::{Client, node, node_with, options, publish, until_status};
@@ -59,7 +59,7 @@ async fn names_and_text_of_any_kind_come_through_as_they_are() {
     assert_eq!(client.data(), expected);
     for text in texts {
         let subscribe =
-            Subscribe::topic(text).with_start(Start::Oldest).with_filter(move |event| event.key == Some(text));
+            Subscribe::topic(text).with_start(StartFrom::Oldest).with_filter(move |event| event.key == Some(text));
         let client = Client::subscribe(&b, subscribe);
         client.until("one", |client| client.data().len() == 1).await;
     }
@@ -88,16 +88,16 @@ async fn what_is_not_in_memory_comes_from_redis() {
     client.until("all", |client| client.data().len() == 5000).await;
     client.assert_in_order();
     assert_eq!(client.told(), [""; 0]);
-    let last = Subscribe::topic("news").with_start(Start::Last(3));
+    let last = Subscribe::topic("news").with_start(StartFrom::Last(3));
     Client::subscribe(&b, last).until_data(&["4997", "4998", "4999"]).await;
-    let oldest = Client::subscribe(&b, Subscribe::topic("news").with_start(Start::Oldest));
+    let oldest = Client::subscribe(&b, Subscribe::topic("news").with_start(StartFrom::Oldest));
     oldest.until("all", |client| client.data().len() == 5000).await;
     assert!(b.log().status().pages > 2);
     let subscription = b.subscribe(
         Subscribe::topic("news")
             .with_last_event_id(Some(LastEventId::try_from(&*format!("{}-4990", start.epoch)).unwrap())),
     );
-    assert!(matches!(subscription.unwrap().resume(), Resume::Resumed { missed: 10 }));
+    assert!(matches!(subscription.unwrap().resume(), ResumeOutcome::Resumed { missed: 10 }));
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ssekit_core::Event;
 use ssekit_redis::RedisPublishError;
-use ssekit_server::hub::{HubOptions, Position, Resume, Subscribe};
+use ssekit_server::hub::{HubOptions, Position, ResumeOutcome, Subscribe};
 use ssekit_testkit::redis::{Proxy, RedisServer, RedisSetup};
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::timeout;
@@ -166,18 +166,19 @@ async fn redis_is_killed_and_comes_back_with_nothing() {
         let told = client.told();
         assert!(told.len() == 1 && told[0].starts_with(REPLACED), "{told:?}");
     }
-    let told = |resume: Resume, data: &[&str]| (resume, data.iter().map(|data| (*data).to_owned()).collect::<Vec<_>>());
+    let told =
+        |resume: ResumeOutcome, data: &[&str]| (resume, data.iter().map(|data| (*data).to_owned()).collect::<Vec<_>>());
     for (hub, last, expected) in [
         // Here it is known that nothing is missing but what was lost.
-        (&a, first, told(Resume::EpochChanged, &["two"])),
-        (&node(&server.url()).await, first, told(Resume::EpochChanged, &["two"])),
-        (&b, Position { offset: second.offset - 1, ..second }, told(Resume::Resumed { missed: 1 }, &["two"])),
+        (&a, first, told(ResumeOutcome::EpochChanged, &["two"])),
+        (&node(&server.url()).await, first, told(ResumeOutcome::EpochChanged, &["two"])),
+        (&b, Position { offset: second.offset - 1, ..second }, told(ResumeOutcome::Resumed { missed: 1 }, &["two"])),
     ] {
         let subscription = hub.subscribe(Subscribe::prefix("").with_last_event_id(last_id(last))).unwrap();
         assert_eq!(subscription.resume(), expected.0);
         let client = Client::start(hub, Some(&last.to_string()));
         client.until("all", |client| client.data() == expected.1).await;
-        assert_eq!(client.told().len(), usize::from(expected.0 == Resume::EpochChanged));
+        assert_eq!(client.told().len(), usize::from(expected.0 == ResumeOutcome::EpochChanged));
     }
 }
 

@@ -1,8 +1,8 @@
 //! What others write into the stream, or do to it.
 
 use ssekit_core::Event;
-use ssekit_redis::{ConnectError, RedisLog, RedisPublishError, redis};
-use ssekit_server::hub::{HubOptions, Position, Resume, Subscribe};
+use ssekit_redis::{RedisConnectError, RedisLog, RedisPublishError, redis};
+use ssekit_server::hub::{HubOptions, Position, ResumeOutcome, Subscribe};
 use ssekit_testkit::redis::{Proxy, RedisServer, RedisSetup, Reply};
 
 use crate::node::{Client, RedisHub, last_id, node, node_with, options, publish, publish_at_last, until_status};
@@ -137,7 +137,7 @@ async fn the_highest_id_there_is_ends_publishing_with_a_clear_error() {
     assert!(matches!(&error, RedisPublishError::Unavailable { .. }), "{error:?}");
     assert!(error.to_string().contains("delete its key"), "{error}");
     let refused = RedisLog::connect(redis::Client::open(server.url()).unwrap(), options(), HubOptions::new()).await;
-    assert!(matches!(refused.unwrap_err(), ConnectError::Exhausted));
+    assert!(matches!(refused.unwrap_err(), RedisConnectError::Exhausted));
     assert!(!hub.log().status().is_writing);
     server.command(&[b"DEL", b"test:events"]);
     publish_at_last(&hub, "third").await;
@@ -151,7 +151,7 @@ async fn something_else_at_the_key_is_told() {
     server.command(&[b"SET", b"test:events", b"x"]);
     let refused = RedisLog::connect(redis::Client::open(server.url()).unwrap(), options(), HubOptions::new()).await;
     let error = refused.unwrap_err();
-    assert!(matches!(error, ConnectError::NotAStream), "{error:?}");
+    assert!(matches!(error, RedisConnectError::NotAStream), "{error:?}");
     assert!(error.to_string().contains("another key"), "{error}");
     server.command(&[b"DEL", b"test:events"]);
     let hub = node(&server.url()).await;
@@ -190,13 +190,13 @@ async fn what_is_deleted_or_trimmed_by_hand_is_a_gap_for_those_who_need_it() {
     // And it is known before, soon.
     until_status(&hub, "known", |status| status.first == positions[2]).await;
     let subscribe = || Subscribe::prefix("").with_last_event_id(last_id(positions[0]));
-    assert_eq!(hub.subscribe(subscribe()).unwrap().resume(), Resume::Gap { oldest: positions[2] });
+    assert_eq!(hub.subscribe(subscribe()).unwrap().resume(), ResumeOutcome::Gap { oldest: positions[2] });
     server.command(&[b"XTRIM", b"test:events", b"MAXLEN", b"0"]);
     until_status(&hub, "known", |status| status.first.offset == 11).await;
     publish(&hub, "10").await.unwrap();
     client.until("it", |client| client.data().len() == 11).await;
     assert_eq!(client.told(), [""; 0]);
-    assert!(matches!(hub.subscribe(subscribe()).unwrap().resume(), Resume::Gap { .. }));
+    assert!(matches!(hub.subscribe(subscribe()).unwrap().resume(), ResumeOutcome::Gap { .. }));
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ssekit_core::Event;
 use ssekit_redis::RedisPublishError;
-use ssekit_server::hub::{HubOptions, PublishError, Resume, Start, Subscribe};
+use ssekit_server::hub::{HubOptions, PublishError, ResumeOutcome, StartFrom, Subscribe};
 use ssekit_testkit::redis::{RedisServer, RedisSetup, Reply};
 
 use crate::node::{Client, last_id, node, node_with, options, publish, until_status};
@@ -47,7 +47,7 @@ async fn a_client_whose_events_are_trimmed_is_told() {
         let first = hub.log().status().first;
         let subscribe = Subscribe::prefix("").with_last_event_id(last_id(start));
         let subscription = hub.subscribe(subscribe).unwrap();
-        assert_eq!(subscription.resume(), Resume::Gap { oldest: first });
+        assert_eq!(subscription.resume(), ResumeOutcome::Gap { oldest: first });
         let client = Client::start(hub, Some(&start.to_string()));
         let kept = 2001 - first.offset as usize;
         client.until("all that is kept", |client| client.data().len() == kept).await;
@@ -121,7 +121,7 @@ async fn the_largest_event_is_bounded() {
     let small = node_with(&server.url(), options(), HubOptions::new().with_max_bytes(500)).await;
     let error = publish(&a, &"x".repeat(1000)).await.unwrap_err();
     assert!(matches!(error, RedisPublishError::Event(PublishError::TooLarge { len: 1008, max: 1000 })), "{error:?}");
-    let clients = [&a, &small].map(|hub| Client::subscribe(hub, Subscribe::prefix("").with_start(Start::Oldest)));
+    let clients = [&a, &small].map(|hub| Client::subscribe(hub, Subscribe::prefix("").with_start(StartFrom::Oldest)));
     let large = "x".repeat(900);
     publish(&a, &large).await.unwrap();
     publish(&a, "last").await.unwrap();

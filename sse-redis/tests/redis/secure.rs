@@ -1,13 +1,13 @@
 //! Passwords, rights, TLS.
 
 use ssekit_redis::redis::{Client as RedisClient, TlsCertificates};
-use ssekit_redis::{ConnectError, RedisLog, RedisPublishError};
-use ssekit_server::hub::{HubOptions, Start, Subscribe};
+use ssekit_redis::{RedisConnectError, RedisLog, RedisPublishError};
+use ssekit_server::hub::{HubOptions, StartFrom, Subscribe};
 use ssekit_testkit::redis::{Proxy, RedisSetup};
 
 use crate::node::{Client, node, options, publish, publish_at_last, until_status};
 
-async fn refusal(client: RedisClient) -> ConnectError {
+async fn refusal(client: RedisClient) -> RedisConnectError {
     RedisLog::connect(client, options(), HubOptions::new()).await.unwrap_err()
 }
 
@@ -21,7 +21,10 @@ async fn a_password_is_needed_and_stands_in_no_error() {
     let wrong = format!("redis://:wr0ng@{}/", server.addr());
     let error = refusal(RedisClient::open(wrong).unwrap()).await;
     let text = format!("{error} {error:?}");
-    assert!(matches!(error, ConnectError::Redis(_)) && !text.contains("wr0ng") && !text.contains("s3cret"), "{text}");
+    assert!(
+        matches!(error, RedisConnectError::Redis(_)) && !text.contains("wr0ng") && !text.contains("s3cret"),
+        "{text}"
+    );
     let none = refusal(RedisClient::open(format!("redis://{}/", server.addr())).unwrap()).await;
     assert!(none.to_string().contains("NOAUTH"), "{none}");
     assert!(!format!("{hub:?} {:?}", hub.log()).contains("s3cret"));
@@ -42,7 +45,7 @@ async fn a_user_needs_few_rights_and_what_is_missing_is_named() {
         RedisLog::connect(right, options().with_max_age(std::time::Duration::from_secs(1)), HubOptions::new()).await;
     let hub = hub.unwrap();
     publish(&hub, "one").await.unwrap();
-    let oldest = Client::subscribe(&hub, Subscribe::prefix("").with_start(Start::Oldest));
+    let oldest = Client::subscribe(&hub, Subscribe::prefix("").with_start(StartFrom::Oldest));
     oldest.until_data(&["one"]).await;
     publish(&hub, "more").await.unwrap();
     until_status(&hub, "trimmed", |status| status.first.offset == 2).await;

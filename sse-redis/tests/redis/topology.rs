@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use ssekit_core::Event;
 use ssekit_redis::redis::{Client as RedisClient, RedisResult, cmd};
-use ssekit_redis::{ConnectError, RedisLog, RedisSource};
+use ssekit_redis::{RedisConnectError, RedisLog, RedisSource};
 use ssekit_server::hub::HubOptions;
 use ssekit_testkit::redis::{RedisSentinel, RedisServer, RedisSetup, Reply};
 
@@ -126,7 +126,7 @@ async fn a_cluster_says_where_the_key_is() {
 
     let wrong = RedisLog::connect(RedisClient::open(one.url()).unwrap(), options(), HubOptions::new()).await;
     let error = wrong.unwrap_err();
-    assert!(matches!(error, ConnectError::Redis(_)) && error.to_string().contains(&port), "{error}");
+    assert!(matches!(error, RedisConnectError::Redis(_)) && error.to_string().contains(&port), "{error}");
     let url = one.url();
     let source = RedisSource::by(move || {
         let url = url.clone();

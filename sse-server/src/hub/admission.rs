@@ -5,15 +5,15 @@ use std::mem;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use ssekit_core::Frame;
+use ssekit_core::EncodedEvent;
 use tokio::time::Instant;
 
 use super::position::Position;
 use super::registry::{Client, ClientInfo, Seat, Slot};
-use super::rejection::RejectReason;
-use super::resume::{Gap, GapReason, Resume, position_frame, resume_frame};
+use super::rejection::RejectionReason;
+use super::resume::{Gap, GapReason, ResumeOutcome, position_frame, resume_frame};
 use super::state::State;
-use super::subscribe::{SessionPolicy, SlowConsumerPolicy, Start, Subscribe};
+use super::subscribe::{SessionPolicy, SlowConsumerPolicy, StartFrom, Subscribe};
 use super::waiters::Place;
 use crate::control::Control;
 use crate::last_event_id::LastEventId;
@@ -21,7 +21,7 @@ use crate::last_event_id::LastEventId;
 /// A subscriber that was taken.
 pub(super) struct Admitted {
     pub(super) slot: Slot,
-    pub(super) resume: Resume,
+    pub(super) resume: ResumeOutcome,
     /// What it gets before all events.
     pub(super) head: Bytes,
     /// Those whose session it has taken over.
@@ -30,7 +30,7 @@ pub(super) struct Admitted {
 
 /// Where a subscriber stands.
 struct Standing {
-    resume: Resume,
+    resume: ResumeOutcome,
     /// The first offset that it needs.
     cursor: u64,
     /// The same, as it is told.
@@ -49,7 +49,7 @@ impl State {
         request: &mut Subscribe,
         control: &Arc<Control>,
         history: Option<Position>,
-    ) -> Result<Admitted, RejectReason> {
+    ) -> Result<Admitted, RejectionReason> {
         let history = history.map(|first| self.epochs.first_of(first));
         let admission = request.check().and_then(|()| self.admit(request));
         let taken_over = admission.inspect_err(|_| self.counts.rejected += 1)?;
@@ -71,19 +71,19 @@ impl State {
         let Standing { resume, cursor, at, gap, break_at, is_unproven } = standing;
         self.counts.resumes[resume.kind()] += 1;
         self.counts.gaps += u64::from(gap.is_some());
-        let told = gap.map(|gap| gap.into_frame(at)).into_iter();
-        let mut told: Vec<Frame> = told.chain(request.tells_resume.then(|| resume_frame(resume, at))).collect();
+        let told = gap.map(|gap| gap.into_event(at)).into_iter();
+        let mut told: Vec<EncodedEvent> = told.chain(request.tells_resume.then(|| resume_frame(resume, at))).collect();
         if told.is_empty() {
             // At least where it is: a client that goes before its first event comes back by that.
             told.push(position_frame(at));
         }
         let head = request.first.iter().cloned().chain(told);
         let mut bytes = BytesMut::new();
-        head.for_each(|frame: Frame| bytes.extend_from_slice(frame.as_bytes()));
+        head.for_each(|frame: EncodedEvent| bytes.extend_from_slice(frame.as_bytes()));
 
         let told_to = match (resume, gap) {
             // It has no claim to what was before.
-            (Resume::Fresh | Resume::Malformed, _) => self.lost_to(&seats, request.policy, history).1,
+            (ResumeOutcome::Fresh | ResumeOutcome::Malformed, _) => self.lost_to(&seats, request.policy, history).1,
             (_, Some(gap)) => self.epochs.find(gap.to).map_or(0, |(offset, _)| offset),
             (_, None) => 0,
         };
@@ -111,20 +111,20 @@ impl State {
     }
 
     /// Whether there is room; whose sessions end for it.
-    fn admit(&self, request: &Subscribe) -> Result<Vec<Arc<Control>>, RejectReason> {
+    fn admit(&self, request: &Subscribe) -> Result<Vec<Arc<Control>>, RejectionReason> {
         let registry = &self.registry;
         if self.is_sealed() && request.last_event_id.as_ref().is_some_and(|id| self.is_ahead(id)) {
-            return Err(RejectReason::Sealed);
+            return Err(RejectionReason::Sealed);
         }
         let of_session = request.session.as_ref().and_then(|(session, _)| registry.keys.get(session));
         let leaving = match request.session {
-            Some((_, SessionPolicy::RejectNew)) if of_session.is_some() => return Err(RejectReason::SessionTaken),
+            Some((_, SessionPolicy::RejectNew)) if of_session.is_some() => return Err(RejectionReason::SessionTaken),
             Some((_, SessionPolicy::TakeOver)) => of_session,
             _ => None,
         };
         let max = self.options.max_clients;
         if registry.clients.len() - leaving.map_or(0, BTreeSet::len) >= max {
-            return Err(RejectReason::Full { max });
+            return Err(RejectionReason::Full { max });
         }
         let max = self.options.max_per_key;
         let count = |key| match (registry.keys.get(key), leaving) {
@@ -132,7 +132,7 @@ impl State {
             (of_key, _) => of_key.map_or(0, BTreeSet::len),
         };
         if request.keys.iter().any(|key| count(key) >= max) {
-            return Err(RejectReason::KeyFull { max });
+            return Err(RejectionReason::KeyFull { max });
         }
         let max = self.options.max_per_topic;
         let leaving = || leaving.into_iter().flatten().filter_map(|index| registry.clients.get(*index));
@@ -148,7 +148,7 @@ impl State {
             subscribers - leaving_of.get(&id).copied().unwrap_or(0)
         };
         if lanes.map(count).chain([0]).any(|subscribers| subscribers >= max) {
-            return Err(RejectReason::TopicFull { max });
+            return Err(RejectionReason::TopicFull { max });
         }
         Ok(leaving().map(|client| client.control.clone()).collect())
     }
@@ -169,9 +169,9 @@ impl State {
         let begin = if coalesces { 1 } else { lost_to + 1 };
         let oldest = if coalesces { 1 } else { history.unwrap_or(first).clamp(1, first).max(begin) };
         let live = |start| match start {
-            Start::Live => next,
-            Start::Oldest => oldest,
-            Start::Last(count) => self.last(seats, count).max(begin),
+            StartFrom::Next => next,
+            StartFrom::Oldest => oldest,
+            StartFrom::Last(count) => self.last(seats, count).max(begin),
         };
         let kept = if policy == SlowConsumerPolicy::SkipToLatest { next } else { oldest };
         let gap = |reason, to| Some(Gap { reason, from: None, to, missed: None });
@@ -180,11 +180,11 @@ impl State {
             Standing { resume, cursor, at, gap, break_at, is_unproven: false }
         };
         let told = |resume, cursor, gap| standing(resume, cursor, self.epochs.break_behind(cursor - 1), gap);
-        let Some(id) = &request.last_event_id else { return told(Resume::Fresh, live(request.start), None) };
+        let Some(id) = &request.last_event_id else { return told(ResumeOutcome::Fresh, live(request.start), None) };
         let Ok(position) = id.as_str().parse::<Position>() else {
             let cursor = live(request.start);
             let to = self.epochs.standing(cursor - 1, u64::MAX);
-            return told(Resume::Malformed, cursor, gap(GapReason::Malformed, to));
+            return told(ResumeOutcome::Malformed, cursor, gap(GapReason::Malformed, to));
         };
         let found = self.epochs.find(position);
         let Some((offset, break_at)) = found.filter(|(offset, _)| *offset < next || history.is_some()) else {
@@ -194,11 +194,11 @@ impl State {
             let to = history.unwrap_or(first).clamp(kept, first.max(kept)) - 1;
             let to = if coalesces { to.max(lost_to) } else { kept - 1 };
             let gap = gap(GapReason::EpochChanged, self.epochs.behind(to));
-            return Standing { at: self.epochs.behind(kept - 1), ..told(Resume::EpochChanged, kept, gap) };
+            return Standing { at: self.epochs.behind(kept - 1), ..told(ResumeOutcome::EpochChanged, kept, gap) };
         };
         let cursor = offset + 1;
         if offset >= next {
-            return Standing { is_unproven: true, ..told(Resume::UpToDate, cursor, None) };
+            return Standing { is_unproven: true, ..told(ResumeOutcome::UpToDate, cursor, None) };
         }
         if lost_to >= cursor {
             let lanes = seats.iter().filter_map(|seat| self.lanes.get(seat.lane));
@@ -210,10 +210,10 @@ impl State {
             // Where it stands the history was replaced, and what is gone is of the new one: it is told of both at once.
             let to_at = self.epochs.standing(to, break_at);
             let (resume, gap) = if is_replaced {
-                (Resume::EpochChanged, gap(GapReason::EpochChanged, to_at))
+                (ResumeOutcome::EpochChanged, gap(GapReason::EpochChanged, to_at))
             } else {
                 let (from, missed) = (Some(self.epochs.at(cursor)), Some(to - cursor + 1));
-                (Resume::Gap { oldest }, Some(Gap { reason: GapReason::Retention, from, to: to_at, missed }))
+                (ResumeOutcome::Gap { oldest }, Some(Gap { reason: GapReason::Retention, from, to: to_at, missed }))
             };
             let cursor = if coalesces { cursor } else { to + 1 };
             return standing(resume, cursor, break_at, gap);
@@ -223,10 +223,10 @@ impl State {
         let missed = Client::counts(seats, &self.lanes, cursor).1 + compacted;
         let resume = match missed {
             // It is told when it has what was before.
-            _ if break_at != u64::MAX => Resume::EpochChanged,
-            _ if not_here >= cursor => Resume::Resumed { missed: next - cursor },
-            0 => Resume::UpToDate,
-            _ => Resume::Resumed { missed },
+            _ if break_at != u64::MAX => ResumeOutcome::EpochChanged,
+            _ if not_here >= cursor => ResumeOutcome::Resumed { missed: next - cursor },
+            0 => ResumeOutcome::UpToDate,
+            _ => ResumeOutcome::Resumed { missed },
         };
         standing(resume, cursor, break_at, None)
     }

@@ -4,22 +4,22 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 
-use ssekit_core::Frame;
+use ssekit_core::EncodedEvent;
 
 use super::position::Position;
-use super::publication::{Publication, PublishError};
-use super::tail::Tail;
+use super::publication::{NewEvent, PublishError};
+use super::tail::RecentEvents;
 
 /// What gives the events of a hub their order.
 ///
-/// The hub has the recent part in memory, its [`Tail`], from which all subscribers are served. A log puts events in:
-/// [`Memory`] at once; one that several processes share, when it hears of them from there, whoever has published them.
+/// The hub has the recent part in memory, its [`RecentEvents`], from which all subscribers are served. A log puts events in:
+/// [`MemoryLog`] at once; one that several processes share, when it hears of them from there, whoever has published them.
 pub trait Log: History {
     /// What [`Hub::publish`](super::Hub::publish) returns: a result, or a future of one.
     type Published;
 
     /// Puts an event behind all others, and into the tail, now or later.
-    fn publish(&self, tail: &Tail, event: Publication<'_>) -> Self::Published;
+    fn publish(&self, tail: &RecentEvents, event: NewEvent<'_>) -> Self::Published;
 }
 
 /// The part of a log that the tail has no more. Without any, by default.
@@ -41,12 +41,12 @@ pub trait History: Send + Sync + 'static {
 }
 
 /// The reading of a page.
-pub type ReadHistory = Pin<Box<dyn Future<Output = io::Result<Vec<OldEvent>>> + Send>>;
+pub type ReadHistory = Pin<Box<dyn Future<Output = io::Result<Vec<LoggedEvent>>> + Send>>;
 
 /// An event that a history has.
 #[derive(Clone, Debug)]
 #[expect(clippy::exhaustive_structs, reason = "a history makes it")]
-pub struct OldEvent {
+pub struct LoggedEvent {
     /// Its place. Those of a page are in their order.
     pub position: Position,
     /// As it was published.
@@ -54,20 +54,20 @@ pub struct OldEvent {
     /// As it was published.
     pub key: Option<String>,
     /// As it was published, with no ID. None if there is nothing at this place that anybody could miss.
-    pub frame: Option<Frame>,
+    pub frame: Option<EncodedEvent>,
 }
 
 /// The log that is in memory alone: the hub's own tail, and no more.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
-pub struct Memory;
+pub struct MemoryLog;
 
-impl History for Memory {}
+impl History for MemoryLog {}
 
-impl Log for Memory {
+impl Log for MemoryLog {
     type Published = Result<Position, PublishError>;
 
-    fn publish(&self, tail: &Tail, event: Publication<'_>) -> Self::Published {
+    fn publish(&self, tail: &RecentEvents, event: NewEvent<'_>) -> Self::Published {
         tail.append(&event)
     }
 }

@@ -8,7 +8,7 @@
 //! use futures_util::{FutureExt, StreamExt};
 //! use ssekit_core::Event;
 //! use ssekit_server::LastEventId;
-//! use ssekit_server::hub::{Hub, HubOptions, Resume, Subscribe};
+//! use ssekit_server::hub::{Hub, HubOptions, ResumeOutcome, Subscribe};
 //!
 //! # async {
 //! let hub = Hub::new(HubOptions::new());
@@ -18,7 +18,7 @@
 //!
 //! let last = LastEventId::try_from(&*first.to_string())?;
 //! let subscription = hub.subscribe(Subscribe::topic("news").with_last_event_id(Some(last)))?;
-//! assert_eq!(subscription.resume(), Resume::Resumed { missed: 1 });
+//! assert_eq!(subscription.resume(), ResumeOutcome::Resumed { missed: 1 });
 //!
 //! let mut body = subscription.into_body();
 //! let chunk = body.next().await.unwrap()?;
@@ -35,7 +35,7 @@
 //! - First comes where it stands: a block with an ID and nothing else, which is no event, unless it is told of a gap or how
 //!   it was resumed. So a client that is cut off before its first event comes back to where it was.
 //! - Where events are missing, it is told so by an event of type [`GAP_EVENT_TYPE`], and never otherwise left without
-//!   them: see [`SlowConsumerPolicy`] and [`Resume`].
+//!   them: see [`SlowConsumerPolicy`] and [`ResumeOutcome`].
 //!
 //! # Limits
 //!
@@ -68,33 +68,33 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use ssekit_core::{Event, EventType, Frame};
+use ssekit_core::{EncodedEvent, Event, EventType};
 
 use crate::body::DEFAULT_STALL_TIMEOUT;
 use crate::close::{CloseReason, Finish};
 use crate::control::{Control, Ending};
-use crate::drain::{DrainOptions, DrainReport, Streams, jitter};
+use crate::drain::{DrainOptions, DrainReport, StreamGroup, jitter};
 
 use registry::Registry;
 
 pub use hand_over::ImportError;
-pub use log::{History, Log, Memory, OldEvent, ReadHistory};
+pub use log::{History, Log, LoggedEvent, MemoryLog, ReadHistory};
 pub use options::{HubOptions, MAX_NAME_LEN, MAX_NAMES};
 pub use position::{Position, PositionError};
-pub use publication::{Publication, PublishError};
+pub use publication::{NewEvent, PublishError};
 pub use registry::ClientInfo;
-pub use rejection::{RejectReason, Rejected, Rejection};
-pub use resume::{GAP_EVENT_TYPE, Gap, GapReason, RESUME_EVENT_TYPE, Resume};
+pub use rejection::{Rejection, RejectionReason, RetryStream};
+pub use resume::{GAP_EVENT_TYPE, Gap, GapReason, RESUME_EVENT_TYPE, ResumeOutcome};
 pub use stats::{HubStats, ResumeCounts, TopicInfo};
-pub use subscribe::{EventInfo, SessionPolicy, SlowConsumerPolicy, Start, Subscribe};
+pub use subscribe::{EventMeta, SessionPolicy, SlowConsumerPolicy, StartFrom, Subscribe};
 pub use subscription::Subscription;
-pub use tail::Tail;
+pub use tail::RecentEvents;
 
 /// A log of events by topic, and all who subscribe to it.
 ///
 /// Clones are the same hub. See the [module](self).
-pub struct Hub<L = Memory> {
-    tail: Tail,
+pub struct Hub<L = MemoryLog> {
+    tail: RecentEvents,
     log: Arc<L>,
 }
 
@@ -103,14 +103,14 @@ impl Hub {
     pub fn new(options: HubOptions) -> Self {
         let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let epoch = u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX);
-        Self::with_log(Memory, Tail::with_epoch(epoch, options))
+        Self::with_log(MemoryLog, RecentEvents::with_epoch(epoch, options))
     }
 
     /// Ends publishing, and returns the log as bytes, for another process to go on with: see [`import`](Self::import).
     ///
     /// From now on an event is [refused](PublishError::Sealed), so that none is lost: who publishes has to do it
     /// there. Clients still get what there is. When the other serves, drain this one; its clients come back to the other,
-    /// and go on behind their last event. One that comes from there already is [rejected](RejectReason::Sealed).
+    /// and go on behind their last event. One that comes from there already is [rejected](RejectionReason::Sealed).
     ///
     /// ```
     /// use ssekit_core::Event;
@@ -158,7 +158,7 @@ impl Hub {
     ///
     /// [`ImportError`] when they are no such log.
     pub fn import(bytes: &[u8], options: HubOptions) -> Result<Self, ImportError> {
-        state::State::import(bytes, options).map(|state| Self::with_log(Memory, Tail::new(state)))
+        state::State::import(bytes, options).map(|state| Self::with_log(MemoryLog, RecentEvents::new(state)))
     }
 }
 
@@ -170,7 +170,7 @@ impl Default for Hub {
 
 impl<L: Log> Hub<L> {
     /// One whose events are put into `tail` by `log`.
-    pub fn with_log(log: L, tail: Tail) -> Self {
+    pub fn with_log(log: L, tail: RecentEvents) -> Self {
         Self { tail, log: Arc::new(log) }
     }
 
@@ -181,8 +181,8 @@ impl<L: Log> Hub<L> {
     /// # Errors
     ///
     /// See [`PublishError`].
-    pub fn publish(&self, topic: &str, event: impl Into<Frame>) -> L::Published {
-        self.log.publish(&self.tail, Publication::new(topic, event))
+    pub fn publish(&self, topic: &str, event: impl Into<EncodedEvent>) -> L::Published {
+        self.log.publish(&self.tail, NewEvent::new(topic, event))
     }
 
     /// The same, of an event that is the newest state of what `key` names in this topic: see
@@ -191,8 +191,8 @@ impl<L: Log> Hub<L> {
     /// # Errors
     ///
     /// See [`PublishError`].
-    pub fn publish_keyed(&self, topic: &str, key: &str, event: impl Into<Frame>) -> L::Published {
-        self.log.publish(&self.tail, Publication::new(topic, event).with_key(key))
+    pub fn publish_keyed(&self, topic: &str, key: &str, event: impl Into<EncodedEvent>) -> L::Published {
+        self.log.publish(&self.tail, NewEvent::new(topic, event).with_key(key))
     }
 
     /// The log behind it.
@@ -284,11 +284,11 @@ impl<L> Hub<L> {
     }
 
     /// The streams of all clients.
-    pub fn streams(&self) -> &Streams {
+    pub fn streams(&self) -> &StreamGroup {
         &self.tail.0.streams
     }
 
-    /// Ends all streams: see [`Streams::drain`]. Each gets the events that wait for it before.
+    /// Ends all streams: see [`StreamGroup::drain`]. Each gets the events that wait for it before.
     pub async fn drain(&self, options: DrainOptions) -> DrainReport {
         self.streams().drain(options).await
     }
@@ -333,14 +333,14 @@ impl<L> fmt::Debug for Hub<L> {
 /// let chunk = body.next().await.unwrap()?;
 /// assert_eq!(chunk, "event: ssekit:disconnect\ndata: signed out\n\nid: ssekit:done\n\n");
 /// assert!(body.next().await.is_none());
-/// assert_eq!((handle.closed(), hub.len()), (Some(CloseReason::Kicked), 0));
+/// assert_eq!((handle.closed(), hub.len()), (Some(CloseReason::Disconnected), 0));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// # }.now_or_never().unwrap().unwrap();
 /// ```
 #[derive(Clone, Debug, Default)]
 #[must_use]
 pub struct Disconnect {
-    reason: Option<Frame>,
+    reason: Option<EncodedEvent>,
     finish: Finish,
 }
 
@@ -353,7 +353,7 @@ impl Disconnect {
     /// The same, but the client is told why, by an event of type [`DISCONNECT_EVENT_TYPE`] with this text as its data.
     pub fn with_reason(mut self, reason: &str) -> Self {
         let event_type = EventType::new(DISCONNECT_EVENT_TYPE).ok();
-        self.reason = Some(Frame::from(Event { event_type, ..Event::data(reason) }));
+        self.reason = Some(EncodedEvent::from(Event { event_type, ..Event::data(reason) }));
         self
     }
 
@@ -369,7 +369,7 @@ pub const DISCONNECT_EVENT_TYPE: &str = "ssekit:disconnect";
 
 fn kick(control: &Control, how: &Disconnect) {
     let tail = how.reason.clone().into_iter().chain(how.finish.frame()).collect();
-    control.end(Ending { reason: CloseReason::Kicked, tail, is_graceful: false });
+    control.end(Ending { reason: CloseReason::Disconnected, tail, is_graceful: false });
     // At once: a body that its server does not poll, since the client reads nothing, would keep its place.
-    control.close_from_outside(CloseReason::Kicked);
+    control.close_from_outside(CloseReason::Disconnected);
 }

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use crate::drain::Streams;
+use crate::drain::StreamGroup;
 
 /// The most bytes that the name of a topic, a prefix or a key may have.
 pub const MAX_NAME_LEN: usize = 256;
@@ -20,7 +20,7 @@ pub struct HubOptions {
     pub(super) max_per_key: usize,
     pub(super) max_per_topic: usize,
     pub(super) retry: Duration,
-    pub(super) streams: Streams,
+    pub(super) streams: StreamGroup,
 }
 
 impl HubOptions {
@@ -37,7 +37,7 @@ impl HubOptions {
             max_per_key: usize::MAX,
             max_per_topic: usize::MAX,
             retry: Duration::from_secs(5),
-            streams: Streams::new(),
+            streams: StreamGroup::new(),
         }
     }
 
@@ -101,7 +101,7 @@ impl HubOptions {
     }
 
     /// The same, whose clients are among these streams, and drained with them, instead of those of the hub alone.
-    pub fn with_streams(mut self, streams: &Streams) -> Self {
+    pub fn with_group(mut self, streams: &StreamGroup) -> Self {
         self.streams = streams.clone();
         self
     }

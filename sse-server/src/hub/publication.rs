@@ -4,7 +4,7 @@ use std::{fmt, str};
 
 use bytes::Bytes;
 use memchr::memchr2;
-use ssekit_core::Frame;
+use ssekit_core::EncodedEvent;
 
 use super::options::MAX_NAME_LEN;
 use super::position::Position;
@@ -13,30 +13,30 @@ use super::position::Position;
 #[derive(Clone, Debug)]
 #[must_use]
 #[non_exhaustive]
-pub struct Publication<'a> {
+pub struct NewEvent<'a> {
     /// The topic, of at most [`MAX_NAME_LEN`] bytes.
     pub topic: &'a str,
     /// What it is the newest state of; likewise.
     pub key: Option<&'a str>,
     /// The event, with no ID of its own.
-    pub frame: Frame,
+    pub frame: EncodedEvent,
 }
 
-impl<'a> Publication<'a> {
+impl<'a> NewEvent<'a> {
     /// An event for a topic: for a [`Log`](super::Log) that hears of it from elsewhere, and puts it into its
-    /// [`Tail`](super::Tail).
+    /// [`RecentEvents`](super::RecentEvents).
     ///
     /// ```
     /// use ssekit_core::Event;
-    /// use ssekit_server::hub::{HubOptions, Position, Publication, Tail};
+    /// use ssekit_server::hub::{HubOptions, Position, NewEvent, RecentEvents};
     ///
-    /// let tail = Tail::behind(&[], Position { epoch: 7, offset: 41 }, HubOptions::new());
-    /// let publication = Publication::new("prices", Event::data("17")).with_key("oil");
+    /// let tail = RecentEvents::behind(&[], Position { epoch: 7, offset: 41 }, HubOptions::new());
+    /// let publication = NewEvent::new("prices", Event::data("17")).with_key("oil");
     /// let position = Position { epoch: 7, offset: 42 };
     /// assert_eq!(tail.append_at(position, &publication)?, position);
     /// # Ok::<(), ssekit_server::hub::PublishError>(())
     /// ```
-    pub fn new(topic: &'a str, event: impl Into<Frame>) -> Self {
+    pub fn new(topic: &'a str, event: impl Into<EncodedEvent>) -> Self {
         Self { topic, key: None, frame: event.into() }
     }
 
@@ -44,11 +44,11 @@ impl<'a> Publication<'a> {
     ///
     /// ```
     /// use bytes::Bytes;
-    /// use ssekit_server::hub::{Publication, PublishError};
+    /// use ssekit_server::hub::{NewEvent, PublishError};
     ///
-    /// let publication = Publication::from_block("news", Bytes::from("data: one\n\n"))?;
+    /// let publication = NewEvent::from_block("news", Bytes::from("data: one\n\n"))?;
     /// assert_eq!(publication.block()?, b"data: one\n\n");
-    /// let cut = Publication::from_block("news", Bytes::from("data: one\n"));
+    /// let cut = NewEvent::from_block("news", Bytes::from("data: one\n"));
     /// assert_eq!(cut.unwrap_err(), PublishError::NoEvent);
     /// # Ok::<(), PublishError>(())
     /// ```
@@ -58,7 +58,7 @@ impl<'a> Publication<'a> {
     /// [`NoEvent`](PublishError::NoEvent) if they are no such block; and those of what cannot be published.
     pub fn from_block(topic: &'a str, block: Bytes) -> Result<Self, PublishError> {
         match is_block(&block) {
-            true => Ok(Self { topic, key: None, frame: Frame::__from_whole_events(block) }),
+            true => Ok(Self { topic, key: None, frame: EncodedEvent::__from_whole_events(block) }),
             false => Err(PublishError::NoEvent),
         }
     }

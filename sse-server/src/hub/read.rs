@@ -6,11 +6,11 @@ use std::mem;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ssekit_core::Frame;
+use ssekit_core::EncodedEvent;
 
 use super::epochs::Epochs;
 use super::lanes::{Joined, Lanes};
-use super::log::OldEvent;
+use super::log::LoggedEvent;
 use super::position::Position;
 use super::registry::{Client, Seat, Slot};
 use super::resume::{Gap, GapReason};
@@ -30,7 +30,7 @@ pub(super) enum Read {
     /// Events that its filter has yet to be asked about.
     Candidates { filter: Filter, events: Vec<Candidate>, bytes: Vec<u8>, is_last: bool },
     /// It is told that it has missed some.
-    Gap(Frame),
+    Gap(EncodedEvent),
     /// Nothing: it waits.
     Waiting,
     /// Those from here on are to be had from the history; or only whether there is one.
@@ -96,7 +96,7 @@ impl State {
             let at = |offset| epochs.standing(offset, client.break_at);
             let (from, missed) = (Some(epochs.at(from)), Some(missed));
             let gap = Gap { reason: GapReason::SlowConsumer, from, to: at(to), missed };
-            return Read::Gap(gap.into_frame(at(client.cursor - 1)));
+            return Read::Gap(gap.into_event(at(client.cursor - 1)));
         }
 
         let mut last = client.break_at;
@@ -205,11 +205,11 @@ impl State {
     }
 
     /// What a page of the history is for a subscriber who needs what is from this offset on. It then stands behind that.
-    pub(super) fn sort_old(&mut self, slot: Slot, from: u64, events: &[OldEvent]) -> Option<Sorted> {
+    pub(super) fn sort_old(&mut self, slot: Slot, from: u64, events: &[LoggedEvent]) -> Option<Sorted> {
         let Self { registry, lanes, store, counts, epochs, .. } = self;
         let client = registry.clients.get_mut(slot.index).filter(|client| client.id == slot.id)?;
         let of_client: Vec<_> = client.seats.iter().filter_map(|seat| lanes.get(seat.lane)).collect();
-        let offset = |event: &OldEvent| epochs.find(event.position).map(|(offset, _)| offset);
+        let offset = |event: &LoggedEvent| epochs.find(event.position).map(|(offset, _)| offset);
         let skipped = events.iter().take_while(|event| offset(event).is_some_and(|offset| offset < from)).count();
         let mut next = from;
         let mut skip_to = |next: &mut u64, offset: u64| {
@@ -247,7 +247,7 @@ impl State {
     }
 
     /// The history was asked for the event at this offset, which a subscriber says to know.
-    pub(super) fn prove(&mut self, slot: Slot, offset: u64, page: &[OldEvent]) {
+    pub(super) fn prove(&mut self, slot: Slot, offset: u64, page: &[LoggedEvent]) {
         let Self { registry, lanes, store, epochs, .. } = self;
         let is_there = page.iter().any(|event| epochs.find(event.position).is_some_and(|(found, _)| found == offset));
         let client = registry.clients.get_mut(slot.index).filter(|client| client.id == slot.id);
@@ -384,12 +384,12 @@ impl Client {
     }
 
     /// It is told that the history was replaced, and has all that was before.
-    fn tell_break(&mut self, epochs: &Epochs, counts: &mut Counts) -> Frame {
+    fn tell_break(&mut self, epochs: &Epochs, counts: &mut Counts) -> EncodedEvent {
         let to = epochs.behind(self.break_at);
         self.break_at = epochs.break_behind(self.break_at);
         self.gaps += 1;
         counts.gaps += 1;
-        Gap { reason: GapReason::EpochChanged, from: None, to, missed: None }.into_frame(to)
+        Gap { reason: GapReason::EpochChanged, from: None, to, missed: None }.into_event(to)
     }
 
     /// The log has gone on without it: from where, to where and how many events it is told to have missed. It goes on

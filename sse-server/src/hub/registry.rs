@@ -8,7 +8,7 @@ use slab::Slab;
 use tokio::time::Instant;
 
 use super::lanes::Lanes;
-use super::resume::Resume;
+use super::resume::ResumeOutcome;
 use super::subscribe::{Filter, SlowConsumerPolicy};
 use super::waiters::Place;
 use crate::control::Control;
@@ -31,7 +31,7 @@ pub(super) struct Client {
     pub(super) seats: Box<[Seat]>,
     pub(super) keys: Box<[Arc<str>]>,
     pub(super) since: Instant,
-    pub(super) resume: Resume,
+    pub(super) resume: ResumeOutcome,
     pub(super) policy: SlowConsumerPolicy,
     pub(super) filter: Option<Filter>,
     /// The next offset that it may need. It has all events of its lanes before, or was told that it has not.
@@ -75,7 +75,7 @@ pub struct ClientInfo {
     /// The prefixes of topics that it subscribes to.
     pub prefixes: Vec<Arc<str>>,
     /// Where it stood when it came.
-    pub resume: Resume,
+    pub resume: ResumeOutcome,
     /// For how long it has been here.
     pub age: Duration,
     /// How long ago something was written to it, if anything was.

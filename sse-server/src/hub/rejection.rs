@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_core::Stream;
-use ssekit_core::{Event, Frame};
+use ssekit_core::{EncodedEvent, Event};
 
 use super::options::{MAX_NAME_LEN, MAX_NAMES};
 use crate::body::EventBody;
@@ -19,12 +19,12 @@ use crate::body::EventBody;
 ///
 /// ```
 /// use futures_util::{FutureExt, StreamExt};
-/// use ssekit_server::hub::{Hub, HubOptions, RejectReason, Subscribe};
+/// use ssekit_server::hub::{Hub, HubOptions, RejectionReason, Subscribe};
 ///
 /// # async {
 /// let hub = Hub::new(HubOptions::new().with_max_clients(0));
 /// let rejection = hub.subscribe(Subscribe::topic("news")).unwrap_err();
-/// assert_eq!((rejection.reason(), rejection.status()), (RejectReason::Full { max: 0 }, 503));
+/// assert_eq!((rejection.reason(), rejection.status()), (RejectionReason::Full { max: 0 }, 503));
 ///
 /// let mut body = rejection.into_body();
 /// let chunk = body.next().await.unwrap().unwrap();
@@ -34,14 +34,14 @@ use crate::body::EventBody;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rejection {
-    reason: RejectReason,
+    reason: RejectionReason,
     retry: Duration,
 }
 
 /// Why a subscriber is not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum RejectReason {
+pub enum RejectionReason {
     /// The hub has as many as it may have.
     Full {
         /// How many.
@@ -74,12 +74,12 @@ pub enum RejectReason {
 }
 
 impl Rejection {
-    pub(super) fn new(reason: RejectReason, retry: Duration) -> Self {
+    pub(super) fn new(reason: RejectionReason, retry: Duration) -> Self {
         Self { reason, retry }
     }
 
     /// Why.
-    pub fn reason(&self) -> RejectReason {
+    pub fn reason(&self) -> RejectionReason {
         self.reason
     }
 
@@ -90,23 +90,23 @@ impl Rejection {
 
     /// Whether it is worth the client's while to come back. If not, the request itself is wrong.
     pub fn is_temporary(&self) -> bool {
-        !matches!(self.reason, RejectReason::TooManyNames { .. } | RejectReason::NameTooLong { .. })
+        !matches!(self.reason, RejectionReason::TooManyNames { .. } | RejectionReason::NameTooLong { .. })
     }
 
     /// The status for a client that is no EventSource: 503 (Service Unavailable), 429 (Too Many Requests), 409 (Conflict) or
     /// 400 (Bad Request).
     pub fn status(&self) -> u16 {
         match self.reason {
-            RejectReason::Full { .. } | RejectReason::TopicFull { .. } | RejectReason::Sealed => 503,
-            RejectReason::KeyFull { .. } => 429,
-            RejectReason::SessionTaken => 409,
-            RejectReason::TooManyNames { .. } | RejectReason::NameTooLong { .. } => 400,
+            RejectionReason::Full { .. } | RejectionReason::TopicFull { .. } | RejectionReason::Sealed => 503,
+            RejectionReason::KeyFull { .. } => 429,
+            RejectionReason::SessionTaken => 409,
+            RejectionReason::TooManyNames { .. } | RejectionReason::NameTooLong { .. } => 400,
         }
     }
 
     /// The stream that tells an EventSource when to come back.
-    pub fn into_body(self) -> EventBody<Rejected> {
-        EventBody::new(Rejected(Some(self.retry)))
+    pub fn into_body(self) -> EventBody<RetryStream> {
+        EventBody::new(RetryStream(Some(self.retry)))
     }
 }
 
@@ -118,7 +118,7 @@ impl fmt::Display for Rejection {
 
 impl std::error::Error for Rejection {}
 
-impl fmt::Display for RejectReason {
+impl fmt::Display for RejectionReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Full { max } => write!(f, "there are {max} clients, the most there may be"),
@@ -134,12 +134,12 @@ impl fmt::Display for RejectReason {
 
 /// The stream of a client that is rejected.
 #[derive(Debug)]
-pub struct Rejected(Option<Duration>);
+pub struct RetryStream(Option<Duration>);
 
-impl Stream for Rejected {
-    type Item = Frame;
+impl Stream for RetryStream {
+    type Item = EncodedEvent;
 
-    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Frame>> {
-        Poll::Ready(self.0.take().map(|retry| Frame::from(Event::new().with_reconnection_time(retry))))
+    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<EncodedEvent>> {
+        Poll::Ready(self.0.take().map(|retry| EncodedEvent::from(Event::new().with_reconnection_time(retry))))
     }
 }

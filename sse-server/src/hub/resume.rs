@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use ssekit_core::{Event, EventId, EventType, Frame};
+use ssekit_core::{EncodedEvent, Event, EventId, EventType};
 
 use super::position::Position;
 
@@ -14,7 +14,7 @@ pub const RESUME_EVENT_TYPE: &str = "ssekit:resume";
 /// Where a subscriber stands, by its last event ID.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Resume {
+pub enum ResumeOutcome {
     /// It has no last event ID: it is new.
     Fresh,
     /// It has missed nothing.
@@ -38,7 +38,7 @@ pub enum Resume {
     Malformed,
 }
 
-impl Resume {
+impl ResumeOutcome {
     /// How many kinds there are.
     pub(super) const KINDS: usize = 6;
 
@@ -77,7 +77,7 @@ impl Resume {
     }
 }
 
-impl fmt::Display for Resume {
+impl fmt::Display for ResumeOutcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())
     }
@@ -91,9 +91,9 @@ pub enum GapReason {
     SlowConsumer,
     /// The client was away for so long that events were dropped which it had not got.
     Retention,
-    /// See [`Resume::EpochChanged`].
+    /// See [`ResumeOutcome::EpochChanged`].
     EpochChanged,
-    /// See [`Resume::Malformed`].
+    /// See [`ResumeOutcome::Malformed`].
     Malformed,
 }
 
@@ -126,7 +126,7 @@ pub struct Gap {
 
 impl Gap {
     /// The event, which leaves the client behind `id`.
-    pub(super) fn into_frame(self, id: Position) -> Frame {
+    pub(super) fn into_event(self, id: Position) -> EncodedEvent {
         frame(GAP_EVENT_TYPE, id, &self.to_string())
     }
 }
@@ -150,21 +150,21 @@ impl fmt::Display for Gap {
 }
 
 /// The event of type [`RESUME_EVENT_TYPE`].
-pub(super) fn resume_frame(resume: Resume, id: Position) -> Frame {
+pub(super) fn resume_frame(resume: ResumeOutcome, id: Position) -> EncodedEvent {
     frame(RESUME_EVENT_TYPE, id, &resume.as_json())
 }
 
 /// A block with an ID alone: no event, but where the client comes back to.
-pub(super) fn position_frame(id: Position) -> Frame {
+pub(super) fn position_frame(id: Position) -> EncodedEvent {
     let id = id.to_string();
-    Frame::from(Event { id: EventId::new(&id).ok(), ..Event::new() })
+    EncodedEvent::from(Event { id: EventId::new(&id).ok(), ..Event::new() })
 }
 
-fn frame(event_type: &str, id: Position, data: &str) -> Frame {
+fn frame(event_type: &str, id: Position, data: &str) -> EncodedEvent {
     let id = id.to_string();
     // Neither can fail: both are fixed, but for digits.
     let (event_type, id) = (EventType::new(event_type).ok(), EventId::new(&id).ok());
-    Frame::from(Event { event_type, id, ..Event::data(data) })
+    EncodedEvent::from(Event { event_type, id, ..Event::data(data) })
 }
 
 #[cfg(test)]
@@ -176,10 +176,10 @@ mod tests {
         let at = |offset| Position { epoch: 7, offset };
         let gap = Gap { reason: GapReason::SlowConsumer, from: Some(at(3)), to: at(9), missed: Some(4) };
         let expected = "event: ssekit:gap\nid: 7-9\ndata: {\"reason\":\"slow_consumer\",\"from\":\"7-3\",\"to\":\"7-9\",\"missed\":4}\n\n";
-        assert_eq!(gap.into_frame(at(9)).as_bytes(), expected.as_bytes());
+        assert_eq!(gap.into_event(at(9)).as_bytes(), expected.as_bytes());
         let gap = Gap { reason: GapReason::EpochChanged, from: None, to: at(9), missed: None };
         assert_eq!(gap.to_string(), "{\"reason\":\"epoch_changed\",\"from\":null,\"to\":\"7-9\",\"missed\":null}");
-        let resume = resume_frame(Resume::Resumed { missed: 2 }, at(1));
+        let resume = resume_frame(ResumeOutcome::Resumed { missed: 2 }, at(1));
         let expected = "event: ssekit:resume\nid: 7-1\ndata: {\"outcome\":\"resumed\",\"missed\":2}\n\n";
         assert_eq!(resume.as_bytes(), expected.as_bytes());
         assert_eq!(position_frame(at(0)).as_bytes(), b"id: 7-0\n\n");

@@ -15,7 +15,7 @@ use super::options::HubOptions;
 use super::position::Position;
 use super::publication::PublishError;
 use super::registry::Registry;
-use super::resume::Resume;
+use super::resume::ResumeOutcome;
 use super::store::Store;
 use super::waiters::Called;
 use crate::control::Control;
@@ -63,7 +63,7 @@ pub(super) struct Counts {
     pub(super) delivered_bytes: u64,
     pub(super) gaps: u64,
     pub(super) rejected: u64,
-    pub(super) resumes: [u64; Resume::KINDS],
+    pub(super) resumes: [u64; ResumeOutcome::KINDS],
 }
 
 impl Counts {

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use super::lanes::Lane;
 use super::position::Position;
-use super::resume::Resume;
+use super::resume::ResumeOutcome;
 use super::state::State;
 use crate::close::CloseReason;
-use crate::drain::Streams;
+use crate::drain::StreamGroup;
 
 /// What a [`Hub`](super::Hub) has and what it has done, as it was when it was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,13 +43,13 @@ pub struct HubStats {
     pub rejected: u64,
     /// How many were new, up to date, resumed, and so on.
     pub resumes: ResumeCounts,
-    /// How many streams have ended, and why: [`Streams::closed`].
+    /// How many streams have ended, and why: [`StreamGroup::closed`].
     pub closed: [(CloseReason, u64); CloseReason::ALL.len()],
 }
 
-/// How many clients stood where when they came: see [`Resume`].
+/// How many clients stood where when they came: see [`ResumeOutcome`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[expect(missing_docs, reason = "they are Resume's")]
+#[expect(missing_docs, reason = "they are ResumeOutcome's")]
 #[non_exhaustive]
 pub struct ResumeCounts {
     pub fresh: u64,
@@ -61,7 +61,7 @@ pub struct ResumeCounts {
 }
 
 impl ResumeCounts {
-    /// Each with its name: see [`Resume::as_str`].
+    /// Each with its name: see [`ResumeOutcome::as_str`].
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
         let Self { fresh, up_to_date, resumed, gap, epoch_changed, malformed } = *self;
         [
@@ -89,9 +89,9 @@ pub struct TopicInfo {
 }
 
 impl State {
-    pub(super) fn stats(&self, streams: &Streams) -> HubStats {
+    pub(super) fn stats(&self, streams: &StreamGroup) -> HubStats {
         let counts = &self.counts;
-        let [fresh, up_to_date, resumed, gap, epoch_changed, malformed]: [u64; Resume::KINDS] = counts.resumes;
+        let [fresh, up_to_date, resumed, gap, epoch_changed, malformed]: [u64; ResumeOutcome::KINDS] = counts.resumes;
         HubStats {
             clients: self.registry.clients.len(),
             topics: self.lanes.topics().len(),

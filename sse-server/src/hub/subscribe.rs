@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
-use ssekit_core::Frame;
+use ssekit_core::EncodedEvent;
 
 use super::options::{MAX_NAME_LEN, MAX_NAMES};
 use super::position::Position;
-use super::rejection::RejectReason;
+use super::rejection::RejectionReason;
 use crate::last_event_id::LastEventId;
 
 /// What a subscriber of a [`Hub`](super::Hub) is to get, and how.
@@ -35,19 +35,19 @@ pub struct Subscribe {
     pub(super) keys: BTreeSet<Arc<str>>,
     pub(super) session: Option<(Arc<str>, SessionPolicy)>,
     pub(super) last_event_id: Option<LastEventId>,
-    pub(super) start: Start,
+    pub(super) start: StartFrom,
     pub(super) policy: SlowConsumerPolicy,
     pub(super) filter: Option<Filter>,
-    pub(super) first: Vec<Frame>,
+    pub(super) first: Vec<EncodedEvent>,
     pub(super) tells_resume: bool,
 }
 
-pub(super) type Filter = Arc<dyn Fn(&EventInfo<'_>) -> bool + Send + Sync>;
+pub(super) type Filter = Arc<dyn Fn(&EventMeta<'_>) -> bool + Send + Sync>;
 
 /// What a [filter](Subscribe::with_filter) decides by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct EventInfo<'a> {
+pub struct EventMeta<'a> {
     /// The topic that it was published to.
     pub topic: &'a str,
     /// The key that it was published with.
@@ -59,10 +59,10 @@ pub struct EventInfo<'a> {
 /// Where a subscriber starts that has no last event ID.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Start {
+pub enum StartFrom {
     /// With the next event.
     #[default]
-    Live,
+    Next,
     /// With the oldest event that is kept.
     Oldest,
     /// With so many of the last events, if they are in memory.
@@ -136,7 +136,7 @@ impl Subscribe {
     ///
     /// It is called often, by the connection's task, and must not block. That it is true for a topic is not
     /// remembered; still, to end a right at once, [disconnect](super::Hub::disconnect_key) its holder.
-    pub fn with_filter(mut self, filter: impl Fn(&EventInfo<'_>) -> bool + Send + Sync + 'static) -> Self {
+    pub fn with_filter(mut self, filter: impl Fn(&EventMeta<'_>) -> bool + Send + Sync + 'static) -> Self {
         self.filter = Some(Arc::new(filter));
         self
     }
@@ -148,7 +148,7 @@ impl Subscribe {
     }
 
     /// The same, starting there if the client has no last event ID.
-    pub fn with_start(mut self, start: Start) -> Self {
+    pub fn with_start(mut self, start: StartFrom) -> Self {
         self.start = start;
         self
     }
@@ -172,27 +172,27 @@ impl Subscribe {
     }
 
     /// The same, with this event before all others. There may be several.
-    pub fn with_first_event(mut self, event: impl Into<Frame>) -> Self {
+    pub fn with_first_event(mut self, event: impl Into<EncodedEvent>) -> Self {
         self.first.push(event.into());
         self
     }
 
     /// The same, whose client is told by an event of type [`RESUME_EVENT_TYPE`](super::RESUME_EVENT_TYPE), before all
-    /// others of the hub, where it stands: see [`Resume::as_json`](super::Resume::as_json).
+    /// others of the hub, where it stands: see [`ResumeOutcome::as_json`](super::ResumeOutcome::as_json).
     pub fn with_resume_event(mut self) -> Self {
         self.tells_resume = true;
         self
     }
 
     /// What cannot be served.
-    pub(super) fn check(&self) -> Result<(), RejectReason> {
+    pub(super) fn check(&self) -> Result<(), RejectionReason> {
         let names = || self.topics.iter().chain(&self.prefixes).chain(&self.keys);
         let count = names().count();
         if count > MAX_NAMES {
-            return Err(RejectReason::TooManyNames { count });
+            return Err(RejectionReason::TooManyNames { count });
         }
         match names().find(|name| name.len() > MAX_NAME_LEN) {
-            Some(name) => Err(RejectReason::NameTooLong { len: name.len() }),
+            Some(name) => Err(RejectionReason::NameTooLong { len: name.len() }),
             None => Ok(()),
         }
     }

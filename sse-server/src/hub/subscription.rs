@@ -8,21 +8,21 @@ use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
 use futures_core::Stream;
-use ssekit_core::Frame;
+use ssekit_core::EncodedEvent;
 
 use super::admission::Admitted;
-use super::log::{History, OldEvent, ReadHistory};
+use super::log::{History, LoggedEvent, ReadHistory};
 use super::position::Position;
-use super::publication::Publication;
+use super::publication::NewEvent;
 use super::read::{Candidate, Read, Sorted};
 use super::registry::Slot;
-use super::resume::{Gap, Resume, position_frame};
-use super::subscribe::{EventInfo, Filter};
-use super::tail::Tail;
+use super::resume::{Gap, ResumeOutcome, position_frame};
+use super::subscribe::{EventMeta, Filter};
+use super::tail::RecentEvents;
 use crate::body::EventBody;
 use crate::close::CloseReason;
 use crate::control::{Control, Ending, StreamHandle};
-use crate::drain::Streams;
+use crate::drain::StreamGroup;
 
 /// After how many events that its filter is false for a subscriber is told how far the log is.
 const DENIED: usize = 256;
@@ -38,10 +38,10 @@ const PAGES: usize = 4;
 /// The subscriber is one of the hub's as long as this is there, and its stream is not over.
 #[must_use = "a subscriber gets nothing unless its stream is sent"]
 pub struct Subscription {
-    tail: Tail,
+    tail: RecentEvents,
     slot: Slot,
     control: Arc<Control>,
-    resume: Resume,
+    resume: ResumeOutcome,
     /// What it gets before all events. In a box, like what is read, since an idle one has neither.
     head: Option<Box<Bytes>>,
     history: Arc<dyn History>,
@@ -65,7 +65,12 @@ struct Reading {
 }
 
 impl Subscription {
-    pub(super) fn new(tail: &Tail, history: Arc<dyn History>, admitted: Admitted, control: Arc<Control>) -> Self {
+    pub(super) fn new(
+        tail: &RecentEvents,
+        history: Arc<dyn History>,
+        admitted: Admitted,
+        control: Arc<Control>,
+    ) -> Self {
         let Admitted { slot, resume, head, .. } = admitted;
         // Also when the body is not polled any more, being that of a client which does not read.
         let of_stream = tail.clone();
@@ -98,7 +103,7 @@ impl Subscription {
     }
 
     /// Where the client stands.
-    pub fn resume(&self) -> Resume {
+    pub fn resume(&self) -> ResumeOutcome {
         self.resume
     }
 
@@ -115,25 +120,25 @@ impl Subscription {
     /// The body with these events, which is drained with the hub.
     pub fn into_body(mut self) -> EventBody<Self> {
         self.is_in_body = true;
-        let (control, streams): (_, Streams) = (self.control.clone(), self.tail.0.streams.clone());
-        EventBody::with_control(self, control).with_streams(&streams)
+        let (control, streams): (_, StreamGroup) = (self.control.clone(), self.tail.0.streams.clone());
+        EventBody::with_control(self, control).with_group(&streams)
     }
 
     /// The old events of a page that are for the subscriber, and what is missing among them.
-    fn take_old(&self, from: u64, page: &[OldEvent]) -> Bytes {
+    fn take_old(&self, from: u64, page: &[LoggedEvent]) -> Bytes {
         let (mut bytes, mut count, mut size) = (BytesMut::new(), 0, 0);
         // Where it stands has to change before it is known what passes its filter, or it could miss that an epoch begins.
         let Some(sorted) = self.tail.state().sort_old(self.slot, from, page) else { return Bytes::new() };
         let Sorted { skipped, events, gap, filter } = sorted;
         let tell = |gap: Option<Gap>, bytes: &mut BytesMut| {
-            gap.into_iter().for_each(|gap| bytes.extend_from_slice(gap.into_frame(gap.to).as_bytes()));
+            gap.into_iter().for_each(|gap| bytes.extend_from_slice(gap.into_event(gap.to).as_bytes()));
         };
         for (event, (gap, is_wanted)) in page.iter().skip(skipped).zip(events) {
             tell(gap, &mut bytes);
             let (topic, key, position) = (&*event.topic, event.key.as_deref(), event.position);
-            let is_right = |filter: &Filter| filter(&EventInfo { topic, key, position });
+            let is_right = |filter: &Filter| filter(&EventMeta { topic, key, position });
             let Some(frame) = event.frame.clone() else { continue };
-            let publication = Publication { topic, key, frame };
+            let publication = NewEvent { topic, key, frame };
             // One that is no event of a hub's would take its ID from the client.
             let Ok(block) = publication.block() else { continue };
             if is_wanted && filter.as_ref().is_none_or(is_right) {
@@ -149,7 +154,7 @@ impl Subscription {
     }
 
     /// There is nothing for now.
-    fn wait(&mut self, cx: &Context<'_>) -> Poll<Option<Frame>> {
+    fn wait(&mut self, cx: &Context<'_>) -> Poll<Option<EncodedEvent>> {
         // A body leaves its waker by itself, and asks again if it has to.
         if self.is_in_body || self.control.wait(cx.waker()) {
             Poll::Pending
@@ -161,7 +166,7 @@ impl Subscription {
     }
 
     /// The stream ends.
-    fn end(&mut self, ending: Ending) -> Poll<Option<Frame>> {
+    fn end(&mut self, ending: Ending) -> Poll<Option<EncodedEvent>> {
         if self.is_in_body {
             self.control.end(ending);
             return Poll::Pending;
@@ -169,16 +174,16 @@ impl Subscription {
         self.control.close(ending.reason);
         let tail: Vec<u8> = ending.tail.iter().flat_map(|frame| frame.as_bytes()).copied().collect();
         let has_told = mem::replace(&mut self.is_over, true) || tail.is_empty();
-        Poll::Ready((!has_told).then(|| Frame::__from_whole_events(tail.into())))
+        Poll::Ready((!has_told).then(|| EncodedEvent::__from_whole_events(tail.into())))
     }
 
-    fn end_for(&mut self, reason: CloseReason) -> Poll<Option<Frame>> {
+    fn end_for(&mut self, reason: CloseReason) -> Poll<Option<EncodedEvent>> {
         self.end(Ending { reason, tail: Vec::new(), is_graceful: false })
     }
 
     /// Its filter was false for the last events, so many of them. Now and then it is to know how far the log is, or it
     /// would come back to where those are gone that it had no right to, and be told of a gap.
-    fn deny(&mut self, count: usize, last: Option<Position>) -> Option<Frame> {
+    fn deny(&mut self, count: usize, last: Option<Position>) -> Option<EncodedEvent> {
         self.denied += count;
         let last = last.filter(|_| self.denied >= DENIED)?;
         self.denied = 0;
@@ -193,7 +198,7 @@ fn choose(filter: &Filter, events: &[Candidate], bytes: &[u8]) -> (Vec<u8>, usiz
         let part = bytes.get(start..event.end).unwrap_or_default();
         start = event.end;
         let (topic, key, position) = (&*event.topic, event.key.as_deref(), event.position);
-        if filter(&EventInfo { topic, key, position }) {
+        if filter(&EventMeta { topic, key, position }) {
             chosen.extend_from_slice(part);
             count += 1;
         }
@@ -202,15 +207,15 @@ fn choose(filter: &Filter, events: &[Candidate], bytes: &[u8]) -> (Vec<u8>, usiz
 }
 
 impl Stream for Subscription {
-    type Item = Frame;
+    type Item = EncodedEvent;
 
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Frame>> {
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<EncodedEvent>> {
         let this = &mut *self;
         if let Some(ending) = if this.is_in_body { None } else { this.control.ending() } {
             return this.end(ending);
         }
         if let Some(head) = this.head.take() {
-            return Poll::Ready(Some(Frame::__from_whole_events(*head)));
+            return Poll::Ready(Some(EncodedEvent::__from_whole_events(*head)));
         }
         if this.is_waiting && !this.control.take_news() {
             return this.wait(cx);
@@ -232,7 +237,7 @@ impl Stream for Subscription {
                 }
                 let bytes = this.take_old(from, &page);
                 if !bytes.is_empty() {
-                    return Poll::Ready(Some(Frame::__from_whole_events(bytes)));
+                    return Poll::Ready(Some(EncodedEvent::__from_whole_events(bytes)));
                 }
             }
             let history = this.history.first();
@@ -240,7 +245,7 @@ impl Stream for Subscription {
             match read {
                 Read::Events { bytes, is_last } => {
                     this.is_waiting = is_last;
-                    return Poll::Ready(Some(Frame::__from_whole_events(bytes)));
+                    return Poll::Ready(Some(EncodedEvent::__from_whole_events(bytes)));
                 }
                 Read::Candidates { filter, events, bytes, is_last } => {
                     this.is_waiting = is_last;
@@ -248,7 +253,7 @@ impl Stream for Subscription {
                     if count > 0 {
                         this.denied = 0;
                         this.tail.state().delivered(this.slot, count, chosen.len());
-                        return Poll::Ready(Some(Frame::__from_whole_events(chosen.into())));
+                        return Poll::Ready(Some(EncodedEvent::__from_whole_events(chosen.into())));
                     }
                     if let Some(frame) = this.deny(events.len(), events.last().map(|event| event.position)) {
                         return Poll::Ready(Some(frame));

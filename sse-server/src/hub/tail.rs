@@ -5,23 +5,23 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::options::HubOptions;
 use super::position::Position;
-use super::publication::{Publication, PublishError};
+use super::publication::{NewEvent, PublishError};
 use super::state::State;
 use super::waiters::Called;
-use crate::drain::Streams;
+use crate::drain::StreamGroup;
 
 /// The recent part of a hub's log, from which its subscribers are served. For a [`Log`](super::Log) to put events into.
 ///
 /// Clones are the same.
 #[derive(Clone)]
-pub struct Tail(pub(super) Arc<Core>);
+pub struct RecentEvents(pub(super) Arc<Core>);
 
 pub(super) struct Core {
     state: Mutex<State>,
-    pub(super) streams: Streams,
+    pub(super) streams: StreamGroup,
 }
 
-impl Tail {
+impl RecentEvents {
     pub(super) fn new(state: State) -> Self {
         let streams = state.options.streams.clone();
         Self(Arc::new(Core { state: Mutex::new(state), streams }))
@@ -55,7 +55,7 @@ impl Tail {
     /// # Errors
     ///
     /// See [`PublishError`].
-    pub fn append(&self, event: &Publication<'_>) -> Result<Position, PublishError> {
+    pub fn append(&self, event: &NewEvent<'_>) -> Result<Position, PublishError> {
         self.add(None, event)
     }
 
@@ -66,11 +66,11 @@ impl Tail {
     ///
     /// See [`PublishError`]. [`Passed`](PublishError::Passed) if there is one at this place or a later one, or if it is of
     /// another epoch.
-    pub fn append_at(&self, position: Position, event: &Publication<'_>) -> Result<Position, PublishError> {
+    pub fn append_at(&self, position: Position, event: &NewEvent<'_>) -> Result<Position, PublishError> {
         self.add(Some(position), event)
     }
 
-    fn add(&self, position: Option<Position>, event: &Publication<'_>) -> Result<Position, PublishError> {
+    fn add(&self, position: Option<Position>, event: &NewEvent<'_>) -> Result<Position, PublishError> {
         let block = event.block()?;
         self.change(|state, called| state.append(position, event.topic, event.key, block, called))
     }
@@ -89,10 +89,10 @@ impl Tail {
     ///
     /// ```
     /// use ssekit_core::Event;
-    /// use ssekit_server::hub::{HubOptions, Position, Publication, Tail};
+    /// use ssekit_server::hub::{HubOptions, Position, NewEvent, RecentEvents};
     ///
-    /// let tail = Tail::with_epoch(7, HubOptions::new());
-    /// let event = Publication::new("news", Event::data("one"));
+    /// let tail = RecentEvents::with_epoch(7, HubOptions::new());
+    /// let event = NewEvent::new("news", Event::data("one"));
     /// assert_eq!(tail.append(&event)?, Position { epoch: 7, offset: 1 });
     /// tail.go_on(8)?;
     /// assert_eq!(tail.append(&event)?, Position { epoch: 8, offset: 1 });
@@ -140,10 +140,10 @@ impl Tail {
     }
 }
 
-impl fmt::Debug for Tail {
+impl fmt::Debug for RecentEvents {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.state();
-        f.debug_struct("Tail")
+        f.debug_struct("RecentEvents")
             .field("first", &state.epochs.at(state.store.first()))
             .field("next", &state.epochs.at(state.store.next()))
             .finish_non_exhaustive()

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::{FutureExt, StreamExt};
 use ssekit_core::Event;
-use ssekit_server::hub::{Disconnect, Hub, HubOptions, RejectReason, SessionPolicy, Subscribe, Subscription};
+use ssekit_server::hub::{Disconnect, Hub, HubOptions, RejectionReason, SessionPolicy, Subscribe, Subscription};
 use ssekit_server::{CloseReason, DrainOptions};
 use tokio::time::advance;
 
@@ -45,7 +45,7 @@ async fn clients_are_known_and_found_and_go_by_themselves() {
     assert_eq!(hub.disconnect_key("tenant:1", &Disconnect::new()), 1);
     let (handle, mut two) = (two.handle(), two);
     assert!(two.next().now_or_never().is_some_and(|end| end.is_none()), "a stream by itself ends too");
-    assert_eq!((handle.closed(), hub.len(), hub.count_of("tenant:1")), (Some(CloseReason::Kicked), 0, 0));
+    assert_eq!((handle.closed(), hub.len(), hub.count_of("tenant:1")), (Some(CloseReason::Disconnected), 0, 0));
     assert_eq!(hub.topics().iter().map(|topic| topic.clients).sum::<usize>(), 0);
 }
 
@@ -84,21 +84,21 @@ fn there_are_no_more_clients_than_there_may_be() {
     };
     let one = subscribe("a", "1").unwrap();
     let _two = subscribe("a", "1").unwrap();
-    assert_eq!(reason(subscribe("a", "1")), (RejectReason::KeyFull { max: 2 }, 429));
+    assert_eq!(reason(subscribe("a", "1")), (RejectionReason::KeyFull { max: 2 }, 429));
     let _three = subscribe("a", "2").unwrap();
-    assert_eq!(reason(subscribe("a", "3")), (RejectReason::TopicFull { max: 3 }, 503));
+    assert_eq!(reason(subscribe("a", "3")), (RejectionReason::TopicFull { max: 3 }, 503));
     let _four = subscribe("b", "3").unwrap();
-    assert_eq!(reason(subscribe("b", "4")), (RejectReason::Full { max: 4 }, 503));
+    assert_eq!(reason(subscribe("b", "4")), (RejectionReason::Full { max: 4 }, 503));
     drop(one);
     let _again = subscribe("a", "1").unwrap();
     assert_eq!(hub.stats().rejected, 3);
 
     let long = "x".repeat(257);
     let rejection = hub.subscribe(Subscribe::prefix(&long)).unwrap_err();
-    assert_eq!((rejection.reason(), rejection.is_temporary()), (RejectReason::NameTooLong { len: 257 }, false));
+    assert_eq!((rejection.reason(), rejection.is_temporary()), (RejectionReason::NameTooLong { len: 257 }, false));
     let names: Vec<String> = (0..257).map(|n| n.to_string()).collect();
     let rejection = hub.subscribe(Subscribe::topics(names.iter().map(String::as_str))).unwrap_err();
-    assert_eq!((rejection.reason(), rejection.status()), (RejectReason::TooManyNames { count: 257 }, 400));
+    assert_eq!((rejection.reason(), rejection.status()), (RejectionReason::TooManyNames { count: 257 }, 400));
 }
 
 #[tokio::test(start_paused = true)]
@@ -107,13 +107,13 @@ async fn several_streams_of_one_session_are_shared_taken_over_or_rejected() {
     let subscribe = |policy| hub.subscribe(Subscribe::topic("a").with_session("s", policy));
     let mut one = subscribe(SessionPolicy::Share).unwrap().into_body();
     let mut two = subscribe(SessionPolicy::Share).unwrap().into_body();
-    assert_eq!(subscribe(SessionPolicy::RejectNew).unwrap_err().reason(), RejectReason::SessionTaken);
+    assert_eq!(subscribe(SessionPolicy::RejectNew).unwrap_err().reason(), RejectionReason::SessionTaken);
     body_ready(&hub, &mut one);
     // Those that it takes over from make room.
     let three = subscribe(SessionPolicy::TakeOver).unwrap();
     assert_eq!(body_ready(&hub, &mut one), ("id: ssekit:done\n\n".to_owned(), true));
     assert_eq!(body_ready(&hub, &mut two), (": \n\nid: ssekit:done\n\n".to_owned(), true));
-    assert_eq!((hub.len(), hub.count_of("s"), hub.streams().closed(CloseReason::Kicked)), (1, 1, 2));
+    assert_eq!((hub.len(), hub.count_of("s"), hub.streams().closed(CloseReason::Disconnected)), (1, 1, 2));
     drop((one, two, three));
     assert!(subscribe(SessionPolicy::RejectNew).is_ok());
 
@@ -141,10 +141,10 @@ async fn a_session_that_is_taken_over_makes_room_for_itself_and_no_more() {
     }
     assert_eq!((hub.len(), last.handle().closed()), (1, None));
     let other = Subscribe::topic("a").with_session("t", SessionPolicy::TakeOver);
-    assert_eq!(hub.subscribe(other).unwrap_err().reason(), RejectReason::TopicFull { max: 1 });
+    assert_eq!(hub.subscribe(other).unwrap_err().reason(), RejectionReason::TopicFull { max: 1 });
 
     assert_eq!(hub.disconnect_key("s", &Disconnect::new()), 1);
-    assert_eq!((hub.len(), last.handle().closed()), (0, Some(CloseReason::Kicked)), "at once");
+    assert_eq!((hub.len(), last.handle().closed()), (0, Some(CloseReason::Disconnected)), "at once");
 }
 
 #[tokio::test(start_paused = true)]

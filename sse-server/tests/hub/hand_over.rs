@@ -2,7 +2,7 @@
 
 use futures_util::{FutureExt, StreamExt};
 use ssekit_core::{Event, RelayStream};
-use ssekit_server::hub::{Hub, HubOptions, RejectReason, Resume, SlowConsumerPolicy, Subscribe};
+use ssekit_server::hub::{Hub, HubOptions, RejectionReason, ResumeOutcome, SlowConsumerPolicy, Subscribe};
 
 use super::{id, publish, ready};
 
@@ -37,10 +37,10 @@ fn a_log_that_is_handed_over_goes_on_where_it_was() {
     assert!(!new.is_sealed() && old.is_sealed());
     // One that comes from there already.
     let ahead = Subscribe::topic("a").with_last_event_id(id(&new, 6));
-    assert_eq!(old.subscribe(ahead.clone()).unwrap_err().reason(), RejectReason::Sealed);
+    assert_eq!(old.subscribe(ahead.clone()).unwrap_err().reason(), RejectionReason::Sealed);
     assert!(old.subscribe(Subscribe::topic("a").with_last_event_id(id(&old, 5))).is_ok());
     old.unseal();
-    assert_eq!(old.subscribe(ahead).unwrap().resume(), Resume::EpochChanged);
+    assert_eq!(old.subscribe(ahead).unwrap().resume(), ResumeOutcome::EpochChanged);
     assert_eq!((old.position().offset, new.position().offset), (5, 6));
 }
 

@@ -10,9 +10,9 @@ use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
 use futures_util::{FutureExt, Stream, StreamExt};
-use ssekit_core::{Event, Frame};
+use ssekit_core::{EncodedEvent, Event};
 use ssekit_server::hub::{
-    Disconnect, Hub, HubOptions, PublishError, Resume, SlowConsumerPolicy, Start, Subscribe, Subscription,
+    Disconnect, Hub, HubOptions, PublishError, ResumeOutcome, SlowConsumerPolicy, StartFrom, Subscribe, Subscription,
 };
 use ssekit_server::{CloseReason, EventBody, LastEventId};
 use tokio::time::advance;
@@ -20,7 +20,7 @@ use tokio::time::advance;
 const SECOND: Duration = Duration::from_secs(1);
 
 /// All that is ready, as text, with `E` for the epoch.
-fn ready<S: Stream<Item = Frame> + Unpin>(hub: &Hub, stream: &mut S) -> String {
+fn ready<S: Stream<Item = EncodedEvent> + Unpin>(hub: &Hub, stream: &mut S) -> String {
     let mut text = String::new();
     while let Some(Some(frame)) = stream.next().now_or_never() {
         text.push_str(std::str::from_utf8(frame.as_bytes()).unwrap());
@@ -108,7 +108,7 @@ fn where_a_client_stands_is_told_and_it_goes_on_from_there() {
     let hub = small(3);
     publish(&hub, "a", ["1", "2", "3"]);
     publish(&hub, "b", ["4"]);
-    let case = |last: Option<LastEventId>, topic: &str, resume: Resume, expected: &str| {
+    let case = |last: Option<LastEventId>, topic: &str, resume: ResumeOutcome, expected: &str| {
         let subscribe = Subscribe::topic(topic).with_last_event_id(last.clone());
         let mut stream = hub.subscribe(subscribe.clone()).unwrap();
         assert_eq!(stream.resume(), resume, "{last:?}");
@@ -120,11 +120,11 @@ fn where_a_client_stands_is_told_and_it_goes_on_from_there() {
         assert!(text.contains(&format!("data: {json}\n\n")), "{text}");
     };
     let two_and_three = "id: E-2\ndata: 2\n\nid: E-3\ndata: 3\n\n";
-    case(None, "a", Resume::Fresh, "id: E-4\n\n");
-    case(id(&hub, 3), "a", Resume::UpToDate, "id: E-3\n\n");
-    case(id(&hub, 4), "a", Resume::UpToDate, "id: E-4\n\n");
-    case(id(&hub, 2), "a", Resume::Resumed { missed: 1 }, "id: E-2\n\nid: E-3\ndata: 3\n\n");
-    case(id(&hub, 1), "a", Resume::Resumed { missed: 2 }, &format!("id: E-1\n\n{two_and_three}"));
+    case(None, "a", ResumeOutcome::Fresh, "id: E-4\n\n");
+    case(id(&hub, 3), "a", ResumeOutcome::UpToDate, "id: E-3\n\n");
+    case(id(&hub, 4), "a", ResumeOutcome::UpToDate, "id: E-4\n\n");
+    case(id(&hub, 2), "a", ResumeOutcome::Resumed { missed: 1 }, "id: E-2\n\nid: E-3\ndata: 3\n\n");
+    case(id(&hub, 1), "a", ResumeOutcome::Resumed { missed: 2 }, &format!("id: E-1\n\n{two_and_three}"));
     let gap = |reason: &str, from: &str, to: u64, missed: &str| {
         format!(
             "event: ssekit:gap\nid: E-{to}\ndata: {{\"reason\":\"{reason}\",\"from\":{from},\"to\":\"E-{to}\",\"missed\":{missed}}}\n\n"
@@ -133,15 +133,15 @@ fn where_a_client_stands_is_told_and_it_goes_on_from_there() {
     let epoch = hub.stats().next.epoch;
     let oldest = ssekit_server::hub::Position { epoch, offset: 2 };
     let told = gap("retention", "\"E-1\"", 1, "1");
-    case(id(&hub, 0), "a", Resume::Gap { oldest }, &format!("{told}{two_and_three}"));
+    case(id(&hub, 0), "a", ResumeOutcome::Gap { oldest }, &format!("{told}{two_and_three}"));
     // Of that topic nothing is missing.
-    case(id(&hub, 0), "b", Resume::Resumed { missed: 1 }, "id: E-0\n\nid: E-4\ndata: 4\n\n");
+    case(id(&hub, 0), "b", ResumeOutcome::Resumed { missed: 1 }, "id: E-0\n\nid: E-4\ndata: 4\n\n");
     let told = gap("epoch_changed", "null", 1, "null");
-    case(id(&hub, 5), "a", Resume::EpochChanged, &format!("{told}{two_and_three}"));
+    case(id(&hub, 5), "a", ResumeOutcome::EpochChanged, &format!("{told}{two_and_three}"));
     let other = LastEventId::try_from("7-2").ok();
-    case(other, "a", Resume::EpochChanged, &format!("{told}{two_and_three}"));
+    case(other, "a", ResumeOutcome::EpochChanged, &format!("{told}{two_and_three}"));
     let foreign = LastEventId::try_from("42").ok();
-    case(foreign, "a", Resume::Malformed, &gap("malformed", "null", 4, "null"));
+    case(foreign, "a", ResumeOutcome::Malformed, &gap("malformed", "null", 4, "null"));
     let resumes = hub.stats().resumes;
     let counts: Vec<_> = resumes.iter().map(|(_, count)| count).collect();
     assert_eq!(counts, [2, 4, 6, 2, 4, 2]);
@@ -155,11 +155,17 @@ fn a_new_client_starts_where_it_is_to() {
     publish(&hub, "b", ["3"]);
     publish(&hub, "a", ["4", "5"]);
     for (start, expected) in [
-        (Start::Live, "id: E-5\n\n"),
-        (Start::Oldest, "id: E-1\n\nid: E-2\ndata: 2\n\nid: E-3\ndata: 3\n\nid: E-4\ndata: 4\n\nid: E-5\ndata: 5\n\n"),
-        (Start::Last(2), "id: E-3\n\nid: E-4\ndata: 4\n\nid: E-5\ndata: 5\n\n"),
-        (Start::Last(0), "id: E-5\n\n"),
-        (Start::Last(9), "id: E-1\n\nid: E-2\ndata: 2\n\nid: E-3\ndata: 3\n\nid: E-4\ndata: 4\n\nid: E-5\ndata: 5\n\n"),
+        (StartFrom::Next, "id: E-5\n\n"),
+        (
+            StartFrom::Oldest,
+            "id: E-1\n\nid: E-2\ndata: 2\n\nid: E-3\ndata: 3\n\nid: E-4\ndata: 4\n\nid: E-5\ndata: 5\n\n",
+        ),
+        (StartFrom::Last(2), "id: E-3\n\nid: E-4\ndata: 4\n\nid: E-5\ndata: 5\n\n"),
+        (StartFrom::Last(0), "id: E-5\n\n"),
+        (
+            StartFrom::Last(9),
+            "id: E-1\n\nid: E-2\ndata: 2\n\nid: E-3\ndata: 3\n\nid: E-4\ndata: 4\n\nid: E-5\ndata: 5\n\n",
+        ),
     ] {
         let mut stream = hub.subscribe(Subscribe::topics(["a", "b"]).with_start(start)).unwrap();
         assert_eq!(ready(&hub, &mut stream), expected, "{start:?}");
@@ -208,7 +214,7 @@ async fn a_slow_consumer_that_is_disconnected_comes_back_and_is_told() {
     assert_eq!(body_ready(&hub, &mut body), (String::new(), true));
     assert_eq!((handle.closed(), hub.len()), (Some(CloseReason::SlowConsumer), 0));
     let stream = hub.subscribe(Subscribe::topic("a").with_last_event_id(id(&hub, 0))).unwrap();
-    assert!(matches!(stream.resume(), Resume::Gap { .. }));
+    assert!(matches!(stream.resume(), ResumeOutcome::Gap { .. }));
 }
 
 #[test]
@@ -223,7 +229,7 @@ fn a_stream_by_itself_is_over_when_the_hub_has_ended_it() {
     // Also when there are always more events for it.
     assert_eq!(hub.disconnect_key("k", &Disconnect::new()), 1);
     assert!(kicked.next().now_or_never().is_some_and(|end| end.is_none()));
-    assert_eq!((kicked.handle().closed(), hub.len()), (Some(CloseReason::Kicked), 0));
+    assert_eq!((kicked.handle().closed(), hub.len()), (Some(CloseReason::Disconnected), 0));
 }
 
 #[test]
@@ -234,7 +240,7 @@ fn a_gap_counts_what_was_kept_for_its_key() {
     }
     let subscribe = Subscribe::topic("a").with_policy(SlowConsumerPolicy::Coalesce).with_last_event_id(id(&hub, 0));
     let mut stream = hub.subscribe(subscribe).unwrap();
-    assert_eq!(stream.resume(), Resume::Resumed { missed: 3 });
+    assert_eq!(stream.resume(), ResumeOutcome::Resumed { missed: 3 });
     hub.publish_keyed("a", "n", Event::data("n")).unwrap();
     hub.publish_keyed("a", "o", Event::data("o")).unwrap();
     let gap = "{\"reason\":\"slow_consumer\",\"from\":\"E-1\",\"to\":\"E-2\",\"missed\":2}";
@@ -253,15 +259,15 @@ fn the_newest_of_each_key_outlives_the_others() {
     assert_eq!((hub.stats().events, hub.stats().compacted), (2, 3));
     let coalesce = Subscribe::topic("prices").with_policy(SlowConsumerPolicy::Coalesce);
     let state = "id: E-3\ndata: 3\n\nid: E-4\ndata: 4\n\nid: E-5\ndata: 5\n\n";
-    let mut new = hub.subscribe(coalesce.clone().with_start(Start::Oldest)).unwrap();
+    let mut new = hub.subscribe(coalesce.clone().with_start(StartFrom::Oldest)).unwrap();
     assert_eq!(ready(&hub, &mut new), format!("id: E-0\n\n{state}"));
     // Nothing is missing but what is superseded.
     let mut back = hub.subscribe(coalesce.clone().with_last_event_id(id(&hub, 1))).unwrap();
-    assert_eq!(back.resume(), Resume::Resumed { missed: 3 });
+    assert_eq!(back.resume(), ResumeOutcome::Resumed { missed: 3 });
     assert_eq!(ready(&hub, &mut back), format!("id: E-1\n\n{state}"));
     // For one who wants all, there is.
     let all = hub.subscribe(Subscribe::topic("prices").with_last_event_id(id(&hub, 1))).unwrap();
-    assert!(matches!(all.resume(), Resume::Gap { .. }));
+    assert!(matches!(all.resume(), ResumeOutcome::Gap { .. }));
     // Nothing is missing for one who has no claim to it.
     let mut other = hub.subscribe(Subscribe::topic("other").with_policy(SlowConsumerPolicy::Coalesce)).unwrap();
     assert_eq!(ready(&hub, &mut other), "id: E-7\n\n");
@@ -275,7 +281,7 @@ fn the_newest_of_each_key_outlives_the_others() {
     }
     assert_eq!(none.stats().compacted, 0);
     let back = none.subscribe(coalesce.with_last_event_id(id(&none, 1))).unwrap();
-    assert!(matches!(back.resume(), Resume::Gap { .. }), "the newest of x is lost");
+    assert!(matches!(back.resume(), ResumeOutcome::Gap { .. }), "the newest of x is lost");
 }
 
 #[test]
@@ -283,7 +289,7 @@ fn who_is_new_has_no_claim_to_what_is_gone() {
     let hub = small(2);
     publish(&hub, "a", ["1", "2", "3", "4"]);
     for policy in [SlowConsumerPolicy::Disconnect, SlowConsumerPolicy::SkipToOldest, SlowConsumerPolicy::Coalesce] {
-        let subscribe = Subscribe::topic("a").with_policy(policy).with_start(Start::Oldest);
+        let subscribe = Subscribe::topic("a").with_policy(policy).with_start(StartFrom::Oldest);
         let mut new = hub.subscribe(subscribe.clone()).unwrap();
         let text = ready(&hub, &mut new);
         assert!(text.ends_with("\n\nid: E-3\ndata: 3\n\nid: E-4\ndata: 4\n\n") && !text.contains("gap"), "{text}");
@@ -301,7 +307,7 @@ fn a_filter_decides_on_what_is_replayed_and_on_what_is_new() {
     publish(&hub, "a/secret", ["3"]);
     hub.publish_keyed("a", "mine", Event::data("4")).unwrap();
     hub.publish_keyed("a", "yours", Event::data("5")).unwrap();
-    let is_right = |event: &ssekit_server::hub::EventInfo<'_>| {
+    let is_right = |event: &ssekit_server::hub::EventMeta<'_>| {
         event.topic == "a" && event.key != Some("yours") && event.position.offset != 2
     };
     let subscribe = Subscribe::prefix("a").with_filter(is_right).with_last_event_id(id(&hub, 0));
@@ -333,7 +339,7 @@ fn a_client_that_is_denied_a_great_deal_is_told_how_far_the_log_is() {
     let last: u64 = id.parse().unwrap();
     assert!((1700..=2000).contains(&last), "{last}");
     let back = hub.subscribe(subscribe().with_last_event_id(self::id(&hub, last))).unwrap();
-    assert!(matches!(back.resume(), Resume::Resumed { .. } | Resume::UpToDate), "{:?}", back.resume());
+    assert!(matches!(back.resume(), ResumeOutcome::Resumed { .. } | ResumeOutcome::UpToDate), "{:?}", back.resume());
 }
 
 /// A filter that is false for more pages than are looked at in one go does not end the reading.
@@ -365,7 +371,7 @@ async fn a_body_gives_way_amid_pages_of_nothing() {
     let hub = Hub::default();
     let calls = Arc::new(AtomicUsize::new(0));
     let of_filter = calls.clone();
-    let is_right = move |_: &ssekit_server::hub::EventInfo<'_>| of_filter.fetch_add(1, Ordering::Relaxed) == usize::MAX;
+    let is_right = move |_: &ssekit_server::hub::EventMeta<'_>| of_filter.fetch_add(1, Ordering::Relaxed) == usize::MAX;
     let mut body = hub.subscribe(Subscribe::topics(["a", "b"]).with_filter(is_right)).unwrap().into_body();
     body_ready(&hub, &mut body);
     let data = "x".repeat(5000);
@@ -425,7 +431,8 @@ fn all_who_stand_at_the_same_place_get_the_same_bytes() {
     publish(&hub, "a", ["1", "2"]);
     publish(&hub, "b", ["3"]);
     publish(&hub, "a", ["4"]);
-    let frames: Vec<Frame> = streams.iter_mut().map(|stream| stream.next().now_or_never().flatten().unwrap()).collect();
+    let frames: Vec<EncodedEvent> =
+        streams.iter_mut().map(|stream| stream.next().now_or_never().flatten().unwrap()).collect();
     assert_eq!(frames[0].as_bytes().iter().filter(|byte| **byte == b'\n').count(), 9);
     assert!(frames.iter().all(|frame| frame.as_bytes().as_ptr() == frames[0].as_bytes().as_ptr()));
 }
@@ -439,9 +446,9 @@ async fn what_is_too_old_is_dropped() {
     publish(&hub, "a", ["3"]);
     advance(5 * SECOND).await;
     let stream = hub.subscribe(Subscribe::topic("a").with_last_event_id(id(&hub, 2))).unwrap();
-    assert_eq!(stream.resume(), Resume::Resumed { missed: 1 });
+    assert_eq!(stream.resume(), ResumeOutcome::Resumed { missed: 1 });
     let coalesce = Subscribe::topic("a").with_policy(SlowConsumerPolicy::Coalesce).with_last_event_id(id(&hub, 1));
-    assert!(matches!(hub.subscribe(coalesce).unwrap().resume(), Resume::Gap { .. }), "the newest of a key too");
+    assert!(matches!(hub.subscribe(coalesce).unwrap().resume(), ResumeOutcome::Gap { .. }), "the newest of a key too");
     assert_eq!((hub.stats().events, hub.stats().compacted), (1, 0));
 }
 
@@ -456,5 +463,5 @@ fn a_topic_without_events_is_not_remembered() {
     }
     assert_eq!(hub.stats().topics, 2);
     let subscribe = |offset| hub.subscribe(Subscribe::topic("quiet").with_last_event_id(id(&hub, offset))).unwrap();
-    assert_eq!((subscribe(1).resume(), subscribe(0).resume().as_str()), (Resume::UpToDate, "gap"));
+    assert_eq!((subscribe(1).resume(), subscribe(0).resume().as_str()), (ResumeOutcome::UpToDate, "gap"));
 }

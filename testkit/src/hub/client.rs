@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use futures_util::Stream;
 use serde_json::Value;
 use ssekit_core::{Decoder, EventId};
-use ssekit_server::hub::{Position, Resume, SlowConsumerPolicy, Start, Subscription};
+use ssekit_server::hub::{Position, ResumeOutcome, SlowConsumerPolicy, StartFrom, Subscription};
 use ssekit_server::{CloseReason, EventBody, StreamHandle};
 
 use super::log::{Log, Lost};
@@ -42,7 +42,7 @@ pub(super) struct Connection {
     stream: Option<Pin<Box<dyn Stream<Item = Vec<u8>>>>>,
     pub(super) handle: StreamHandle,
     pub(super) id: u64,
-    pub(super) resume: Resume,
+    pub(super) resume: ResumeOutcome,
     /// It was asked to end; what it is told then.
     pub(super) kicked: Option<Kick>,
     pub(super) is_over: bool,
@@ -74,7 +74,7 @@ pub(super) enum Kick {
 enum Head {
     First,
     Gap(&'static str, Option<u64>, Lost),
-    Resume,
+    ResumeOutcome,
     Position,
 }
 
@@ -117,8 +117,8 @@ impl Client {
             if coalesces { (1, log.deliverable(&by, 1).next().unwrap_or(log.next())) } else { (log.first, log.first) };
         let next = (log.next(), log.next());
         let started = match by.start {
-            Start::Oldest => oldest,
-            Start::Last(count) => {
+            StartFrom::Oldest => oldest,
+            StartFrom::Last(count) => {
                 let last = log.last(by.pattern, count);
                 (last, last)
             }
@@ -130,13 +130,13 @@ impl Client {
         let mut gap = None;
         let (mut range, mut told_to) = (started, log.lost(&by, 1, true).may.unwrap_or(0));
         match self.last_id().map(str::parse::<Position>) {
-            None => assert_eq!(resume, Resume::Fresh),
+            None => assert_eq!(resume, ResumeOutcome::Fresh),
             Some(Err(_)) => {
-                assert_eq!(resume, Resume::Malformed);
+                assert_eq!(resume, ResumeOutcome::Malformed);
                 gap = Some(Head::Gap("malformed", None, Lost::default()));
             }
             Some(Ok(seen)) if seen.epoch != log.epoch || seen.offset >= log.next() => {
-                assert_eq!(resume, Resume::EpochChanged);
+                assert_eq!(resume, ResumeOutcome::EpochChanged);
                 gap = Some(Head::Gap("epoch_changed", None, Lost::default()));
                 told_to = excused;
                 range = if by.policy == SlowConsumerPolicy::SkipToLatest { next } else { oldest };
@@ -145,7 +145,7 @@ impl Client {
                 log.check_resume(&by, seen.offset, resume);
                 (self.at, told_to) = (Some(seen.offset), 0);
                 range = (seen.offset + 1, seen.offset + 1);
-                if matches!(resume, Resume::Gap { .. }) {
+                if matches!(resume, ResumeOutcome::Gap { .. }) {
                     let lost = log.lost(&by, seen.offset + 1, !log.is_forgetful());
                     let to = match by.policy {
                         SlowConsumerPolicy::SkipToLatest => {
@@ -165,7 +165,7 @@ impl Client {
         }
         let gaps = u64::from(gap.is_some());
         let first = by.has_first.then_some(Head::First);
-        let told = by.tells_resume.then_some(Head::Resume);
+        let told = by.tells_resume.then_some(Head::ResumeOutcome);
         // Either says where it is; else a block with an ID alone does.
         let position = (gap.is_none() && told.is_none()).then_some(Head::Position);
         let head = first.into_iter().chain(gap).chain(told).chain(position).collect();
@@ -263,7 +263,7 @@ impl Client {
                 assert_eq!(block, format!("data: {FIRST}\n\n"));
                 return Some(FIRST.to_owned());
             }
-            Some(Head::Resume) => {
+            Some(Head::ResumeOutcome) => {
                 let json = connection.resume.as_json();
                 let id = id.expect("it has one");
                 assert_eq!(block, format!("event: ssekit:resume\nid: {id}\ndata: {json}\n\n"));
@@ -413,7 +413,7 @@ impl Client {
         let expected = match connection.kicked {
             Some(kick) => {
                 assert_eq!(connection.is_done, kick == Kick::TakenOver);
-                CloseReason::Kicked
+                CloseReason::Disconnected
             }
             None => {
                 assert!(connection.head.is_empty());

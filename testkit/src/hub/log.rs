@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use ssekit_server::hub::{Resume, SlowConsumerPolicy};
+use ssekit_server::hub::{ResumeOutcome, SlowConsumerPolicy};
 
 use super::operation::{Limits, Pattern, Subscriber, passes};
 
@@ -162,12 +162,12 @@ impl Log {
     }
 
     /// Whether a subscriber that has seen this offset may be where it is said to be.
-    pub(super) fn check_resume(&self, by: &Subscriber, seen: u64, resume: Resume) {
+    pub(super) fn check_resume(&self, by: &Subscriber, seen: u64, resume: ResumeOutcome) {
         let lost = self.lost(by, seen + 1, !self.is_forgetful());
         let coalesces = by.policy == SlowConsumerPolicy::Coalesce;
         let later = self.count(by.pattern, seen + 1, self.next() - 1);
         match resume {
-            Resume::Gap { oldest } => {
+            ResumeOutcome::Gap { oldest } => {
                 assert!(lost.may.is_some(), "a gap behind {seen}, of nothing");
                 let kept = (self.first..self.next()).find(|offset| self.is_in(by.pattern, *offset));
                 let compacted = self.compacted.iter().copied().find(|offset| self.is_in(by.pattern, *offset));
@@ -175,12 +175,12 @@ impl Log {
                 let is_oldest = oldest.offset == expected || coalesces && Some(oldest.offset) == compacted;
                 assert!(is_oldest && oldest.epoch == self.epoch, "oldest is {oldest}, not {expected} or {compacted:?}");
             }
-            Resume::UpToDate | Resume::Resumed { .. } => {
+            ResumeOutcome::UpToDate | ResumeOutcome::Resumed { .. } => {
                 assert!(lost.must.is_none(), "{resume:?} behind {seen}, where {lost:?}");
-                let missed = if let Resume::Resumed { missed } = resume { missed } else { 0 };
+                let missed = if let ResumeOutcome::Resumed { missed } = resume { missed } else { 0 };
                 let at_least = if coalesces { self.deliverable(by, seen + 1).count() as u64 } else { later };
                 assert!((at_least..=later).contains(&missed), "{missed} missed, of {at_least} to {later}");
-                assert_eq!(resume == Resume::UpToDate, later == 0);
+                assert_eq!(resume == ResumeOutcome::UpToDate, later == 0);
             }
             _ => panic!("{resume:?} behind {seen}"),
         }

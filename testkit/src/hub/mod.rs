@@ -17,8 +17,8 @@ use proptest::prelude::*;
 use ssekit_core::{Event, EventType};
 use ssekit_server::LastEventId;
 use ssekit_server::hub::{
-    ClientInfo, Disconnect, Hub, HubOptions, ImportError, PublishError, RejectReason, SessionPolicy,
-    SlowConsumerPolicy, Start, Subscribe,
+    ClientInfo, Disconnect, Hub, HubOptions, ImportError, PublishError, RejectionReason, SessionPolicy,
+    SlowConsumerPolicy, StartFrom, Subscribe,
 };
 
 use client::{Client, Connection, FIRST, Kick, REASON};
@@ -96,7 +96,8 @@ fn import(bytes: &[u8]) -> Result<(), ImportError> {
         let epoch = hub.stats().next.epoch;
         for policy in [SlowConsumerPolicy::SkipToOldest, SlowConsumerPolicy::Coalesce] {
             let resumed = LastEventId::try_from(&*format!("{epoch}-0")).expect("it is one");
-            let by = |id| Subscribe::prefix("").with_policy(policy).with_start(Start::Oldest).with_last_event_id(id);
+            let by =
+                |id| Subscribe::prefix("").with_policy(policy).with_start(StartFrom::Oldest).with_last_event_id(id);
             let streams: Vec<_> = [None, Some(resumed)].map(|id| hub.subscribe(by(id)).expect("there is room")).into();
             let published = hub.publish_keyed("a", "k1", Event::data("next"));
             for stream in streams {
@@ -180,7 +181,7 @@ impl World {
                     self.clients[n].connection = None;
                 }
             }
-            Operation::Resume { client, lost } => {
+            Operation::ResumeOutcome { client, lost } => {
                 if let Some(n) = self.number(client) {
                     let mut client = self.clients.swap_remove(n);
                     client.lose(lost.into());
@@ -286,7 +287,7 @@ impl World {
         }
     }
 
-    fn reasons_to_reject(&self, by: &Subscriber) -> Vec<RejectReason> {
+    fn reasons_to_reject(&self, by: &Subscriber) -> Vec<RejectionReason> {
         let Limits { clients: max, per_key, per_topic, .. } = self.log.limits;
         let has_session = |client: &Subscriber| by.session.is_some_and(|(session, _)| keys(client).contains(session));
         let all = || self.clients.iter().filter(|client| is_connected(client)).map(|client| &client.by);
@@ -294,20 +295,20 @@ impl World {
         let staying = || all().filter(|client| !(takes_over && has_session(client)));
         let mut reasons = Vec::new();
         if matches!(by.session, Some((_, SessionPolicy::RejectNew))) && all().any(has_session) {
-            reasons.push(RejectReason::SessionTaken);
+            reasons.push(RejectionReason::SessionTaken);
         }
         if staying().count() >= max {
-            reasons.push(RejectReason::Full { max });
+            reasons.push(RejectionReason::Full { max });
         }
         if keys(by).iter().any(|key| staying().filter(|client| keys(client).contains(key)).count() >= per_key) {
-            reasons.push(RejectReason::KeyFull { max: per_key });
+            reasons.push(RejectionReason::KeyFull { max: per_key });
         }
         let (topics, prefixes) = disjoint(by.pattern);
         let of_topic = |name: &str| staying().filter(|client| disjoint(client.pattern).0.contains(name)).count();
         let of_prefix = |name: &str| staying().filter(|client| disjoint(client.pattern).1.contains(name)).count();
         let counts = topics.iter().map(|name| of_topic(name)).chain(prefixes.iter().map(|name| of_prefix(name)));
         if counts.max().unwrap_or(0) >= per_topic {
-            reasons.push(RejectReason::TopicFull { max: per_topic });
+            reasons.push(RejectionReason::TopicFull { max: per_topic });
         }
         reasons
     }

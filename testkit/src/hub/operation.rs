@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ssekit_server::hub::{SessionPolicy, SlowConsumerPolicy, Start};
+use ssekit_server::hub::{SessionPolicy, SlowConsumerPolicy, StartFrom};
 
 /// What events are published to.
 pub(super) const TOPICS: [&str; 6] = ["a", "a/x", "a/y", "b", "b/x", "é"];
@@ -80,7 +80,7 @@ pub(super) struct Subscriber {
     /// Which events it is to get: see [`passes`].
     pub(super) filter: Option<u8>,
     /// Where it starts.
-    pub(super) start: Start,
+    pub(super) start: StartFrom,
     /// Whether its subscription is sent as a body.
     pub(super) in_body: bool,
     /// Whether it asks for the event that tells how it was resumed.
@@ -123,7 +123,7 @@ pub(super) enum Operation {
     /// A client is cut off.
     Drop(u8),
     /// A client is cut off, has lost the last so many blocks, and comes back by its last event ID.
-    Resume {
+    ResumeOutcome {
         /// Which.
         client: u8,
         /// How many of the blocks that it was sent have not reached it.
@@ -191,7 +191,7 @@ fn operation([kind, a, b, c]: [u8; 4]) -> Operation {
         17..=20 => Operation::Poll { client: a, all: true },
         21 => Operation::PollAll,
         22 => Operation::Drop(a),
-        23..=26 => Operation::Resume { client: a, lost: b.saturating_sub(100) },
+        23..=26 => Operation::ResumeOutcome { client: a, lost: b.saturating_sub(100) },
         27 => Operation::Disconnect(pick(&USERS, a)),
         28 => Operation::HandOver,
         29..=30 => Operation::Advance(Duration::from_millis(u64::from(a % 16))),
@@ -216,9 +216,9 @@ fn subscriber(a: u8, b: u8, c: u8) -> Subscriber {
         // Which of a key's events is the newest does not depend on the filter.
         filter: filter.filter(|n| *n < 3 || policy != SlowConsumerPolicy::Coalesce),
         start: match (bit(0), bit(7)) {
-            (true, true) => Start::Last(usize::from(b / 16 % 4)),
-            (true, false) => Start::Oldest,
-            (false, _) => Start::Live,
+            (true, true) => StartFrom::Last(usize::from(b / 16 % 4)),
+            (true, false) => StartFrom::Oldest,
+            (false, _) => StartFrom::Next,
         },
         in_body: bit(1),
         tells_resume: bit(2),

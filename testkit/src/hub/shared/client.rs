@@ -6,7 +6,7 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use futures_util::StreamExt;
 use serde_json::Value;
-use ssekit_server::hub::{Position, Resume, SlowConsumerPolicy, Start, Subscription};
+use ssekit_server::hub::{Position, ResumeOutcome, SlowConsumerPolicy, StartFrom, Subscription};
 
 use super::log::{Log, What, wire};
 use crate::hub::log::is_in;
@@ -19,7 +19,7 @@ pub(super) struct By {
     pub(super) policy: SlowConsumerPolicy,
     /// Whether it is to get every second event alone.
     pub(super) is_filtered: bool,
-    pub(super) start: Start,
+    pub(super) start: StartFrom,
     pub(super) tells_resume: bool,
 }
 
@@ -32,7 +32,7 @@ pub(super) struct Client {
 
 struct Connection {
     stream: Subscription,
-    resume: Resume,
+    resume: ResumeOutcome,
     /// How many entries it is through with: those for it were sent, or it was told that they are not.
     at: usize,
     /// It says to know this, which this process has not heard of.
@@ -96,33 +96,34 @@ impl Client {
         let resume = stream.resume();
         let (mut at, mut ahead, mut is_fresh) = (0, None, true);
         match self.last_id().map(|id| (id, log.is_known(id))) {
-            None => assert_eq!(resume, Resume::Fresh),
-            Some((_, None)) => assert_eq!(resume, Resume::EpochChanged),
+            None => assert_eq!(resume, ResumeOutcome::Fresh),
+            Some((_, None)) => assert_eq!(resume, ResumeOutcome::EpochChanged),
             Some((id, Some(true))) => {
                 (at, is_fresh) = (log.behind(id), false);
                 let is_right = match resume {
-                    Resume::UpToDate => (at..log.heard).all(|n| !self.by.wants(log, n)),
-                    Resume::EpochChanged => log.break_from(at).is_some(),
-                    Resume::Gap { oldest } => {
+                    ResumeOutcome::UpToDate => (at..log.heard).all(|n| !self.by.wants(log, n)),
+                    ResumeOutcome::EpochChanged => log.break_from(at).is_some(),
+                    ResumeOutcome::Gap { oldest } => {
                         assert!(log.behind(oldest) >= at && oldest.offset > 0, "{oldest}");
                         (at..log.heard).any(|n| log.is_gone(n))
                     }
-                    Resume::Resumed { missed } => missed <= (log.heard - at) as u64,
+                    ResumeOutcome::Resumed { missed } => missed <= (log.heard - at) as u64,
                     _ => false,
                 };
                 let is_broken = log.break_from(at).is_some();
                 assert!(
-                    is_right && (!is_broken || matches!(resume, Resume::EpochChanged | Resume::Gap { .. })),
+                    is_right
+                        && (!is_broken || matches!(resume, ResumeOutcome::EpochChanged | ResumeOutcome::Gap { .. })),
                     "{resume:?}"
                 );
             }
             Some((id, Some(false))) => {
-                assert_eq!(resume, Resume::UpToDate);
+                assert_eq!(resume, ResumeOutcome::UpToDate);
                 (at, ahead, is_fresh) = (log.behind(id).min(log.heard), Some(id), false);
             }
         }
         // Who knows something else is through with all before the last break; or with all that its epoch had.
-        let last_break = log.last_break().filter(|_| resume == Resume::EpochChanged).map_or(0, |last| last + 1);
+        let last_break = log.last_break().filter(|_| resume == ResumeOutcome::EpochChanged).map_or(0, |last| last + 1);
         let of_known = self.last_id().filter(|id| log.is_known(*id).is_none() && log.had_epoch(id.epoch));
         let last_break = of_known.map_or(last_break, |id| log.behind(id));
         self.connection = Some(Connection {
@@ -274,12 +275,13 @@ impl Client {
     fn check_start(&mut self, log: &Log) {
         let connection = self.connection.as_ref().expect("it is connected");
         let by = self.by;
-        let is_changed = connection.resume == Resume::EpochChanged;
-        let is_live = if is_changed { by.policy == SlowConsumerPolicy::SkipToLatest } else { by.start == Start::Live };
+        let is_changed = connection.resume == ResumeOutcome::EpochChanged;
+        let is_live =
+            if is_changed { by.policy == SlowConsumerPolicy::SkipToLatest } else { by.start == StartFrom::Next };
         let (at, (heard, gone, broken)) = (connection.at, connection.came);
         if is_live {
             assert_eq!(self.missing(log, heard), None, "it starts with what is new");
-        } else if is_changed || by.start == Start::Oldest {
+        } else if is_changed || by.start == StartFrom::Oldest {
             let left = (gone.max(broken)..at).find(|n| by.wants(log, *n));
             assert_eq!(left.map(|n| log.entries[n].position), None, "it starts with the oldest");
         }
@@ -295,7 +297,7 @@ impl Client {
         if reason == Some("epoch_changed") {
             assert_eq!((from, gap["missed"].as_u64()), (None, None));
             assert!(end <= log.heard, "{gap}");
-            assert!(!is_head || connection.resume == Resume::EpochChanged, "{gap}");
+            assert!(!is_head || connection.resume == ResumeOutcome::EpochChanged, "{gap}");
             if is_head && connection.is_fresh {
                 connection.goes_on(&self.by, log, (0, end), id);
                 return self.check_start(log);

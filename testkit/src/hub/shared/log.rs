@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, Mutex};
 
-use ssekit_core::{Event, Frame};
-use ssekit_server::hub::{History, OldEvent, Position, Publication, PublishError, ReadHistory, Tail};
+use ssekit_core::{EncodedEvent, Event};
+use ssekit_server::hub::{History, LoggedEvent, NewEvent, Position, PublishError, ReadHistory, RecentEvents};
 
 /// What events are published to.
 pub(super) const TOPICS: [&str; 3] = ["a", "a/x", "b"];
@@ -54,7 +54,7 @@ pub(super) struct Old(Arc<Mutex<Pages>>);
 
 #[derive(Default)]
 struct Pages {
-    all: Vec<OldEvent>,
+    all: Vec<LoggedEvent>,
     /// Where the next event will be.
     next: Option<Position>,
     per_page: usize,
@@ -74,7 +74,7 @@ impl History for Old {
 }
 
 /// What an event is on the wire, without its ID.
-fn frame(position: Position) -> Frame {
+fn frame(position: Position) -> EncodedEvent {
     Event::data(&format!("{}/{}", position.epoch, position.offset)).into()
 }
 
@@ -149,7 +149,7 @@ impl Log {
                 What::Nothing { .. } => ("", None, None),
                 _ => return None,
             };
-            Some(OldEvent { position: *position, topic: topic.into(), key: key.map(str::to_owned), frame })
+            Some(LoggedEvent { position: *position, topic: topic.into(), key: key.map(str::to_owned), frame })
         });
         let mut pages = old.0.lock().expect("nobody panics with it");
         pages.all = events.collect();
@@ -157,7 +157,7 @@ impl Log {
     }
 
     /// This process is told of the next entry.
-    pub(super) fn hear(&mut self, tail: &Tail) {
+    pub(super) fn hear(&mut self, tail: &RecentEvents) {
         let Some(mut at) = self.entries.get(self.skipped).map(|_| self.skipped) else { return };
         // What is missing at an epoch's end is told to be: all that is between two is known.
         if matches!(self.entries[at].what, What::Epoch { .. }) && at > self.heard {
@@ -168,7 +168,7 @@ impl Log {
         match what {
             What::Event { topic, key, is_here, .. } => {
                 *is_here = true;
-                let mut event = Publication::new(topic, frame(*position));
+                let mut event = NewEvent::new(topic, frame(*position));
                 event.key = *key;
                 assert_eq!(tail.append_at(*position, &event), Ok(*position));
             }

@@ -9,8 +9,8 @@ mod log;
 
 use ssekit_server::LastEventId;
 use ssekit_server::hub::{
-    Hub, HubOptions, Memory, Position, Publication, PublishError, SlowConsumerPolicy, Start, Subscribe, Subscription,
-    Tail,
+    Hub, HubOptions, MemoryLog, NewEvent, Position, PublishError, RecentEvents, SlowConsumerPolicy, StartFrom,
+    Subscribe, Subscription,
 };
 
 use super::Told;
@@ -50,7 +50,7 @@ enum Operation {
     },
     PollAll,
     /// A client is cut off, has lost so many blocks, and comes back.
-    Resume {
+    ResumeOutcome {
         client: u8,
         lost: u8,
     },
@@ -89,7 +89,7 @@ fn operation([kind, a, b, c]: [u8; 4]) -> Operation {
         10..=11 => Operation::Subscribe(by(a, b), (c % 2 == 1).then_some((c / 2 % 8, c / 16))),
         12..=13 => Operation::Poll { client: a, all: b % 2 == 0 },
         14 => Operation::PollAll,
-        _ => Operation::Resume { client: a, lost: b % 8 },
+        _ => Operation::ResumeOutcome { client: a, lost: b % 8 },
     }
 }
 
@@ -103,7 +103,7 @@ fn by(a: u8, b: u8) -> By {
         policy,
         // Which of a key's events is the newest does not depend on the filter.
         is_filtered: a / 5 % 4 == 3 && policy != Coalesce,
-        start: [Start::Live, Start::Oldest, Start::Last(2)][usize::from(b / 4 % 3)],
+        start: [StartFrom::Next, StartFrom::Oldest, StartFrom::Last(2)][usize::from(b / 4 % 3)],
         tells_resume: b / 12 % 4 == 3,
     }
 }
@@ -117,24 +117,24 @@ enum AnyHub {
 impl ssekit_server::hub::Log for Old {
     type Published = Result<Position, PublishError>;
 
-    fn publish(&self, tail: &Tail, event: Publication<'_>) -> Self::Published {
-        Memory::default().publish(tail, event)
+    fn publish(&self, tail: &RecentEvents, event: NewEvent<'_>) -> Self::Published {
+        MemoryLog::default().publish(tail, event)
     }
 }
 
 struct World {
     hub: AnyHub,
-    tail: Tail,
+    tail: RecentEvents,
     log: Log,
     clients: Vec<Client>,
 }
 
 impl World {
     fn new(max_here: usize, per_page: Option<usize>) -> Self {
-        let tail = Tail::with_epoch(EPOCH, HubOptions::new().with_max_events(max_here));
+        let tail = RecentEvents::with_epoch(EPOCH, HubOptions::new().with_max_events(max_here));
         let log = Log::new(EPOCH, max_here, per_page);
         let hub = match &log.old {
-            None => AnyHub::Memory(Hub::with_log(Memory::default(), tail.clone())),
+            None => AnyHub::Memory(Hub::with_log(MemoryLog::default(), tail.clone())),
             Some(old) => AnyHub::Shared(Hub::with_log(old.clone(), tail.clone())),
         };
         Self { hub, tail, log, clients: Vec::new() }
@@ -171,7 +171,7 @@ impl World {
                 }
             }
             Operation::PollAll => self.clients.iter_mut().for_each(|client| client.poll(&self.log, true)),
-            Operation::Resume { client, lost } => {
+            Operation::ResumeOutcome { client, lost } => {
                 if let Some(n) = self.number(client) {
                     let mut client = self.clients.swap_remove(n);
                     client.lose(lost.into());

@@ -1,15 +1,15 @@
 //! The event that is being read, as far as it is not in the chunk at hand.
 
 use crate::buffer::{Buffer, BufferFull};
-use crate::lexer::{Line, Piece};
+use crate::lexer::{FieldName, Piece};
 use crate::limits::{DecodeError, Limits};
+use crate::scan::Lines;
 use crate::text::Text;
-use crate::unchecked::Lines;
 use crate::utf8::PartialChar;
 
 /// What a decoder remembers between one line and the next, where the chunk does not.
 #[derive(Clone, Debug)]
-pub(crate) struct Block<D, M> {
+pub(crate) struct PendingEvent<D, M> {
     pub(crate) limits: Limits,
     pub(crate) data: D,
     pub(crate) event_type: M,
@@ -64,7 +64,7 @@ struct Field {
     retry: Digits,
 }
 
-impl<D: Buffer, M: Buffer> Block<D, M> {
+impl<D: Buffer, M: Buffer> PendingEvent<D, M> {
     pub(crate) fn new(limits: Limits, data: D, event_type: M, [last_event_id, next_id, id_line]: [M; 3]) -> Self {
         let (held, field) = (Held::NOTHING, Field::default());
         Self { limits, data, event_type, last_event_id, next_id, id_line, reconnection_time: None, held, field }
@@ -96,10 +96,10 @@ impl<D: Buffer, M: Buffer> Block<D, M> {
     #[inline]
     pub(crate) fn take(&mut self, piece: Piece<'_>) -> Result<(), DecodeError> {
         match piece.line {
-            Line::Data => self.data(piece),
-            Line::Event => self.event_type(piece),
-            Line::Id => self.id(piece),
-            Line::Retry => {
+            FieldName::Data => self.data(piece),
+            FieldName::Event => self.event_type(piece),
+            FieldName::Id => self.id(piece),
+            FieldName::Retry => {
                 self.retry(piece);
                 Ok(())
             }

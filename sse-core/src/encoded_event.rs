@@ -18,16 +18,16 @@ use crate::sink::Plain;
 /// pieces it may have some to spare.
 ///
 /// ```
-/// use ssekit_core::{Event, Frame};
+/// use ssekit_core::{Event, EncodedEvent};
 ///
-/// let frame = Frame::from(Event::data("hi"));
+/// let frame = EncodedEvent::from(Event::data("hi"));
 /// assert_eq!(frame.as_bytes(), b"data: hi\n\n");
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash)]
 #[must_use]
-pub struct Frame(Bytes);
+pub struct EncodedEvent(Bytes);
 
-impl Frame {
+impl EncodedEvent {
     /// An event whose data is `value` as JSON, serialised straight into the frame (without the feature `std`, by way of
     /// a vector of serde_json's).
     ///
@@ -36,23 +36,23 @@ impl Frame {
     ///
     /// # Errors
     ///
-    /// [`JsonError`] when `value` cannot be serialised: its own `Serialize` fails, or a map's keys are no strings.
+    /// [`JsonEncodeError`] when `value` cannot be serialised: its own `Serialize` fails, or a map's keys are no strings.
     ///
     /// ```
-    /// use ssekit_core::{Event, Frame, event_type};
+    /// use ssekit_core::{Event, EncodedEvent, event_type};
     ///
     /// let head = Event::new().with_event_type(event_type!("point"));
-    /// let frame = Frame::json(head, &[1, 2])?;
+    /// let frame = EncodedEvent::json(head, &[1, 2])?;
     /// assert_eq!(frame.as_bytes(), b"event: point\ndata: [1,2]\n\n");
-    /// # Ok::<(), ssekit_core::JsonError>(())
+    /// # Ok::<(), ssekit_core::JsonEncodeError>(())
     /// ```
     #[cfg(feature = "json")]
-    pub fn json(head: Event<'_>, value: &(impl serde::Serialize + ?Sized)) -> Result<Self, JsonError> {
+    pub fn json(head: Event<'_>, value: &(impl serde::Serialize + ?Sized)) -> Result<Self, JsonEncodeError> {
         // Enough for most, so that it need not grow.
         let mut bytes = Vec::with_capacity(512);
         let Ok(()) = head.write_start(&mut Plain(|text: &str| bytes.extend_from_slice(text.as_bytes())));
         let start = bytes.len();
-        append_json(&mut bytes, value).map_err(JsonError)?;
+        append_json(&mut bytes, value).map_err(JsonEncodeError)?;
         let (_, json) = bytes.split_at(start);
         if memchr::memchr2(b'\r', b'\n', json).is_some() {
             return Ok(Self::from(head.with_data(&alloc::string::String::from_utf8_lossy(json))));
@@ -74,9 +74,9 @@ impl Frame {
     /// Those of `write`. The sink has none.
     ///
     /// ```
-    /// use ssekit_core::{Event, Frame};
+    /// use ssekit_core::{Event, EncodedEvent};
     ///
-    /// let frame = Frame::write(Event::new(), |data| write!(data, "{} of {}", 1, 2))?;
+    /// let frame = EncodedEvent::write(Event::new(), |data| write!(data, "{} of {}", 1, 2))?;
     /// assert_eq!(frame.as_bytes(), b"data: 1 of 2\n\n");
     /// # Ok::<(), std::fmt::Error>(())
     /// ```
@@ -114,7 +114,7 @@ impl Frame {
     }
 }
 
-impl From<Event<'_>> for Frame {
+impl From<Event<'_>> for EncodedEvent {
     /// Encodes the event, into one allocation of the exact size.
     fn from(event: Event<'_>) -> Self {
         if event.is_plain() {
@@ -133,27 +133,27 @@ impl From<Event<'_>> for Frame {
     }
 }
 
-impl From<&Event<'_>> for Frame {
+impl From<&Event<'_>> for EncodedEvent {
     fn from(event: &Event<'_>) -> Self {
         Self::from(*event)
     }
 }
 
-impl From<Frame> for Bytes {
-    fn from(frame: Frame) -> Self {
+impl From<EncodedEvent> for Bytes {
+    fn from(frame: EncodedEvent) -> Self {
         frame.0
     }
 }
 
-impl AsRef<[u8]> for Frame {
+impl AsRef<[u8]> for EncodedEvent {
     fn as_ref(&self) -> &[u8] {
         &self.0
     }
 }
 
-impl fmt::Debug for Frame {
+impl fmt::Debug for EncodedEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Frame").field(&self.0).finish()
+        f.debug_tuple("EncodedEvent").field(&self.0).finish()
     }
 }
 
@@ -172,17 +172,17 @@ fn append_json(bytes: &mut Vec<u8>, value: &(impl serde::Serialize + ?Sized)) ->
 /// A value could not be serialised as JSON.
 #[cfg(feature = "json")]
 #[derive(Debug)]
-pub struct JsonError(serde_json::Error);
+pub struct JsonEncodeError(serde_json::Error);
 
 #[cfg(feature = "json")]
-impl fmt::Display for JsonError {
+impl fmt::Display for JsonEncodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "data cannot be serialised as json: {}", self.0)
     }
 }
 
 #[cfg(feature = "json")]
-impl core::error::Error for JsonError {
+impl core::error::Error for JsonEncodeError {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         // The error itself is in the text already.
         self.0.source()

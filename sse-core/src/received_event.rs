@@ -12,9 +12,9 @@ use bytestring::ByteString;
 
 use crate::event::{Event, InvalidValue};
 #[cfg(feature = "json")]
-use crate::message_event::DataError;
+use crate::message_event::JsonDecodeError;
 use crate::message_event::MessageEvent;
-use crate::unchecked::{ShortStr, share};
+use crate::scan::{ShortStr, share};
 
 /// Text that is cheap to clone: in shared bytes, of which a clone counts a reference, or in itself, where it is short.
 ///
@@ -172,7 +172,7 @@ impl fmt::Debug for SharedStr {
 
 /// A [`MessageEvent`] that owns its strings, and shares them with the chunk that they came in.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct OwnedEvent {
+pub struct ReceivedEvent {
     /// The event type: `message` unless the event has an `event` field that is not empty.
     pub event_type: SharedStr,
     /// The data: the event's `data` lines, joined by LF.
@@ -181,19 +181,19 @@ pub struct OwnedEvent {
     pub last_event_id: SharedStr,
 }
 
-impl OwnedEvent {
+impl ReceivedEvent {
     /// Owns `event`, which was decoded from `chunk`: what of it lies in the chunk is shared, the rest copied.
     ///
     /// ```
     /// use bytes::Bytes;
-    /// use ssekit_core::{Decoder, OwnedEvent};
+    /// use ssekit_core::{Decoder, ReceivedEvent};
     ///
     /// let chunk = Bytes::from("data: more than two dozen bytes\n\n");
     /// let mut decoder = Decoder::new();
     /// let mut rest = &chunk[..];
     /// let mut events = Vec::new();
     /// while let Some(event) = decoder.next_event(&mut rest)? {
-    ///     events.push(OwnedEvent::share(event, &chunk));
+    ///     events.push(ReceivedEvent::share(event, &chunk));
     /// }
     /// assert_eq!(events[0].data, "more than two dozen bytes");
     /// assert_eq!(events[0].data.as_ptr(), chunk[6..].as_ptr());
@@ -225,17 +225,17 @@ impl OwnedEvent {
     ///
     /// # Errors
     ///
-    /// [`DataError`] when it is no JSON, or none of a `T`: it says of which event.
+    /// [`JsonDecodeError`] when it is no JSON, or none of a `T`: it says of which event.
     ///
     /// ```
-    /// use ssekit_core::{MessageEvent, OwnedEvent};
+    /// use ssekit_core::{MessageEvent, ReceivedEvent};
     ///
-    /// let event = OwnedEvent::from(MessageEvent { event_type: "message", data: "\"Hi\"", last_event_id: "" });
+    /// let event = ReceivedEvent::from(MessageEvent { event_type: "message", data: "\"Hi\"", last_event_id: "" });
     /// assert_eq!(event.json::<&str>()?, "Hi");
-    /// # Ok::<(), ssekit_core::DataError>(())
+    /// # Ok::<(), ssekit_core::JsonDecodeError>(())
     /// ```
     #[cfg(feature = "json")]
-    pub fn json<'a, T: serde::Deserialize<'a>>(&'a self) -> Result<T, DataError> {
+    pub fn json<'a, T: serde::Deserialize<'a>>(&'a self) -> Result<T, JsonDecodeError> {
         self.as_event().json()
     }
 
@@ -256,18 +256,18 @@ fn long_id(id: &str, last_event_id: &mut SharedStr) -> SharedStr {
 }
 
 /// What was decoded, and perhaps changed, to be sent on; as for a [`MessageEvent`].
-impl<'a> TryFrom<&'a OwnedEvent> for Event<'a> {
+impl<'a> TryFrom<&'a ReceivedEvent> for Event<'a> {
     type Error = InvalidValue;
 
     /// # Errors
     ///
     /// [`InvalidValue`] when the type or the ID was changed to one that cannot stand on the wire.
-    fn try_from(event: &'a OwnedEvent) -> Result<Self, InvalidValue> {
+    fn try_from(event: &'a ReceivedEvent) -> Result<Self, InvalidValue> {
         Self::try_from(event.as_event())
     }
 }
 
-impl From<MessageEvent<'_>> for OwnedEvent {
+impl From<MessageEvent<'_>> for ReceivedEvent {
     /// Copies the strings.
     fn from(event: MessageEvent<'_>) -> Self {
         Self::share(event, &Bytes::new())
