@@ -48,14 +48,14 @@ impl Epochs {
     }
 
     /// The same; or behind which the next one is, in the epoch that begins with that.
-    pub(super) fn behind(&self, offset: u64) -> Position {
+    pub(super) fn latest_at(&self, offset: u64) -> Position {
         self.newest(|era| era.base <= offset, offset)
     }
 
     /// Where somebody stands who has all up to this offset, and is yet to be told of the break at that one.
-    pub(super) fn standing(&self, offset: u64, break_at: u64) -> Position {
+    pub(super) fn resume_position(&self, offset: u64, break_at: u64) -> Position {
         let is_told = |era: &Era| era.is_broken && era.base == offset && offset < break_at;
-        if self.all.iter().any(is_told) { self.behind(offset) } else { self.at(offset) }
+        if self.all.iter().any(is_told) { self.latest_at(offset) } else { self.at(offset) }
     }
 
     fn newest(&self, is_it: impl Fn(&Era) -> bool, offset: u64) -> Position {
@@ -82,7 +82,7 @@ impl Epochs {
     }
 
     /// From where on a history is of use that begins at this place.
-    pub(super) fn first_of(&self, history: Position) -> u64 {
+    pub(super) fn first_offset(&self, history: Position) -> u64 {
         let era = self.all.iter().find(|era| era.epoch >= history.epoch);
         era.map_or(MAX_OFFSET, |era| match era.epoch == history.epoch {
             true => era.base + history.offset.clamp(1, MAX_OFFSET),
@@ -91,7 +91,7 @@ impl Epochs {
     }
 
     /// The first break behind this offset.
-    pub(super) fn break_behind(&self, offset: u64) -> u64 {
+    pub(super) fn break_after(&self, offset: u64) -> u64 {
         let found = self.all.iter().find(|era| era.is_broken && era.base > offset);
         found.map_or(u64::MAX, |era| era.base)
     }
@@ -139,11 +139,17 @@ mod tests {
             (15, position(8, 5), position(12, 0)),
             (16, position(12, 1), position(12, 1)),
         ] {
-            assert_eq!((epochs.at(offset), epochs.behind(offset)), (at, behind), "{offset}");
+            assert_eq!((epochs.at(offset), epochs.latest_at(offset)), (at, behind), "{offset}");
         }
         assert_eq!((epochs.epoch(), epochs.base()), (12, 15));
-        assert_eq!((epochs.standing(10, u64::MAX), epochs.standing(15, 15)), (position(7, 10), position(8, 5)));
-        assert_eq!([12, u64::MAX].map(|break_at| epochs.standing(15, break_at)), [position(8, 5), position(12, 0)]);
+        assert_eq!(
+            (epochs.resume_position(10, u64::MAX), epochs.resume_position(15, 15)),
+            (position(7, 10), position(8, 5))
+        );
+        assert_eq!(
+            [12, u64::MAX].map(|break_at| epochs.resume_position(15, break_at)),
+            [position(8, 5), position(12, 0)]
+        );
     }
 
     #[test]
@@ -167,9 +173,9 @@ mod tests {
         }
         let end_of = [position(7, 11), position(8, 6), position(12, 2), position(6, 1)];
         assert_eq!(end_of.map(|at| epochs.end_of(at)), [Some(10), Some(15), None, None]);
-        let first_of = [position(1, 5), position(7, 0), position(8, 3), position(10, 4), position(13, 1)];
-        assert_eq!(first_of.map(|at| epochs.first_of(at)), [1, 1, 13, 16, MAX_OFFSET]);
-        assert_eq!([0, 14, 15].map(|offset| epochs.break_behind(offset)), [15, 15, u64::MAX]);
+        let first_offset = [position(1, 5), position(7, 0), position(8, 3), position(10, 4), position(13, 1)];
+        assert_eq!(first_offset.map(|at| epochs.first_offset(at)), [1, 1, 13, 16, MAX_OFFSET]);
+        assert_eq!([0, 14, 15].map(|offset| epochs.break_after(offset)), [15, 15, u64::MAX]);
         assert_eq!((epochs.last_break(), Epochs::new(1).last_break()), (15, 0));
     }
 

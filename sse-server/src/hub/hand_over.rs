@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::{fmt, str};
 
 use super::epochs::MAX_OFFSET;
-use super::lanes::Lane;
+use super::feeds::Feed;
 use super::options::{HubOptions, MAX_NAME_LEN};
 use super::publication::is_block;
 use super::state::{Counts, State};
-use super::waiters::Called;
+use super::waiters::WakeList;
 
 /// What such bytes begin with. Another version has another number.
 const MAGIC: &[u8] = b"ssekit hub log 1\n";
@@ -56,26 +56,26 @@ impl State {
         let mut out = Vec::with_capacity(MAGIC.len() + self.store.bytes() + 64 * self.store.len());
         out.extend_from_slice(MAGIC);
         let base = self.epochs.base();
-        for number in [self.epochs.epoch(), self.store.next() - base, self.lanes.forgotten_to().saturating_sub(base)] {
+        for number in [self.epochs.epoch(), self.store.next() - base, self.feeds.forgotten_to().saturating_sub(base)] {
             out.extend_from_slice(&number.to_le_bytes());
         }
-        let topics = self.lanes.topics().filter_map(|(name, id)| Some((name, id, self.lanes.get(id)?)));
+        let topics = self.feeds.topics().filter_map(|(name, id)| Some((name, id, self.feeds.get(id)?)));
         // One that has only clients is a new one's to make.
-        let had_events = |lane: &Lane| lane.evicted_to > self.lanes.forgotten_to() || lane.has_events();
-        let topics: Vec<_> = topics.filter(|(.., lane)| had_events(lane)).collect();
+        let had_events = |feed: &Feed| feed.evicted_to > self.feeds.forgotten_to() || feed.has_events();
+        let topics: Vec<_> = topics.filter(|(.., feed)| had_events(feed)).collect();
         out.extend_from_slice(&(topics.len() as u64).to_le_bytes());
-        for (name, id, lane) in topics {
+        for (name, id, feed) in topics {
             out.extend_from_slice(&id.to_le_bytes());
             text(&mut out, Some(name));
-            out.extend_from_slice(&lane.evicted_to.saturating_sub(base).to_le_bytes());
-            out.extend_from_slice(&lane.lost_to.saturating_sub(base).to_le_bytes());
+            out.extend_from_slice(&feed.evicted_to.saturating_sub(base).to_le_bytes());
+            out.extend_from_slice(&feed.lost_to.saturating_sub(base).to_le_bytes());
         }
         let compacted = || self.compacted.range(base + 1..);
         let events = || self.store.events().filter(|(offset, ..)| *offset > base);
         out.extend_from_slice(&((compacted().count() + events().count()) as u64).to_le_bytes());
-        let mut event = |offset: u64, lane: u32, key: Option<&str>, at: u64, bytes: &[u8]| {
+        let mut event = |offset: u64, feed: u32, key: Option<&str>, at: u64, bytes: &[u8]| {
             out.extend_from_slice(&(offset - base).to_le_bytes());
-            out.extend_from_slice(&lane.to_le_bytes());
+            out.extend_from_slice(&feed.to_le_bytes());
             text(&mut out, key);
             out.extend_from_slice(&now.saturating_sub(at).to_le_bytes());
             // Without the line of its ID.
@@ -85,10 +85,10 @@ impl State {
             out.extend_from_slice(block);
         };
         for (offset, old) in compacted() {
-            event(*offset, old.lane, Some(&old.key), old.at, &old.bytes);
+            event(*offset, old.topic, Some(&old.key), old.at, &old.bytes);
         }
         for (offset, entry, bytes) in events() {
-            event(offset, entry.lane, entry.key.as_deref(), entry.at, bytes);
+            event(offset, entry.topic, entry.key.as_deref(), entry.at, bytes);
         }
         out
     }
@@ -104,7 +104,7 @@ impl State {
         // So far that no hub ever gets there.
         reader.check((1..=MAX_OFFSET).contains(&next) && forgotten_to < next, "offset of the next event")?;
         let mut state = Self::new(epoch, options);
-        state.lanes.set_forgotten_to(forgotten_to);
+        state.feeds.set_forgotten_to(forgotten_to);
 
         let mut topics = HashMap::new();
         // No event before this is kept, but as the newest of its key.
@@ -117,9 +117,9 @@ impl State {
             reader.check(lost_to <= evicted_to && evicted_to < next, "offset of a lost event")?;
             reader.check(topics.insert(id, name).is_none(), "topic of its own")?;
             kept_from = kept_from.max(evicted_to + 1);
-            let lane = state.lanes.topic(name);
-            if let Some(lane) = state.lanes.get_mut(lane) {
-                (lane.evicted_to, lane.lost_to) = (evicted_to, lost_to);
+            let feed = state.feeds.topic(name);
+            if let Some(feed) = state.feeds.get_mut(feed) {
+                (feed.evicted_to, feed.lost_to) = (evicted_to, lost_to);
             }
         }
         let now = state.now();
@@ -135,22 +135,22 @@ impl State {
             let len = reader.u32()? as usize;
             let event = reader.take(len)?;
             reader.check(is_block(event), "event")?;
-            let lane = state.lanes.topic(topic);
-            let evicted_to = state.lanes.get(lane).map_or(0, |lane| lane.evicted_to);
+            let feed = state.feeds.topic(topic);
+            let evicted_to = state.feeds.get(feed).map_or(0, |feed| feed.evicted_to);
             match key.filter(|_| offset <= evicted_to) {
                 Some(key) => state.push_compacted(topic, key, event, at, offset),
                 None => {
                     reader.check(kept_from <= offset, "event that is kept")?;
                     state.store.skip_to(offset);
-                    state.push(topic, key, event, at, &mut Called::default());
+                    state.push(topic, key, event, at, &mut WakeList::default());
                 }
             }
         }
         reader.check(reader.position == bytes.len(), "end")?;
         state.store.skip_to(next);
         for name in topics.into_values() {
-            let lane = state.lanes.topic(name);
-            state.lanes.maybe_idle(lane);
+            let feed = state.feeds.topic(name);
+            state.feeds.make_idle(feed);
         }
         state.counts = Counts::default();
         state.evict(now);

@@ -44,15 +44,14 @@
 //! nothing holds a page, and the part of the log that it is of, up to 64 KiB. Publishing waits for nobody. A name has at
 //! most [`MAX_NAME_LEN`] bytes, a subscriber at most [`MAX_NAMES`] of them.
 
-mod admission;
 mod epochs;
+mod feeds;
 mod hand_over;
-mod lanes;
 mod log;
 mod options;
 mod position;
 mod publication;
-mod read;
+mod reading;
 mod registry;
 mod rejection;
 mod resume;
@@ -60,6 +59,7 @@ mod state;
 mod stats;
 mod store;
 mod subscribe;
+mod subscribing;
 mod subscription;
 mod tail;
 mod waiters;

@@ -7,10 +7,10 @@ use std::time::Duration;
 use slab::Slab;
 use tokio::time::Instant;
 
-use super::lanes::Lanes;
+use super::feeds::{FeedId, Feeds};
 use super::resume::ResumeOutcome;
 use super::subscribe::{Filter, SlowConsumerPolicy};
-use super::waiters::Place;
+use super::waiters::Registration;
 use crate::control::Control;
 
 /// All subscribers.
@@ -27,32 +27,32 @@ pub(super) struct Registry {
 pub(super) struct Client {
     pub(super) id: u64,
     pub(super) control: Arc<Control>,
-    /// By their lanes' numbers.
-    pub(super) seats: Box<[Seat]>,
+    /// By their feeds' numbers.
+    pub(super) subscribed: Box<[SubscribedFeed]>,
     pub(super) keys: Box<[Arc<str>]>,
     pub(super) since: Instant,
     pub(super) resume: ResumeOutcome,
     pub(super) policy: SlowConsumerPolicy,
     pub(super) filter: Option<Filter>,
-    /// The next offset that it may need. It has all events of its lanes before, or was told that it has not.
+    /// The next offset that it may need. It has all events of its feeds before, or was told that it has not.
     pub(super) cursor: u64,
     /// Of the events before the cursor, those up to this were told to be lost.
-    pub(super) told_to: u64,
+    pub(super) reported_to: u64,
     /// Where it has to be told that the history was replaced; it gets what is up to there first.
     pub(super) break_at: u64,
     /// It says to know an event that has not come here yet, and the history is to be asked whether there is one.
-    pub(super) is_unproven: bool,
-    /// How many events its lanes had had at the cursor.
+    pub(super) is_ahead: bool,
+    /// How many events its feeds had had at the cursor.
     pub(super) passed: u64,
     pub(super) events: u64,
     pub(super) bytes: u64,
     pub(super) gaps: u64,
 }
 
-/// A subscriber's share in a lane.
-pub(super) struct Seat {
-    pub(super) lane: u32,
-    pub(super) place: Place,
+/// A subscriber's share in a feed.
+pub(super) struct SubscribedFeed {
+    pub(super) id: FeedId,
+    pub(super) registration: Registration,
 }
 
 /// Where a client is in the registry: the slot may be another's by now, the ID is not.
@@ -137,31 +137,31 @@ impl Registry {
 }
 
 impl Client {
-    /// How many events its lanes have had, and how many of them are kept and not before the cursor.
-    pub(super) fn counts(seats: &[Seat], lanes: &Lanes, cursor: u64) -> (u64, u64) {
-        let lanes = seats.iter().filter_map(|seat| lanes.get(seat.lane));
-        lanes.fold((0, 0), |(all, left), lane| (all + lane.published, left + lane.count_from(cursor)))
+    /// How many events its feeds have had, and how many of them are kept and not before the cursor.
+    pub(super) fn counts(subscribed: &[SubscribedFeed], feeds: &Feeds, cursor: u64) -> (u64, u64) {
+        let feeds = subscribed.iter().filter_map(|feed| feeds.get(feed.id));
+        feeds.fold((0, 0), |(all, left), feed| (all + feed.published, left + feed.count_from(cursor)))
     }
 
-    /// The last offset that its lanes have lost, for someone with this policy.
-    pub(super) fn lost_to(seats: &[Seat], lanes: &Lanes, policy: SlowConsumerPolicy) -> u64 {
-        let lanes = seats.iter().filter_map(|seat| lanes.get(seat.lane));
-        let lost_to = lanes.map(|lane| match policy {
-            SlowConsumerPolicy::Coalesce => lane.lost_to,
-            _ => lane.evicted_to,
+    /// The last offset that its feeds have lost, for someone with this policy.
+    pub(super) fn lost_to(subscribed: &[SubscribedFeed], feeds: &Feeds, policy: SlowConsumerPolicy) -> u64 {
+        let feeds = subscribed.iter().filter_map(|feed| feeds.get(feed.id));
+        let lost_to = feeds.map(|feed| match policy {
+            SlowConsumerPolicy::Coalesce => feed.lost_to,
+            _ => feed.evicted_to,
         });
         lost_to.max().unwrap_or(0)
     }
 
     /// It knows events behind this offset that never were: it is told so, and goes on behind that.
-    pub(super) fn go_astray(&mut self, offset: u64, lanes: &Lanes) {
-        (self.cursor, self.break_at, self.is_unproven) = (offset + 1, offset, false);
-        self.passed = Self::counts(&self.seats, lanes, self.cursor).0;
+    pub(super) fn rewind_to(&mut self, offset: u64, feeds: &Feeds) {
+        (self.cursor, self.break_at, self.is_ahead) = (offset + 1, offset, false);
+        self.passed = Self::counts(&self.subscribed, feeds, self.cursor).0;
     }
 
-    /// Whether an event of this topic's lane is for it.
-    pub(super) fn has_lane(seats: &[Seat], lanes: &Lanes, topic: u32) -> bool {
-        let is_its = |lane: u32| seats.binary_search_by_key(&lane, |seat| seat.lane).is_ok();
-        is_its(topic) || lanes.get(topic).is_some_and(|topic| topic.prefixes.iter().any(|prefix| is_its(*prefix)))
+    /// Whether an event of this topic's feed is for it.
+    pub(super) fn has_lane(subscribed: &[SubscribedFeed], feeds: &Feeds, topic: u32) -> bool {
+        let is_its = |feed: u32| subscribed.binary_search_by_key(&feed, |feed| feed.id).is_ok();
+        is_its(topic) || feeds.get(topic).is_some_and(|topic| topic.prefixes.iter().any(|prefix| is_its(*prefix)))
     }
 }

@@ -10,14 +10,14 @@ use slab::Slab;
 use tokio::time::Instant;
 
 use super::epochs::{Epochs, MAX_OFFSET};
-use super::lanes::Lanes;
+use super::feeds::{FeedId, Feeds};
 use super::options::HubOptions;
 use super::position::Position;
 use super::publication::PublishError;
 use super::registry::Registry;
 use super::resume::ResumeOutcome;
 use super::store::Store;
-use super::waiters::Called;
+use super::waiters::WakeList;
 use crate::control::Control;
 
 /// What a hub's clock shows when it is made, so that events of a log which is taken over can be older: 34 years.
@@ -31,7 +31,7 @@ pub(super) struct State {
     pub(super) options: HubOptions,
     made: Instant,
     pub(super) store: Store,
-    pub(super) lanes: Lanes,
+    pub(super) feeds: Feeds,
     /// Events older than those of the store, each the newest of its key, by offset.
     pub(super) compacted: BTreeMap<u64, Compacted>,
     compacted_bytes: usize,
@@ -48,7 +48,7 @@ pub(super) struct State {
 }
 
 pub(super) struct Compacted {
-    pub(super) lane: u32,
+    pub(super) topic: FeedId,
     pub(super) at: u64,
     pub(super) key: Arc<str>,
     pub(super) bytes: Bytes,
@@ -81,7 +81,7 @@ impl State {
             epochs: Epochs::new(epoch),
             made: Instant::now(),
             store: Store::new(1),
-            lanes: Lanes::new(options.max_idle_topics),
+            feeds: Feeds::new(options.max_idle_topics),
             compacted: BTreeMap::new(),
             compacted_bytes: 0,
             registry: Registry::default(),
@@ -115,7 +115,7 @@ impl State {
         topic: &str,
         key: Option<&str>,
         block: &[u8],
-        called: &mut Called,
+        wakes: &mut WakeList,
     ) -> Result<Position, PublishError> {
         self.check_open()?;
         let offset = position.map_or(Ok(self.store.next()), |position| self.offset(position))?;
@@ -125,8 +125,8 @@ impl State {
             return Err(PublishError::TooLarge { len, max });
         }
         let now = self.now();
-        self.skip_to(offset, called);
-        let offset = self.push(topic, key, block, now, called);
+        self.skip_to(offset, wakes);
+        let offset = self.push(topic, key, block, now, wakes);
         self.counts.published += 1;
         self.evict(now);
         Ok(self.epochs.at(offset))
@@ -145,31 +145,36 @@ impl State {
     }
 
     /// What is before this offset, and has not come, does not come any more.
-    fn skip_to(&mut self, offset: u64, called: &mut Called) {
+    fn skip_to(&mut self, offset: u64, wakes: &mut WakeList) {
         if offset > self.store.next() {
-            self.lanes.skip_to(offset - 1, offset - self.store.next(), called);
+            self.feeds.skip_to(offset - 1, offset - self.store.next(), wakes);
             self.store.skip_to(offset);
         }
     }
 
     /// Events up to this one of the present epoch have been elsewhere.
-    pub(super) fn begin_behind(&mut self, offset: u64) {
+    pub(super) fn begin_after(&mut self, offset: u64) {
         let last = self.epochs.base().saturating_add(offset).min(MAX_OFFSET);
         self.store.skip_to(last + 1);
-        self.lanes.set_forgotten_to(last);
+        self.feeds.set_forgotten_to(last);
     }
 
     /// There is no event at this place.
-    pub(super) fn leave_out(&mut self, position: Position, called: &mut Called) -> Result<(), PublishError> {
+    pub(super) fn leave_out(&mut self, position: Position, wakes: &mut WakeList) -> Result<(), PublishError> {
         self.check_open()?;
         let offset = self.offset(position)?;
-        self.skip_to(offset, called);
+        self.skip_to(offset, wakes);
         self.store.skip_to(offset + 1);
         Ok(())
     }
 
     /// Another epoch begins. If events may be missing, all clients are told, each when it is through with those before.
-    pub(super) fn begin_epoch(&mut self, epoch: u64, is_broken: bool, called: &mut Called) -> Result<(), PublishError> {
+    pub(super) fn begin_epoch(
+        &mut self,
+        epoch: u64,
+        is_broken: bool,
+        wakes: &mut WakeList,
+    ) -> Result<(), PublishError> {
         self.check_open()?;
         let (base, next) = (self.store.next() - 1, self.epochs.at(self.store.next()));
         if epoch <= self.epochs.epoch() {
@@ -187,58 +192,58 @@ impl State {
         self.epoch_len = self.id_line.len();
         let mut is_for_any = is_broken;
         for (_, client) in &mut self.registry.clients {
-            let is_astray = client.cursor > base + 1;
-            if is_astray {
-                client.go_astray(base, &self.lanes);
+            let is_ahead = client.cursor > base + 1;
+            if is_ahead {
+                client.rewind_to(base, &self.feeds);
             } else if is_broken {
                 client.break_at = client.break_at.min(base);
             }
-            is_for_any |= is_astray;
+            is_for_any |= is_ahead;
         }
         if is_for_any {
-            self.lanes.call_all(called);
+            self.feeds.wake_all(wakes);
         }
         Ok(())
     }
 
     /// Adds an event whatever is kept.
-    pub(super) fn push(&mut self, topic: &str, key: Option<&str>, block: &[u8], now: u64, called: &mut Called) -> u64 {
+    pub(super) fn push(&mut self, topic: &str, key: Option<&str>, block: &[u8], now: u64, wakes: &mut WakeList) -> u64 {
         let offset = self.store.next();
         self.id_line.truncate(self.epoch_len);
         // Writing to memory has no way to fail.
         let _ = writeln!(self.id_line, "{}", offset - self.epochs.base());
-        let id = self.lanes.topic(topic);
+        let id = self.feeds.topic(topic);
         let key = key.map(|key| self.supersede(id, key, offset));
         let bytes = self.store.bytes();
         self.store.push(id, key, now, [&self.id_line, block]);
         self.counts.published_bytes += (self.store.bytes() - bytes) as u64;
-        self.lanes.add(id, offset, called);
+        self.feeds.add(id, offset, wakes);
         offset
     }
 
     /// An event older than all others, that is kept as the newest of its key: of a log that is taken over.
     pub(super) fn push_compacted(&mut self, topic: &str, key: &str, block: &[u8], at: u64, offset: u64) {
-        let id = self.lanes.topic(topic);
+        let id = self.feeds.topic(topic);
         let key = self.supersede(id, key, offset);
         let bytes = [format!("id: {}\n", self.epochs.at(offset)).as_bytes(), block].concat();
         self.compacted_bytes += bytes.len();
-        self.compacted.insert(offset, Compacted { lane: id, at, key, bytes: bytes.into() });
-        if let Some(lane) = self.lanes.get_mut(id) {
-            lane.published += 1;
-            lane.compacted += 1;
+        self.compacted.insert(offset, Compacted { topic: id, at, key, bytes: bytes.into() });
+        if let Some(feed) = self.feeds.get_mut(id) {
+            feed.published += 1;
+            feed.compacted += 1;
         }
     }
 
     /// The event at this offset is the newest of its key from now on. The one before is of no more use if it is kept for
     /// that alone.
-    fn supersede(&mut self, topic: u32, key: &str, offset: u64) -> Arc<str> {
-        let Some(lane) = self.lanes.get_mut(topic) else { return key.into() };
-        let newest = &mut lane.newest.get_or_insert_default().0;
+    fn supersede(&mut self, topic: FeedId, key: &str, offset: u64) -> Arc<str> {
+        let Some(feed) = self.feeds.get_mut(topic) else { return key.into() };
+        let newest = &mut feed.newest.get_or_insert_default().0;
         let known = newest.get_key_value(key).map(|(key, offset)| (key.clone(), *offset));
         let (key, before) = known.map_or_else(|| (key.into(), None), |(key, before)| (key, Some(before)));
         newest.insert(Arc::clone(&key), offset);
         if let Some(old) = before.and_then(|before| self.compacted.remove(&before)) {
-            lane.compacted -= 1;
+            feed.compacted -= 1;
             self.compacted_bytes -= old.bytes.len();
         }
         key
@@ -266,37 +271,37 @@ impl State {
     fn evict_compacted(&mut self) {
         let Some((offset, event)) = self.compacted.pop_first() else { return };
         self.compacted_bytes -= event.bytes.len();
-        if let Some(lane) = self.lanes.get_mut(event.lane) {
-            lane.compacted -= 1;
-            lane.forget_key(&event.key);
+        if let Some(feed) = self.feeds.get_mut(event.topic) {
+            feed.compacted -= 1;
+            feed.forget_key(&event.key);
         }
-        self.lanes.evict(event.lane, offset, true);
+        self.feeds.evict(event.topic, offset, true);
     }
 
     fn evict_one(&mut self) {
         let Some((offset, entry, bytes)) = self.store.front() else { return };
-        let (topic, mut is_lost) = (entry.lane, true);
-        if let (Some(key), Some(lane)) = (&entry.key, self.lanes.get_mut(topic)) {
+        let (topic, mut is_lost) = (entry.topic, true);
+        if let (Some(key), Some(feed)) = (&entry.key, self.feeds.get_mut(topic)) {
             // The newest of its key outlives the others.
-            let is_newest = lane.newest(key) == Some(offset);
+            let is_newest = feed.newest(key) == Some(offset);
             is_lost = is_newest && self.options.max_keys == 0;
             if is_lost {
-                lane.forget_key(key);
+                feed.forget_key(key);
             } else if is_newest {
-                lane.compacted += 1;
+                feed.compacted += 1;
                 self.compacted_bytes += bytes.len();
                 let bytes = Bytes::copy_from_slice(bytes);
-                self.compacted.insert(offset, Compacted { lane: topic, at: entry.at, key: key.clone(), bytes });
+                self.compacted.insert(offset, Compacted { topic, at: entry.at, key: key.clone(), bytes });
             }
         }
         self.store.pop_front();
-        self.lanes.evict(topic, offset, is_lost);
+        self.feeds.evict(topic, offset, is_lost);
     }
 
     /// Whether there is a newer event with the key of this one, which is kept.
-    pub(super) fn is_superseded(store: &Store, lanes: &Lanes, offset: u64) -> bool {
+    pub(super) fn is_superseded(store: &Store, feeds: &Feeds, offset: u64) -> bool {
         let Some((entry, _)) = store.event(offset) else { return false };
-        let newest = entry.key.as_ref().and_then(|key| lanes.get(entry.lane)?.newest(key));
+        let newest = entry.key.as_ref().and_then(|key| feeds.get(entry.topic)?.newest(key));
         newest.is_some_and(|newest| newest != offset)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::lanes::Lane;
+use super::feeds::Feed;
 use super::position::Position;
 use super::resume::ResumeOutcome;
 use super::state::State;
@@ -94,7 +94,7 @@ impl State {
         let [fresh, up_to_date, resumed, gap, epoch_changed, malformed]: [u64; ResumeOutcome::KINDS] = counts.resumes;
         HubStats {
             clients: self.registry.clients.len(),
-            topics: self.lanes.topics().len(),
+            topics: self.feeds.topics().len(),
             first: self.epochs.at(self.store.first()),
             next: self.epochs.at(self.store.next()),
             events: self.store.len(),
@@ -113,13 +113,13 @@ impl State {
     }
 
     pub(super) fn topics(&self) -> Vec<TopicInfo> {
-        let lanes = self.lanes.topics().filter_map(|(name, id)| Some((name, self.lanes.get(id)?)));
-        let info = |(name, lane): (&Arc<str>, &Lane)| TopicInfo {
+        let feeds = self.feeds.topics().filter_map(|(name, id)| Some((name, self.feeds.get(id)?)));
+        let info = |(name, feed): (&Arc<str>, &Feed)| TopicInfo {
             name: name.clone(),
-            events: lane.index.len() + lane.compacted,
-            clients: lane.subscribers,
+            events: feed.offsets.len() + feed.compacted,
+            clients: feed.subscribers,
         };
-        lanes.map(info).filter(|topic| topic.events > 0 || topic.clients > 0).collect()
+        feeds.map(info).filter(|topic| topic.events > 0 || topic.clients > 0).collect()
     }
 }
 

@@ -35,7 +35,7 @@ pub(super) struct Entry {
     /// Where its bytes end in the segment.
     end: u32,
     /// Its topic's.
-    pub(super) lane: u32,
+    pub(super) topic: u32,
     /// When it was published, by the hub's clock.
     pub(super) at: u64,
     pub(super) key: Option<Arc<str>>,
@@ -95,7 +95,7 @@ impl Store {
     }
 
     /// Adds the next event, whose bytes are `parts`.
-    pub(super) fn push(&mut self, lane: u32, key: Option<Arc<str>>, at: u64, parts: [&[u8]; 2]) {
+    pub(super) fn push(&mut self, topic: u32, key: Option<Arc<str>>, at: u64, parts: [&[u8]; 2]) {
         let len: usize = parts.iter().map(|part| part.len()).sum();
         let offset = self.next;
         let segment = match self.segments.back_mut() {
@@ -112,7 +112,7 @@ impl Store {
             }
             None => None,
         };
-        let new_entry = |end: usize| Entry { end: end as u32, lane, at, key };
+        let new_entry = |end: usize| Entry { end: end as u32, topic, at, key };
         match segment {
             Some((entries, bytes)) => {
                 parts.iter().for_each(|part| bytes.extend_from_slice(part));

@@ -134,7 +134,7 @@ impl Subscribe {
     /// The same, but only the events that `filter` is true for: those that the subscriber has a right to. It is asked for
     /// each event when that is sent, be it new or an old one that the subscriber has missed.
     ///
-    /// It is called often, by the connection's task, and must not block. That it is true for a topic is not
+    /// It is wakes often, by the connection's task, and must not block. That it is true for a topic is not
     /// remembered; still, to end a right at once, [disconnect](super::Hub::disconnect_key) its holder.
     pub fn with_filter(mut self, filter: impl Fn(&EventMeta<'_>) -> bool + Send + Sync + 'static) -> Self {
         self.filter = Some(Arc::new(filter));

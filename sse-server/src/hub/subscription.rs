@@ -10,14 +10,14 @@ use bytes::{Bytes, BytesMut};
 use futures_core::Stream;
 use ssekit_core::EncodedEvent;
 
-use super::admission::Admitted;
 use super::log::{History, LoggedEvent, ReadHistory};
 use super::position::Position;
 use super::publication::NewEvent;
-use super::read::{Candidate, Read, Sorted};
+use super::reading::{Candidate, Read, Sorted};
 use super::registry::Slot;
 use super::resume::{Gap, ResumeOutcome, position_frame};
 use super::subscribe::{EventMeta, Filter};
+use super::subscribing::Admitted;
 use super::tail::RecentEvents;
 use crate::body::EventBody;
 use crate::close::CloseReason;
@@ -47,7 +47,7 @@ pub struct Subscription {
     history: Arc<dyn History>,
     /// What is read of it.
     reading: Option<Box<Reading>>,
-    /// It has all there is, and is called when there is more.
+    /// It has all there is, and is wakes when there is more.
     is_waiting: bool,
     is_in_body: bool,
     /// By itself, it has ended.
@@ -80,7 +80,7 @@ impl Subscription {
         tracing::debug!(parent: &span, "subscribed");
         control.on_close(Box::new(move |_reason| {
             // What it has held goes outside the lock.
-            let _client = of_stream.state().leave(slot);
+            let _client = of_stream.state().unsubscribe(slot);
             #[cfg(feature = "tracing")]
             if let Some(client) = &_client {
                 let (events, bytes, gaps) = (client.events, client.bytes, client.gaps);

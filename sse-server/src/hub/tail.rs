@@ -7,7 +7,7 @@ use super::options::HubOptions;
 use super::position::Position;
 use super::publication::{NewEvent, PublishError};
 use super::state::State;
-use super::waiters::Called;
+use super::waiters::WakeList;
 use crate::drain::StreamGroup;
 
 /// The recent part of a hub's log, from which its subscribers are served. For a [`Log`](super::Log) to put events into.
@@ -42,9 +42,9 @@ impl RecentEvents {
         let mut state = State::new(ends.peek().map_or(last.epoch, |end| end.epoch), options);
         for end in ends {
             // Nobody is there yet who could be told or woken.
-            let is_later = state.begin_epoch(end.epoch, false, &mut Called::default()).is_ok();
+            let is_later = state.begin_epoch(end.epoch, false, &mut WakeList::default()).is_ok();
             if is_later || end.epoch == state.epochs.epoch() {
-                state.begin_behind(end.offset);
+                state.begin_after(end.offset);
             }
         }
         Self::new(state)
@@ -72,7 +72,7 @@ impl RecentEvents {
 
     fn add(&self, position: Option<Position>, event: &NewEvent<'_>) -> Result<Position, PublishError> {
         let block = event.block()?;
-        self.change(|state, called| state.append(position, event.topic, event.key, block, called))
+        self.change(|state, wakes| state.append(position, event.topic, event.key, block, wakes))
     }
 
     /// There is no event at this place, and nobody misses one.
@@ -81,7 +81,7 @@ impl RecentEvents {
     ///
     /// [`Passed`](PublishError::Passed), as for [`append_at`](Self::append_at), and [`Sealed`](PublishError::Sealed).
     pub fn leave_out(&self, position: Position) -> Result<(), PublishError> {
-        self.change(|state, called| state.leave_out(position, called))
+        self.change(|state, wakes| state.leave_out(position, wakes))
     }
 
     /// The log goes on in a later epoch, and nothing is missing between them: no client is told. A client that says to know
@@ -103,7 +103,7 @@ impl RecentEvents {
     ///
     /// [`Passed`](PublishError::Passed) unless it is later, and [`Sealed`](PublishError::Sealed).
     pub fn go_on(&self, epoch: u64) -> Result<(), PublishError> {
-        self.change(|state, called| state.begin_epoch(epoch, false, called))
+        self.change(|state, wakes| state.begin_epoch(epoch, false, wakes))
     }
 
     /// The log goes on in a later epoch, and events may be missing between them, or were never kept: each client gets what is
@@ -113,23 +113,23 @@ impl RecentEvents {
     ///
     /// [`Passed`](PublishError::Passed) unless it is later, and [`Sealed`](PublishError::Sealed).
     pub fn start_over(&self, epoch: u64) -> Result<(), PublishError> {
-        self.change(|state, called| state.begin_epoch(epoch, true, called))
+        self.change(|state, wakes| state.begin_epoch(epoch, true, wakes))
     }
 
     /// The last place: behind it is the next event.
     pub fn last(&self) -> Position {
         let state = self.state();
-        state.epochs.behind(state.store.next() - 1)
+        state.epochs.latest_at(state.store.next() - 1)
     }
 
-    fn change<T>(&self, change: impl FnOnce(&mut State, &mut Called) -> T) -> T {
+    fn change<T>(&self, change: impl FnOnce(&mut State, &mut WakeList) -> T) -> T {
         let mut state = self.state();
-        let mut called = Called::default();
-        called.spare = state.spare.take();
-        let changed = change(&mut state, &mut called);
-        state.spare = called.spare.take();
+        let mut wakes = WakeList::default();
+        wakes.spare = state.spare.take();
+        let changed = change(&mut state, &mut wakes);
+        state.spare = wakes.spare.take();
         drop(state);
-        if let Some(spare) = called.wake() {
+        if let Some(spare) = wakes.wake() {
             self.state().spare = Some(spare);
         }
         changed

@@ -1,4 +1,4 @@
-//! Who waits for a lane's next event.
+//! The clients that wait for the next event of a feed.
 
 use std::mem;
 use std::sync::Arc;
@@ -7,63 +7,63 @@ use slab::Slab;
 
 use crate::control::Control;
 
-/// How many may wait before their list's memory is worth keeping.
+/// The least capacity of an emptied list that is kept for reuse.
 const WORTH_KEEPING: usize = 32;
 
-/// The subscribers that wait for the next event, which calls all of them at once: a round.
+/// The clients that wait for one feed's next event. That event wakes all of them and begins a new generation.
 pub(super) struct Waiters {
-    round: u64,
+    generation: u64,
     list: Slab<Arc<Control>>,
 }
 
-/// A subscriber's place among them, good for one round; that of nobody is of round 0, before the first.
+/// One client's entry in a list of waiters, valid for one generation. The default, generation 0, is never valid.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Place {
-    round: u64,
+pub(super) struct Registration {
+    generation: u64,
     key: usize,
 }
 
 impl Waiters {
-    /// Puts a subscriber among them, unless it is there by `place`.
-    pub(super) fn wait(&mut self, place: &mut Place, control: &Arc<Control>) {
-        if place.round != self.round {
-            *place = Place { round: self.round, key: self.list.insert(control.clone()) };
+    /// Adds a client, unless `registration` is still valid.
+    pub(super) fn register(&mut self, registration: &mut Registration, control: &Arc<Control>) {
+        if registration.generation != self.generation {
+            *registration = Registration { generation: self.generation, key: self.list.insert(control.clone()) };
         }
     }
 
-    /// Takes a subscriber away that waits no more.
-    pub(super) fn leave(&mut self, place: Place) {
-        if place.round == self.round {
-            self.list.try_remove(place.key);
+    /// Removes a client, if `registration` is still valid.
+    pub(super) fn deregister(&mut self, registration: Registration) {
+        if registration.generation == self.generation {
+            self.list.try_remove(registration.key);
         }
     }
 
-    /// Adds all of them to those that are to be woken.
-    pub(super) fn call(&mut self, called: &mut Called) {
+    /// Moves all waiters to `wakes` and begins the next generation.
+    pub(super) fn move_to(&mut self, wakes: &mut WakeList) {
         if !self.list.is_empty() {
-            self.round += 1;
-            called.lists.push(mem::replace(&mut self.list, called.spare.take().unwrap_or_default()));
+            self.generation += 1;
+            wakes.lists.push(mem::replace(&mut self.list, wakes.spare.take().unwrap_or_default()));
         }
     }
 }
 
 impl Default for Waiters {
     fn default() -> Self {
-        Self { round: 1, list: Slab::new() }
+        Self { generation: 1, list: Slab::new() }
     }
 }
 
-/// Those that are to be woken, once no lock is held.
+/// The clients to wake after the hub's lock is released.
 #[derive(Default)]
 #[must_use]
-pub(super) struct Called {
+pub(super) struct WakeList {
     lists: Vec<Slab<Arc<Control>>>,
-    /// An empty list with room, for who waits next.
+    /// An empty list with capacity, which replaces the first list that is taken.
     pub(super) spare: Option<Slab<Arc<Control>>>,
 }
 
-impl Called {
-    /// Wakes them. A list whose memory is worth keeping comes back, empty.
+impl WakeList {
+    /// Wakes all of them. Returns an emptied list whose capacity is worth keeping, if there is one.
     pub(super) fn wake(self) -> Option<Slab<Arc<Control>>> {
         let mut spare = None;
         for mut list in self.lists {

@@ -9,12 +9,12 @@ use ssekit_core::EncodedEvent;
 use tokio::time::Instant;
 
 use super::position::Position;
-use super::registry::{Client, ClientInfo, Seat, Slot};
+use super::registry::{Client, ClientInfo, Slot, SubscribedFeed};
 use super::rejection::RejectionReason;
 use super::resume::{Gap, GapReason, ResumeOutcome, position_frame, resume_frame};
 use super::state::State;
 use super::subscribe::{SessionPolicy, SlowConsumerPolicy, StartFrom, Subscribe};
-use super::waiters::Place;
+use super::waiters::Registration;
 use crate::control::Control;
 use crate::last_event_id::LastEventId;
 
@@ -29,7 +29,7 @@ pub(super) struct Admitted {
 }
 
 /// Where a subscriber stands.
-struct Standing {
+struct StartPoint {
     resume: ResumeOutcome,
     /// The first offset that it needs.
     cursor: u64,
@@ -39,7 +39,7 @@ struct Standing {
     gap: Option<Gap>,
     /// See [`Client`].
     break_at: u64,
-    is_unproven: bool,
+    is_ahead: bool,
 }
 
 impl State {
@@ -50,25 +50,28 @@ impl State {
         control: &Arc<Control>,
         history: Option<Position>,
     ) -> Result<Admitted, RejectionReason> {
-        let history = history.map(|first| self.epochs.first_of(first));
+        let history = history.map(|first| self.epochs.first_offset(first));
         let admission = request.check().and_then(|()| self.admit(request));
         let taken_over = admission.inspect_err(|_| self.counts.rejected += 1)?;
         self.evict(self.now());
 
         let (topics, prefixes) = request.disjoint();
-        let topics: Vec<u32> = topics.into_iter().map(|name| self.lanes.topic(name)).collect();
-        let prefixes = prefixes.into_iter().map(|name| self.lanes.prefix(name));
-        let mut seats: Box<[Seat]> =
-            topics.into_iter().chain(prefixes).map(|lane| Seat { lane, place: Place::default() }).collect();
-        seats.sort_unstable_by_key(|seat| seat.lane);
-        for seat in &seats {
-            if let Some(lane) = self.lanes.get_mut(seat.lane) {
-                lane.subscribers += 1;
+        let topics: Vec<u32> = topics.into_iter().map(|name| self.feeds.topic(name)).collect();
+        let prefixes = prefixes.into_iter().map(|name| self.feeds.prefix(name));
+        let mut subscribed: Box<[SubscribedFeed]> = topics
+            .into_iter()
+            .chain(prefixes)
+            .map(|id| SubscribedFeed { id, registration: Registration::default() })
+            .collect();
+        subscribed.sort_unstable_by_key(|feed| feed.id);
+        for feed in &subscribed {
+            if let Some(feed) = self.feeds.get_mut(feed.id) {
+                feed.subscribers += 1;
             }
         }
 
-        let standing = self.resume(request, &seats, history);
-        let Standing { resume, cursor, at, gap, break_at, is_unproven } = standing;
+        let standing = self.resume(request, &subscribed, history);
+        let StartPoint { resume, cursor, at, gap, break_at, is_ahead } = standing;
         self.counts.resumes[resume.kind()] += 1;
         self.counts.gaps += u64::from(gap.is_some());
         let told = gap.map(|gap| gap.into_event(at)).into_iter();
@@ -81,27 +84,29 @@ impl State {
         let mut bytes = BytesMut::new();
         head.for_each(|frame: EncodedEvent| bytes.extend_from_slice(frame.as_bytes()));
 
-        let told_to = match (resume, gap) {
+        let reported_to = match (resume, gap) {
             // It has no claim to what was before.
-            (ResumeOutcome::Fresh | ResumeOutcome::Malformed, _) => self.lost_to(&seats, request.policy, history).1,
+            (ResumeOutcome::Fresh | ResumeOutcome::Malformed, _) => {
+                self.lost_to(&subscribed, request.policy, history).1
+            }
             (_, Some(gap)) => self.epochs.find(gap.to).map_or(0, |(offset, _)| offset),
             (_, None) => 0,
         };
-        let passed = Client::passed(&seats, &self.lanes, cursor, request.policy, &self.compacted);
+        let passed = Client::passed(&subscribed, &self.feeds, cursor, request.policy, &self.compacted);
         self.registry.last_id += 1;
         let slot = self.registry.insert(Client {
             id: self.registry.last_id,
             control: control.clone(),
-            seats,
+            subscribed,
             keys: mem::take(&mut request.keys).into_iter().collect(),
             since: Instant::now(),
             resume,
             policy: request.policy,
             filter: request.filter.take(),
             cursor,
-            told_to,
+            reported_to,
             break_at,
-            is_unproven,
+            is_ahead,
             passed,
             events: 0,
             bytes: 0,
@@ -137,17 +142,17 @@ impl State {
         let max = self.options.max_per_topic;
         let leaving = || leaving.into_iter().flatten().filter_map(|index| registry.clients.get(*index));
         let mut leaving_of = HashMap::<u32, usize>::new();
-        for seat in leaving().flat_map(|client| &client.seats) {
-            *leaving_of.entry(seat.lane).or_default() += 1;
+        for feed in leaving().flat_map(|client| &client.subscribed) {
+            *leaving_of.entry(feed.id).or_default() += 1;
         }
         let (topics, prefixes) = request.disjoint();
-        let lanes = topics.into_iter().filter_map(|name| self.lanes.find_topic(name));
-        let lanes = lanes.chain(prefixes.into_iter().filter_map(|name| self.lanes.find_prefix(name)));
+        let feeds = topics.into_iter().filter_map(|name| self.feeds.find_topic(name));
+        let feeds = feeds.chain(prefixes.into_iter().filter_map(|name| self.feeds.find_prefix(name)));
         let count = |id| {
-            let subscribers = self.lanes.get(id).map_or(0, |lane| lane.subscribers);
+            let subscribers = self.feeds.get(id).map_or(0, |feed| feed.subscribers);
             subscribers - leaving_of.get(&id).copied().unwrap_or(0)
         };
-        if lanes.map(count).chain([0]).any(|subscribers| subscribers >= max) {
+        if feeds.map(count).chain([0]).any(|subscribers| subscribers >= max) {
             return Err(RejectionReason::TopicFull { max });
         }
         Ok(leaving().map(|client| client.control.clone()).collect())
@@ -160,30 +165,30 @@ impl State {
         found.is_some_and(|(offset, _)| offset >= self.store.next())
     }
 
-    fn resume(&self, request: &Subscribe, seats: &[Seat], history: Option<u64>) -> Standing {
+    fn resume(&self, request: &Subscribe, subscribed: &[SubscribedFeed], history: Option<u64>) -> StartPoint {
         let policy = request.policy;
         let coalesces = policy == SlowConsumerPolicy::Coalesce;
         let (next, first) = (self.store.next(), self.store.first());
-        let (not_here, lost_to) = self.lost_to(seats, policy, history);
+        let (not_here, lost_to) = self.lost_to(subscribed, policy, history);
         // Where offsets were left out, some events before them are kept, and nobody begins with those.
         let begin = if coalesces { 1 } else { lost_to + 1 };
         let oldest = if coalesces { 1 } else { history.unwrap_or(first).clamp(1, first).max(begin) };
         let live = |start| match start {
             StartFrom::Next => next,
             StartFrom::Oldest => oldest,
-            StartFrom::Last(count) => self.last(seats, count).max(begin),
+            StartFrom::Last(count) => self.last(subscribed, count).max(begin),
         };
         let kept = if policy == SlowConsumerPolicy::SkipToLatest { next } else { oldest };
         let gap = |reason, to| Some(Gap { reason, from: None, to, missed: None });
         let standing = |resume, cursor, break_at, gap| {
-            let at = self.epochs.standing(cursor - 1, break_at);
-            Standing { resume, cursor, at, gap, break_at, is_unproven: false }
+            let at = self.epochs.resume_position(cursor - 1, break_at);
+            StartPoint { resume, cursor, at, gap, break_at, is_ahead: false }
         };
-        let told = |resume, cursor, gap| standing(resume, cursor, self.epochs.break_behind(cursor - 1), gap);
+        let told = |resume, cursor, gap| standing(resume, cursor, self.epochs.break_after(cursor - 1), gap);
         let Some(id) = &request.last_event_id else { return told(ResumeOutcome::Fresh, live(request.start), None) };
         let Ok(position) = id.as_str().parse::<Position>() else {
             let cursor = live(request.start);
-            let to = self.epochs.standing(cursor - 1, u64::MAX);
+            let to = self.epochs.resume_position(cursor - 1, u64::MAX);
             return told(ResumeOutcome::Malformed, cursor, gap(GapReason::Malformed, to));
         };
         let found = self.epochs.find(position);
@@ -193,22 +198,22 @@ impl State {
             let kept = kept.max(1 + self.epochs.end_of(position).unwrap_or(self.epochs.last_break()));
             let to = history.unwrap_or(first).clamp(kept, first.max(kept)) - 1;
             let to = if coalesces { to.max(lost_to) } else { kept - 1 };
-            let gap = gap(GapReason::EpochChanged, self.epochs.behind(to));
-            return Standing { at: self.epochs.behind(kept - 1), ..told(ResumeOutcome::EpochChanged, kept, gap) };
+            let gap = gap(GapReason::EpochChanged, self.epochs.latest_at(to));
+            return StartPoint { at: self.epochs.latest_at(kept - 1), ..told(ResumeOutcome::EpochChanged, kept, gap) };
         };
         let cursor = offset + 1;
         if offset >= next {
-            return Standing { is_unproven: true, ..told(ResumeOutcome::UpToDate, cursor, None) };
+            return StartPoint { is_ahead: true, ..told(ResumeOutcome::UpToDate, cursor, None) };
         }
         if lost_to >= cursor {
-            let lanes = seats.iter().filter_map(|seat| self.lanes.get(seat.lane));
-            let firsts = lanes.filter_map(|lane| lane.index.get(lane.position(lost_to + 1)).copied());
+            let feeds = subscribed.iter().filter_map(|feed| self.feeds.get(feed.id));
+            let firsts = feeds.filter_map(|feed| feed.offsets.get(feed.position(lost_to + 1)).copied());
             let oldest = self.epochs.at(firsts.chain(history).min().unwrap_or(next).min(next));
             let to = if policy == SlowConsumerPolicy::SkipToLatest { next - 1 } else { lost_to };
             let is_replaced = break_at < cursor;
-            let break_at = if break_at < to { self.epochs.break_behind(to) } else { break_at };
+            let break_at = if break_at < to { self.epochs.break_after(to) } else { break_at };
             // Where it stands the history was replaced, and what is gone is of the new one: it is told of both at once.
-            let to_at = self.epochs.standing(to, break_at);
+            let to_at = self.epochs.resume_position(to, break_at);
             let (resume, gap) = if is_replaced {
                 (ResumeOutcome::EpochChanged, gap(GapReason::EpochChanged, to_at))
             } else {
@@ -219,8 +224,8 @@ impl State {
             return standing(resume, cursor, break_at, gap);
         }
         // Only who coalesces gets those that are compacted; for others they are lost, and it does not get here.
-        let compacted = Client::count_compacted(seats, &self.lanes, cursor, &self.compacted);
-        let missed = Client::counts(seats, &self.lanes, cursor).1 + compacted;
+        let compacted = Client::count_compacted(subscribed, &self.feeds, cursor, &self.compacted);
+        let missed = Client::counts(subscribed, &self.feeds, cursor).1 + compacted;
         let resume = match missed {
             // It is told when it has what was before.
             _ if break_at != u64::MAX => ResumeOutcome::EpochChanged,
@@ -231,44 +236,44 @@ impl State {
         standing(resume, cursor, break_at, None)
     }
 
-    /// The last offset of these lanes that is not in memory, and the last that the history does not have either.
-    fn lost_to(&self, seats: &[Seat], policy: SlowConsumerPolicy, history: Option<u64>) -> (u64, u64) {
-        let not_here = Client::lost_to(seats, &self.lanes, policy);
+    /// The last offset of these feeds that is not in memory, and the last that the history does not have either.
+    fn lost_to(&self, subscribed: &[SubscribedFeed], policy: SlowConsumerPolicy, history: Option<u64>) -> (u64, u64) {
+        let not_here = Client::lost_to(subscribed, &self.feeds, policy);
         (not_here, not_here.min(history.map_or(u64::MAX, |first| first.saturating_sub(1))))
     }
 
-    /// The offset that the last events of these lanes begin with, so many of them.
-    fn last(&self, seats: &[Seat], count: usize) -> u64 {
-        let lanes = seats.iter().filter_map(|seat| self.lanes.get(seat.lane));
-        let mut last: Vec<u64> = lanes.flat_map(|lane| lane.index.iter().rev().take(count)).copied().collect();
+    /// The offset that the last events of these feeds begin with, so many of them.
+    fn last(&self, subscribed: &[SubscribedFeed], count: usize) -> u64 {
+        let feeds = subscribed.iter().filter_map(|feed| self.feeds.get(feed.id));
+        let mut last: Vec<u64> = feeds.flat_map(|feed| feed.offsets.iter().rev().take(count)).copied().collect();
         last.sort_unstable();
         let first = last.len().saturating_sub(count);
         last.get(first).copied().unwrap_or(self.store.next())
     }
 
     /// A subscriber goes. What it has held is for the caller to drop, outside of the lock.
-    pub(super) fn leave(&mut self, slot: Slot) -> Option<Client> {
+    pub(super) fn unsubscribe(&mut self, slot: Slot) -> Option<Client> {
         let client = self.registry.remove(slot)?;
-        for seat in &client.seats {
-            if let Some(lane) = self.lanes.get_mut(seat.lane) {
-                lane.waiters.leave(seat.place);
-                lane.subscribers -= 1;
+        for SubscribedFeed { id, registration } in &client.subscribed {
+            if let Some(feed) = self.feeds.get_mut(*id) {
+                feed.waiters.deregister(*registration);
+                feed.subscribers -= 1;
             }
-            self.lanes.settle(seat.lane);
+            self.feeds.release(*id);
         }
         Some(client)
     }
 
     /// How many events wait for a subscriber.
     pub(super) fn lag(&self, client: &Client) -> u64 {
-        Client::counts(&client.seats, &self.lanes, client.cursor).1
+        Client::counts(&client.subscribed, &self.feeds, client.cursor).1
     }
 
     pub(super) fn info(&self, client: &Client) -> ClientInfo {
         let names = |is_prefix: bool| {
-            let lanes = client.seats.iter().filter_map(|seat| self.lanes.get(seat.lane));
+            let feeds = client.subscribed.iter().filter_map(|feed| self.feeds.get(feed.id));
             let mut names: Vec<_> =
-                lanes.filter(|lane| lane.is_prefix() == is_prefix).map(|lane| lane.name.clone()).collect();
+                feeds.filter(|feed| feed.is_prefix() == is_prefix).map(|feed| feed.name.clone()).collect();
             names.sort_unstable();
             names
         };
