@@ -23,7 +23,7 @@ use axum::http::header::SET_COOKIE;
 use axum::response::{Html, IntoResponse};
 use axum::routing::{get, post};
 use serde::Serialize;
-use ssekit::axum::{DrainOptions, Finish, LastEventId, Sse, StreamGroup, TrySendError, serve};
+use ssekit::axum::{DrainOptions, LastEventId, Sse, StreamGroup, TrySendError, serve};
 use ssekit::{EncodedEvent, Event, event_type};
 
 use common::{listen, shutdown};
@@ -157,7 +157,7 @@ async fn kick(user: User, State(app): State<App>, Path(name): Path<String>) -> i
     }
     match app.users.stream(&name) {
         Some(stream) => {
-            stream.handle().kick(Finish::Done);
+            stream.handle().finish();
             StatusCode::NO_CONTENT
         }
         None => StatusCode::NOT_FOUND,

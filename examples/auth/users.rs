@@ -9,7 +9,7 @@ use axum::http::header::{AUTHORIZATION, COOKIE, HeaderName, HeaderValue, WWW_AUT
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use ssekit::axum::{CloseReason, Finish, Sender};
+use ssekit::axum::{CloseReason, Sender};
 
 pub(crate) const ADMIN: &str = "admin";
 pub(crate) const COOKIE_NAME: &str = "token";
@@ -42,7 +42,7 @@ impl Users {
         let older = self.open().insert(name.clone(), sender.clone());
         if let Some(older) = older {
             // The page that has it must not come back, or the two would kick each other out for ever.
-            older.handle().kick(Finish::Done);
+            older.handle().finish();
         }
         let (users, name) = (self.clone(), name.clone());
         sender.handle().on_close(move |reason| users.leave(&name, reason));
@@ -56,7 +56,7 @@ impl Users {
     fn leave(&self, name: &str, reason: CloseReason) {
         let mut open = self.open();
         // A newer one, which has taken its place, stays.
-        if open.get(name).is_some_and(|sender| sender.handle().closed().is_some()) {
+        if open.get(name).is_some_and(|sender| sender.handle().close_reason().is_some()) {
             open.remove(name);
         }
         drop(open);

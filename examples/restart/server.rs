@@ -87,7 +87,7 @@ async fn run(Arguments { addr, retry, patience }: Arguments) -> Result<(), Strin
         .route("/publish", post(publish).layer(DefaultBodyLimit::max(MAX_NOTE)))
         .with_state(hub.clone());
     let bye = Event::data("come back").with_event_type(event_type!("bye"));
-    let options = DrainOptions::new().with_farewell(bye).with_retry(retry);
+    let options = DrainOptions::new().with_farewell(bye).with_reconnection_time(retry);
     let server = serve(listener, router).map_err(|error| error.to_string())?;
     announce(local);
     successor::consent().map_err(|error| format!("the predecessor has not let go: {error}"))?;

@@ -56,14 +56,14 @@ use actix_web::{FromRequest, HttpRequest, HttpResponse, Responder, ResponseError
 use bytes::Bytes;
 use futures_core::Stream;
 use pin_project_lite::pin_project;
-use ssekit_server::{ConnectionGuard, HEADERS};
+use ssekit_server::ConnectionGuard;
 
 pub use server::{configure, serve};
 #[cfg(feature = "hub")]
 #[doc(inline)]
 pub use ssekit_server::hub;
 pub use ssekit_server::{
-    CloseReason, DrainOptions, DrainPolicy, DrainReport, EventBody, Finish, IntoEvent, KeepAlive, LastEventIdError,
+    AfterEnd, CloseReason, DrainOptions, DrainPolicy, DrainReport, EventBody, IntoEvent, KeepAlive, LastEventIdError,
     Outcome, SendError, Sender, SocketOptions, StreamGroup, StreamHandle, TcpKeepAlive, TrySendError,
 };
 
@@ -74,7 +74,7 @@ ssekit_server::__response_type! {
     /// Each event is on the wire as soon as it is there; what is ready together goes out together. An idle connection is
     /// kept alive by a comment every 15 seconds. When the client goes, the stream is dropped; see [`configure`].
     ///
-    /// The header fields of [`HEADERS`] are set; a handler that sets one of them itself, as in
+    /// The header fields of [`headers`](ssekit_server::headers) are set; a handler that sets one of them itself, as in
     /// `Sse::new(events).customize().insert_header((header::CACHE_CONTROL, "no-store"))`, has its own way. The
     /// response's extensions have the [`StreamHandle`], for middleware that wants to know of the end.
     Sse
@@ -88,8 +88,9 @@ where
     /// then noticed at the next write.
     pub fn into_response(self) -> HttpResponse {
         let mut response = HttpResponse::Ok();
-        for field in HEADERS {
-            response.insert_header(field);
+        // actix-web has the types of another version of the crate http.
+        for (name, value) in &ssekit_server::headers() {
+            response.insert_header((name.as_str(), value.as_bytes()));
         }
         response.extensions_mut().insert(self.handle());
         response.body(Body { inner: self.0 })

@@ -74,7 +74,7 @@ pub async fn serve(
         let grace = Instant::now() + GRACE;
         let gone = async {
             if streams.counts_connections() {
-                streams.disconnected().await;
+                streams.connections_closed().await;
                 // Those of HTTP/2 are not counted.
                 let _ = timeout_at(grace, stopped).await;
             } else {

@@ -17,5 +17,5 @@ async fn it_opens_no_stream() {
     assert_eq!(response.headers().get(header::CONTENT_TYPE).unwrap(), "text/event-stream");
     let handle = response.response().extensions().get::<StreamHandle>().unwrap().clone();
     assert_eq!(response.into_body().size(), BodySize::None);
-    assert_eq!(handle.closed(), Some(CloseReason::ClientGone));
+    assert_eq!(handle.close_reason(), Some(CloseReason::ClientGone));
 }

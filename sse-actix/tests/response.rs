@@ -6,7 +6,7 @@ use actix_web::http::{StatusCode, header};
 use actix_web::{App, HttpResponse, Responder, test, web};
 use futures_util::{StreamExt, stream};
 use ssekit_actix::test::{TestClient, test_client};
-use ssekit_actix::{CloseReason, Finish, LastEventId, LastEventIdRejection, Sse, StreamGroup, WantsEventStream};
+use ssekit_actix::{CloseReason, LastEventId, LastEventIdRejection, Sse, StreamGroup, WantsEventStream};
 use ssekit_core::{EncodedEvent, Event};
 
 async fn get(handler: actix_web::Route, uri: &str, headers: &[(&str, &str)]) -> TestClient {
@@ -100,7 +100,7 @@ async fn a_stream_is_told_of_its_end() {
     client.disconnect();
     let mut client = get(web::get().to(idle), "/", &[]).await;
     client.next_chunk().await.unwrap().unwrap();
-    streams.handles()[0].kick(Finish::Reconnect);
+    streams.handles()[0].end();
     assert!(client.next_chunk().await.is_none());
     assert_eq!(*closed.lock().unwrap(), [CloseReason::ClientGone, CloseReason::Disconnected]);
     assert!(streams.is_empty());

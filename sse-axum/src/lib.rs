@@ -40,14 +40,13 @@ use std::convert::Infallible;
 
 use axum::body::Body;
 use axum::extract::FromRequestParts;
+use axum::http::StatusCode;
 #[cfg(feature = "hub")]
 use axum::http::header::RETRY_AFTER;
-use axum::http::header::{ACCEPT, HeaderName, HeaderValue};
+use axum::http::header::{ACCEPT, HeaderValue};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use futures_core::Stream;
-use ssekit_server::HEADERS;
 
 #[cfg(feature = "serve")]
 pub use serve::{AppService, serve};
@@ -55,7 +54,7 @@ pub use serve::{AppService, serve};
 #[doc(inline)]
 pub use ssekit_server::hub;
 pub use ssekit_server::{
-    CloseReason, DrainOptions, DrainPolicy, DrainReport, EventBody, Finish, IntoEvent, KeepAlive, LastEventIdError,
+    AfterEnd, CloseReason, DrainOptions, DrainPolicy, DrainReport, EventBody, IntoEvent, KeepAlive, LastEventIdError,
     Outcome, SendError, Sender, StreamGroup, StreamHandle, TrySendError,
 };
 #[cfg(feature = "serve")]
@@ -68,7 +67,7 @@ ssekit_server::__response_type! {
     /// Each event is on the wire as soon as it is there; what is ready together goes out together. An idle connection is
     /// kept alive by a comment every 15 seconds. When the client goes, the stream is dropped.
     ///
-    /// The header fields of [`HEADERS`] are set; a handler that sets one of them itself, as in
+    /// The header fields of [`headers`](ssekit_server::headers) are set; a handler that sets one of them itself, as in
     /// `([(header::CACHE_CONTROL, "no-store")], Sse::new(events))`, has its own way. The response's extensions have the
     /// [`StreamHandle`], for middleware that wants to know of the end.
     Sse
@@ -80,12 +79,7 @@ where
     <S::Item as IntoEvent>::Error: Send,
 {
     fn into_response(self) -> Response {
-        let fields = HEADERS.map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
-        let handle = self.handle();
-        let mut response = Response::new(Body::new(self.0));
-        *response.headers_mut() = HeaderMap::from_iter(fields);
-        response.extensions_mut().insert(handle);
-        response
+        self.0.into_http().map(Body::new)
     }
 }
 

@@ -13,13 +13,14 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::batch::{Batch, Chunk};
 use crate::channel::{Receiver, Sender, channel};
-use crate::close::{CloseReason, Finish, Outcome};
-use crate::control::{Control, Ending, Guard, StreamHandle};
+use crate::close::{AfterEnd, CloseReason, Outcome};
 use crate::drain::{DrainPolicy, StreamGroup, jitter as random};
 use crate::from_fn::{CAPACITY, FromFn};
 use crate::into_event::IntoEvent;
 use crate::keep_alive::KeepAlive;
 use crate::schedule::{Due, Schedule};
+use crate::stream_control::{CloseOnDrop, EndRequest, StreamControl};
+use crate::stream_handle::StreamHandle;
 
 /// The bytes that a chunk has at the most, unless one event has more.
 pub const DEFAULT_MAX_CHUNK: usize = 16 * 1024;
@@ -72,7 +73,7 @@ pin_project! {
         // The control as a waker.
         waker: Waker,
         // The last, so that the stream is gone when the callbacks are called.
-        guard: Guard,
+        guard: CloseOnDrop,
     }
 }
 
@@ -105,11 +106,11 @@ where
 {
     /// A body with the events of `stream`.
     pub fn new(stream: S) -> Self {
-        Self::with_control(stream, Control::new(DEFAULT_STALL_TIMEOUT))
+        Self::with_control(stream, StreamControl::new(DEFAULT_STALL_TIMEOUT))
     }
 
     /// The body of a stream that shares its control.
-    pub(crate) fn with_control(stream: S, control: Arc<Control>) -> Self {
+    pub(crate) fn with_control(stream: S, control: Arc<StreamControl>) -> Self {
         let keep_alive = KeepAlive::default().interval();
         Self {
             stream: Some(stream),
@@ -120,7 +121,7 @@ where
             schedule: Schedule::new(keep_alive, DEFAULT_STALL_TIMEOUT),
             timer: None,
             waker: Waker::from(control.clone()),
-            guard: Guard { control },
+            guard: CloseOnDrop { control },
         }
     }
 
@@ -186,9 +187,9 @@ where
         self
     }
 
-    /// The same body, and what its client is to do when the stream has ended by itself.
-    pub fn with_finish(self, finish: Finish) -> Self {
-        self.guard.control.set_finish(finish);
+    /// Sets what the client does after the stream has ended by itself (it reconnects by default).
+    pub fn with_after_end(self, after_end: AfterEnd) -> Self {
+        self.guard.control.set_after_end(after_end);
         self
     }
 
@@ -230,7 +231,7 @@ impl EventBody<Receiver> {
     /// ```
     /// use futures_util::{FutureExt, StreamExt};
     /// use ssekit_core::Event;
-    /// use ssekit_server::{EventBody, Finish};
+    /// use ssekit_server::{EventBody, AfterEnd};
     ///
     /// # async {
     /// let (sender, mut body) = EventBody::channel(16);
@@ -245,7 +246,7 @@ impl EventBody<Receiver> {
     /// # }.now_or_never().unwrap().unwrap();
     /// ```
     pub fn channel(capacity: usize) -> (Sender, Self) {
-        let control = Control::new(DEFAULT_STALL_TIMEOUT);
+        let control = StreamControl::new(DEFAULT_STALL_TIMEOUT);
         let (sender, receiver) = channel(capacity, &control);
         (sender, Self::with_control(receiver, control))
     }
@@ -256,7 +257,7 @@ where
     F::Output: Outcome,
 {
     /// A body that `callback` writes, by the [`Sender`] that it is given. The stream ends when it returns: `()`, a
-    /// [`Finish`], or a `Result` of one, whose error is the body's.
+    /// [`AfterEnd`], or a `Result` of one, whose error is the body's.
     ///
     /// It is run by the body itself, and dropped with it, wherever it waits, when the client goes.
     ///
@@ -278,7 +279,7 @@ where
     /// # }.now_or_never().unwrap().unwrap();
     /// ```
     pub fn from_fn(callback: impl FnOnce(Sender) -> F) -> Self {
-        let control = Control::new(DEFAULT_STALL_TIMEOUT);
+        let control = StreamControl::new(DEFAULT_STALL_TIMEOUT);
         let (sender, receiver) = channel(CAPACITY, &control);
         Self::with_control(FromFn::new(callback(sender), receiver, control.clone()), control)
     }
@@ -302,7 +303,7 @@ where
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let mut this = self.project();
-        this.guard.control.fed();
+        this.guard.control.stall_clock.server_polled();
         if *this.state == State::New {
             this.open();
         }
@@ -329,7 +330,7 @@ where
                 }
                 State::New | State::Open => {}
             }
-            if !this.guard.control.wait(cx.waker()) {
+            if !this.guard.control.wakeups.register(cx.waker()) {
                 // It was asked to end meanwhile.
                 continue;
             }
@@ -370,8 +371,9 @@ where
 
     /// Fills the batch with what is ready, and sees whether the stream has to end. Whether there was an event.
     fn gather(&mut self, cx: &mut Context<'_>) -> bool {
-        let ending = if *self.state == State::Open { self.guard.control.ending() } else { None };
-        if let Some(Ending { reason, tail, .. }) = ending.as_ref().filter(|ending| !ending.is_graceful) {
+        let ending = if *self.state == State::Open { self.guard.control.end_request() } else { None };
+        if let Some(EndRequest { reason, last_events: tail, .. }) = ending.as_ref().filter(|ending| !ending.is_graceful)
+        {
             self.end(*reason, tail.clone());
         }
         let mut had_event = false;
@@ -383,11 +385,11 @@ where
                     self.end(CloseReason::Error, Vec::new());
                 }
                 Poll::Ready(None) => {
-                    let tail = self.guard.control.finish().frame().into_iter().collect();
+                    let tail = self.guard.control.after_end().last_event().into_iter().collect();
                     self.end(CloseReason::StreamEnd, tail);
                 }
                 Poll::Pending => match ending {
-                    Some(Ending { reason, ref tail, .. }) => self.end(reason, tail.clone()),
+                    Some(EndRequest { reason, last_events: ref tail, .. }) => self.end(reason, tail.clone()),
                     None => break,
                 },
             }
@@ -414,7 +416,7 @@ where
         let now = Instant::now();
         // The schedule knows what the timer is set to, so that no event has to look at that, elsewhere in memory.
         let timer = self.schedule.wrote(now, had_event);
-        self.guard.control.handed_over(now);
+        self.guard.control.stall_clock.chunk_written(now);
         // A stream that always has something ready never gets to the timer.
         if *self.state == State::Open && self.schedule.has_lived(now) {
             self.end(CloseReason::MaxLifetime, Vec::new());
@@ -424,7 +426,7 @@ where
                 let _ = self.set_timer(at);
             }
             // One that has run out is asked when the server asks for more.
-            Some(_) => self.guard.control.fired(),
+            Some(_) => self.guard.control.wakeups.set_timer_fired(),
             None => {}
         }
     }
@@ -435,7 +437,7 @@ where
     fn poll_timer(&mut self) -> Poll<Due> {
         if let Some(timer) = self.timer.as_mut() {
             // It was asked when it was set, and says so when it runs out: most polls come before, and are not its.
-            if !self.guard.control.take_fired() {
+            if !self.guard.control.wakeups.take_timer_fired() {
                 return Poll::Pending;
             }
             ready!(timer.as_mut().poll(&mut Context::from_waker(self.waker)));
@@ -463,7 +465,7 @@ where
         let mut cx = Context::from_waker(self.waker);
         let poll = self.timer.as_mut().map_or(Poll::Pending, |timer| timer.as_mut().poll(&mut cx));
         if poll.is_ready() {
-            self.guard.control.fired();
+            self.guard.control.wakeups.set_timer_fired();
         }
         poll
     }

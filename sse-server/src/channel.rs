@@ -11,8 +11,9 @@ use futures_core::Stream;
 use ssekit_core::EncodedEvent;
 use tokio::sync::{Notify, Semaphore, TryAcquireError};
 
-use crate::close::Finish;
-use crate::control::{Control, StreamHandle};
+use crate::close::AfterEnd;
+use crate::stream_control::StreamControl;
+use crate::stream_handle::StreamHandle;
 
 /// The application's end of a channel, to send events into a stream from anywhere. Made by
 /// [`EventBody::channel`](crate::EventBody::channel).
@@ -52,7 +53,7 @@ struct Queue {
 }
 
 /// A channel for the stream of this control.
-pub(crate) fn channel(capacity: usize, control: &Arc<Control>) -> (Sender, Receiver) {
+pub(crate) fn channel(capacity: usize, control: &Arc<StreamControl>) -> (Sender, Receiver) {
     let capacity = capacity.clamp(1, Semaphore::MAX_PERMITS);
     let queue = Queue { frames: VecDeque::new(), receiver: None, senders: 1, is_closed: false };
     let channel =
@@ -140,9 +141,15 @@ impl Sender {
         }
     }
 
-    /// Ends the stream behind all that was sent, though there may be other senders.
-    pub fn end(self, finish: Finish) {
-        self.handle.0.set_finish(finish);
+    /// Ends the stream after all events that were sent, even if there are other senders. The client may reconnect.
+    pub fn end(self) {
+        self.handle.0.set_after_end(AfterEnd::Reconnect);
+        self.channel.close();
+    }
+
+    /// Ends the stream like [`end`](Self::end), and tells the client not to reconnect: see [`AfterEnd::Stop`].
+    pub fn finish(self) {
+        self.handle.0.set_after_end(AfterEnd::Stop);
         self.channel.close();
     }
 

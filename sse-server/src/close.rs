@@ -1,3 +1,5 @@
+//! Why a stream is over, and what its client does afterwards.
+
 use std::convert::Infallible;
 use std::fmt;
 
@@ -5,45 +7,66 @@ use ssekit_core::{EncodedEvent, EventId};
 
 use crate::last_event_id::LastEventId;
 
-/// Why a stream is over.
+/// The reason why a stream is over.
+///
+/// More reasons may be added in minor versions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CloseReason {
-    /// The server dropped the body before its end: the client has gone, or the request was given up.
+    /// The server dropped the body before its end: the client has gone, or the server gave the request up.
     ClientGone,
-    /// The application's stream has ended by itself.
+    /// The application's stream ended by itself.
     StreamEnd,
-    /// The application's stream has given an error.
+    /// The application's stream failed: an item or a callback was an error.
     Error,
-    /// The client has not taken what was written for the stall timeout.
+    /// The client read nothing for the stall timeout.
     SlowConsumer,
     /// The application had no event for the idle timeout.
     Idle,
-    /// The stream has been open for its maximum lifetime.
+    /// The stream reached its maximum lifetime.
     MaxLifetime,
-    /// It was ended by a [`StreamHandle`](crate::StreamHandle).
+    /// A [`StreamHandle`](crate::StreamHandle) or a hub ended the stream.
     Disconnected,
-    /// The server shuts down: the client was told so, and when to come back.
+    /// A drain ended the stream, and told the client when to reconnect.
     Draining,
-    /// The server shuts down, and the deadline had come.
+    /// A drain reached its deadline, and ended the stream by force.
     Forced,
 }
 
-impl CloseReason {
-    /// Each of them, for a table of counts.
-    pub const ALL: [Self; 9] = [
-        Self::ClientGone,
-        Self::StreamEnd,
-        Self::Error,
-        Self::SlowConsumer,
-        Self::Idle,
-        Self::MaxLifetime,
-        Self::Disconnected,
-        Self::Draining,
-        Self::Forced,
-    ];
+const ALL: [CloseReason; 9] = [
+    CloseReason::ClientGone,
+    CloseReason::StreamEnd,
+    CloseReason::Error,
+    CloseReason::SlowConsumer,
+    CloseReason::Idle,
+    CloseReason::MaxLifetime,
+    CloseReason::Disconnected,
+    CloseReason::Draining,
+    CloseReason::Forced,
+];
 
-    /// Its name in lower case, for logs and metrics.
+impl CloseReason {
+    /// The number of reasons, for a table that is indexed by `reason as usize`.
+    pub(crate) const COUNT: usize = ALL.len();
+
+    /// Returns all reasons of this version, for a table of counts.
+    ///
+    /// ```
+    /// use ssekit_server::CloseReason;
+    ///
+    /// assert!(CloseReason::all().contains(&CloseReason::StreamEnd));
+    /// ```
+    pub fn all() -> &'static [Self] {
+        &ALL
+    }
+
+    /// Returns the name in snake case, for logs and metrics.
+    ///
+    /// ```
+    /// use ssekit_server::CloseReason;
+    ///
+    /// assert_eq!(CloseReason::ClientGone.as_str(), "client_gone");
+    /// ```
     pub fn as_str(self) -> &'static str {
         match self {
             Self::ClientGone => "client_gone",
@@ -52,7 +75,7 @@ impl CloseReason {
             Self::SlowConsumer => "slow_consumer",
             Self::Idle => "idle",
             Self::MaxLifetime => "max_lifetime",
-            Self::Disconnected => "kicked",
+            Self::Disconnected => "disconnected",
             Self::Draining => "draining",
             Self::Forced => "forced",
         }
@@ -65,38 +88,38 @@ impl fmt::Display for CloseReason {
     }
 }
 
-/// What a client is to do after the end.
+/// What a client does after its stream has ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Finish {
-    /// Reconnect, which is what an EventSource does by itself.
+pub enum AfterEnd {
+    /// The client may reconnect. An EventSource does so by itself.
     #[default]
     Reconnect,
-    /// Stop: there is nothing more to come.
+    /// The client stops: the stream is finished.
     ///
-    /// An EventSource cannot be told so by a stream, only by the answer to its reconnection, which has to be 204 (No
-    /// Content). So the stream ends with [`LastEventId::DONE`] as last event ID, in a block that dispatches no event; the
-    /// client sends it back, and the adapters' extractors of `LastEventId` answer 204. A handler that has no such
-    /// extractor starts anew.
-    Done,
+    /// A stream cannot tell an EventSource to stop. Only the answer 204 (No Content) to its next request can. So the
+    /// stream ends with the last event ID [`LastEventId::FINISHED`], in a block that dispatches no event. The client sends
+    /// this ID when it reconnects, and the [`SseRequest`](crate::SseRequest) extractors answer 204. A handler without such
+    /// an extractor starts a new stream.
+    Stop,
 }
 
-impl Finish {
-    /// What is sent at the very end.
-    pub(crate) fn frame(self) -> Option<EncodedEvent> {
+impl AfterEnd {
+    /// Returns the event that the stream ends with.
+    pub(crate) fn last_event(self) -> Option<EncodedEvent> {
         match self {
             Self::Reconnect => None,
-            Self::Done => {
-                let id = EventId::new(LastEventId::DONE).ok();
+            Self::Stop => {
+                let id = EventId::new(LastEventId::FINISHED).ok();
                 Some(EncodedEvent::from(ssekit_core::Event { id, ..ssekit_core::Event::new() }))
             }
         }
     }
 }
 
-/// How a callback ends, and the stream with it: `()` or [`Finish`], or a `Result` of one, whose error is the body's.
+/// How a callback ends, and the stream with it: `()` or [`AfterEnd`], or a `Result` of one, whose error is the body's.
 ///
 /// With `()` the client is to do what [`Sender::end`](crate::Sender::end) or
-/// [`with_finish`](crate::EventBody::with_finish) has said.
+/// [`with_finish`](crate::EventBody::with_after_end) has said.
 pub trait Outcome {
     /// The body's error.
     type Error;
@@ -106,21 +129,21 @@ pub trait Outcome {
     /// # Errors
     ///
     /// The callback's own.
-    fn into_finish(self) -> Result<Option<Finish>, Self::Error>;
+    fn into_after_end(self) -> Result<Option<AfterEnd>, Self::Error>;
 }
 
 impl Outcome for () {
     type Error = Infallible;
 
-    fn into_finish(self) -> Result<Option<Finish>, Infallible> {
+    fn into_after_end(self) -> Result<Option<AfterEnd>, Infallible> {
         Ok(None)
     }
 }
 
-impl Outcome for Finish {
+impl Outcome for AfterEnd {
     type Error = Infallible;
 
-    fn into_finish(self) -> Result<Option<Finish>, Infallible> {
+    fn into_after_end(self) -> Result<Option<AfterEnd>, Infallible> {
         Ok(Some(self))
     }
 }
@@ -129,7 +152,7 @@ impl Outcome for Finish {
 impl Outcome for Infallible {
     type Error = Infallible;
 
-    fn into_finish(self) -> Result<Option<Finish>, Infallible> {
+    fn into_after_end(self) -> Result<Option<AfterEnd>, Infallible> {
         Err(self)
     }
 }
@@ -137,8 +160,8 @@ impl Outcome for Infallible {
 impl<T: Outcome<Error = Infallible>, E> Outcome for Result<T, E> {
     type Error = E;
 
-    fn into_finish(self) -> Result<Option<Finish>, E> {
-        self.map(|outcome| match outcome.into_finish() {
+    fn into_after_end(self) -> Result<Option<AfterEnd>, E> {
+        self.map(|outcome| match outcome.into_after_end() {
             Ok(finish) => finish,
             Err(never) => match never {},
         })

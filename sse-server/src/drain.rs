@@ -1,4 +1,4 @@
-//! All open streams of a server, and their end when it shuts down.
+//! The open streams of a server, and how a drain ends them before a shutdown.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -12,16 +12,17 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
 use crate::close::CloseReason;
-use crate::control::{Control, Ending, StreamHandle};
 use crate::schedule::LONGEST;
+use crate::stream_control::{EndRequest, StreamControl};
+use crate::stream_handle::StreamHandle;
 
-/// The open streams of a server: counted, and ended when it shuts down.
+/// A group of streams that are counted together and drained together.
 ///
-/// A server with an open stream never finishes what it has to do, so that a graceful shutdown waits for it for ever.
-/// [`drain`](Self::drain) ends them all, and tells their clients when to come back.
+/// An open stream keeps a request open, so a graceful shutdown would wait for it forever. [`drain`](Self::drain) ends all
+/// streams of the group, and tells their clients when to reconnect.
 ///
-/// Clones are the same set. A body is put into it by [`EventBody::with_group`](crate::EventBody::with_group), and goes
-/// by itself when it is over.
+/// A clone is the same group. [`EventBody::with_group`](crate::EventBody::with_group) puts a body into a group. The stream
+/// leaves the group when it is over.
 ///
 /// ```
 /// use futures_util::{StreamExt, stream};
@@ -42,7 +43,7 @@ use crate::schedule::LONGEST;
 /// tokio::task::yield_now().await;
 ///
 /// let bye = Event::data("bye");
-/// let options = DrainOptions::new().with_farewell(bye).with_retry(std::time::Duration::from_secs(2));
+/// let options = DrainOptions::new().with_farewell(bye).with_reconnection_time(std::time::Duration::from_secs(2));
 /// let report = streams.drain(options).await;
 /// assert_eq!((report.open, report.drained, report.forced), (1, 1, 0));
 /// let text = String::from_utf8(client.await?)?;
@@ -52,13 +53,13 @@ use crate::schedule::LONGEST;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Default)]
-pub struct StreamGroup(Arc<Set>);
+pub struct StreamGroup(Arc<Group>);
 
 #[derive(Default)]
-struct Set {
+struct Group {
     state: Mutex<State>,
-    /// Told when the last stream or the last connection goes.
-    empty: Notify,
+    /// Notified when the last stream or the last connection goes.
+    emptied: Notify,
     connections: AtomicUsize,
     counts_connections: AtomicBool,
 }
@@ -66,94 +67,102 @@ struct Set {
 #[derive(Default)]
 struct State {
     open: Slab<Member>,
-    counts: [u64; CloseReason::ALL.len()],
+    counts: [u64; CloseReason::COUNT],
     rejected: u64,
-    /// Since the first drain.
+    /// The options of the latest drain. `None` before the first drain.
     draining: Option<DrainOptions>,
 }
 
-/// A connection that counts as open as long as this is there; made by [`StreamGroup::connection`].
+/// Counts a connection as open until it is dropped; made by [`StreamGroup::connection`].
 #[derive(Debug)]
 #[must_use = "the connection is no longer counted when this is dropped"]
 pub struct ConnectionGuard {
-    set: StreamGroup,
+    group: StreamGroup,
     is_released: AtomicBool,
     carried: Mutex<Vec<StreamHandle>>,
 }
 
 struct Member {
-    control: Arc<Control>,
+    control: Arc<StreamControl>,
     policy: DrainPolicy,
 }
 
-/// What becomes of a stream when the server shuts down.
+/// How a drain treats a stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DrainPolicy {
-    /// It ends, at a moment within the spread, behind what it has ready. For streams that a client resumes.
+    /// Ends the stream at a random moment within the spread, after the events that it has ready.
+    ///
+    /// For streams that a client resumes.
     #[default]
     Close,
-    /// It may run to its own end for so long: an answer that is under way, and could not be had again.
+    /// Lets the stream run to its own end, for at most `max`.
+    ///
+    /// For an answer that is under way and that the client cannot get again.
     FinishThenClose {
-        /// How long, counted from the start of the drain. Its deadline comes first.
+        /// The time from the start of the drain. The deadline of the drain applies too.
         max: Duration,
     },
 }
 
-/// How a server's streams are to end.
+/// The settings of a drain.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct DrainOptions {
     deadline: Duration,
     spread: Duration,
-    retry: Duration,
+    reconnection_time: Duration,
     farewell: Option<EncodedEvent>,
 }
 
 impl DrainOptions {
-    /// All at once; clients come back within 1 to 2 seconds; by force after 10.
+    /// Ends all streams at once, with a deadline of 10 seconds and a reconnection time of 1 second.
     pub fn new() -> Self {
         Self {
             deadline: Duration::from_secs(10),
             spread: Duration::ZERO,
-            retry: Duration::from_secs(1),
+            reconnection_time: Duration::from_secs(1),
             farewell: None,
         }
     }
 
-    /// The same, by force after so long.
+    /// Sets the time after which streams end by force (10 seconds by default, at most a year).
     pub fn with_deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline.min(LONGEST);
         self
     }
 
-    /// The same, with the ends spread at random over so long, so that not all clients come back at once.
+    /// Spreads the ends of the streams at random over this time (none by default, at most a year).
+    ///
+    /// The clients then do not reconnect all at once.
     pub fn with_spread(mut self, spread: Duration) -> Self {
         self.spread = spread.min(LONGEST);
         self
     }
 
-    /// The same, with clients told to wait for this reconnection time, or up to twice as long, at random.
-    #[doc(alias = "reconnection_time")]
-    pub fn with_retry(mut self, retry: Duration) -> Self {
-        self.retry = retry.min(LONGEST);
+    /// Sets the least reconnection time that clients are sent (1 second by default, at most a year).
+    ///
+    /// Each client is sent a random time between this one and twice this one.
+    #[doc(alias = "retry")]
+    pub fn with_reconnection_time(mut self, time: Duration) -> Self {
+        self.reconnection_time = time.min(LONGEST);
         self
     }
 
-    /// The same, with this as each stream's last event.
+    /// Sends this event as the last one of each stream.
     pub fn with_farewell(mut self, farewell: impl Into<EncodedEvent>) -> Self {
         self.farewell = Some(farewell.into());
         self
     }
 
-    /// After how long the rest ends by force.
+    /// Returns the time after which streams end by force.
     pub fn deadline(&self) -> Duration {
         self.deadline
     }
 
-    /// What a stream ends with.
-    fn tail(&self) -> Vec<EncodedEvent> {
-        let retry = Event::new().with_reconnection_time(jitter(self.retry, self.retry));
+    /// Returns the events that a drained stream ends with.
+    fn last_events(&self) -> Vec<EncodedEvent> {
+        let retry = Event::new().with_reconnection_time(jitter(self.reconnection_time, self.reconnection_time));
         self.farewell.clone().into_iter().chain([EncodedEvent::from(retry)]).collect()
     }
 }
@@ -164,21 +173,23 @@ impl Default for DrainOptions {
     }
 }
 
-/// How a drain went.
+/// The result of a drain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DrainReport {
-    /// The streams that were open when it began.
+    /// The number of streams that were open when the drain began.
     pub open: usize,
-    /// Those of them that have ended by themselves: their clients went, or all was said.
+    /// The number of those streams that ended by themselves or were left by their clients.
     pub ended: usize,
-    /// Those that were ended behind what they had ready, their clients told when to come back.
+    /// The number of streams that the drain ended after the events that they had ready.
     pub drained: usize,
-    /// Those that the deadline has ended. The connections of clients that do not read are open still.
+    /// The number of streams that ended by force at the deadline.
+    ///
+    /// The connections of clients that do not read are still open.
     pub forced: usize,
-    /// The streams that were asked for since the first drain began, whose clients were told to come back later.
+    /// The number of streams that were opened since the first drain began, and whose clients were told to reconnect later.
     pub rejected: usize,
-    /// How long it took.
+    /// The duration of the drain.
     pub took: Duration,
 }
 
@@ -192,22 +203,22 @@ impl fmt::Display for DrainReport {
 }
 
 impl StreamGroup {
-    /// An empty set.
+    /// Creates an empty group.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Ends all streams, and returns when they are over.
+    /// Ends all streams of the group, and returns when they are over.
     ///
-    /// From now on the set is no longer [ready](Self::is_ready), and a new stream is told to come back later: it is
-    /// answered with 200, a `retry` and its end, with no farewell, since a 503 would make an EventSource give up for good.
-    /// Keep on answering requests until the drain is over, unless another server takes them.
+    /// - Each stream ends at a random moment within the spread, after the events that it has ready, with the farewell and a
+    ///   `retry` line. A stream that waits for an event does not delay the drain.
+    /// - A stream with [`DrainPolicy::FinishThenClose`] may run to its own end.
+    /// - At the deadline all streams that are left end by force.
+    /// - From now on the group is not [ready](Self::is_ready). A new stream is answered with status 200, a `retry` line
+    ///   and its end, because an EventSource gives up for good at status 503. The server must answer requests until the
+    ///   drain is over, unless another server takes them.
     ///
-    /// Each stream ends at a random moment within the spread, behind what it has ready, with the farewell and a `retry`;
-    /// what it waits for does not hold it up. One with [`DrainPolicy::FinishThenClose`] may end by itself before. At the
-    /// deadline the rest end by force.
-    ///
-    /// The set stays as it is afterwards. Dropping the future leaves the streams that it has not ended yet.
+    /// The group does not become ready again. Dropping the future leaves the remaining streams open.
     pub async fn drain(&self, options: DrainOptions) -> DrainReport {
         let start = Instant::now();
         let deadline = start + options.deadline;
@@ -230,7 +241,11 @@ impl StreamGroup {
             if at > start && timeout_at(at, self.emptied()).await.is_ok() {
                 break;
             }
-            control.end(Ending { reason: CloseReason::Draining, tail: options.tail(), is_graceful: true });
+            control.request_end(EndRequest {
+                reason: CloseReason::Draining,
+                last_events: options.last_events(),
+                is_graceful: true,
+            });
         }
         if timeout_at(deadline, self.emptied()).await.is_err() {
             self.force(&options);
@@ -248,53 +263,54 @@ impl StreamGroup {
         }
     }
 
-    /// Whether new streams are taken: what a readiness probe wants to know.
+    /// Returns whether the group takes new streams, for a readiness probe. `false` since the first drain.
     pub fn is_ready(&self) -> bool {
         self.state().draining.is_none()
     }
 
-    /// How many are open.
+    /// Returns the number of open streams.
     pub fn len(&self) -> usize {
         self.state().open.len()
     }
 
-    /// Whether none is open.
+    /// Returns whether no stream is open.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// How many have been closed for this reason yet.
-    pub fn closed(&self, reason: CloseReason) -> u64 {
+    /// Returns the number of streams that were closed for this reason.
+    pub fn closed_count(&self, reason: CloseReason) -> u64 {
         self.state().counts[reason as usize]
     }
 
-    /// Those that are open now.
+    /// Returns a handle of each open stream.
     pub fn handles(&self) -> Vec<StreamHandle> {
         self.state().open.iter().map(|(_, member)| StreamHandle(member.control.clone())).collect()
     }
 
-    /// Counts a connection of the server, with or without a stream on it, for as long as the guard is there. A server that
-    /// shuts down has to wait for these too, so that what was written last is sent.
+    /// Counts a connection of the server as open until the guard is dropped.
+    ///
+    /// A server that shuts down also waits for its connections, so that they send what was written last.
     pub fn connection(&self) -> ConnectionGuard {
         self.0.connections.fetch_add(1, Ordering::Relaxed);
         self.0.counts_connections.store(true, Ordering::Relaxed);
-        ConnectionGuard { set: self.clone(), is_released: AtomicBool::new(false), carried: Mutex::default() }
+        ConnectionGuard { group: self.clone(), is_released: AtomicBool::new(false), carried: Mutex::default() }
     }
 
-    /// How many connections are open, if the server counts them.
+    /// Returns the number of open connections. 0 if the server does not count them.
     pub fn connections(&self) -> usize {
         self.0.connections.load(Ordering::Acquire)
     }
 
-    /// Whether the server counts its connections: whether there ever was one.
+    /// Returns whether the server counts its connections, which is whether there was ever one.
     pub fn counts_connections(&self) -> bool {
         self.0.counts_connections.load(Ordering::Relaxed)
     }
 
     /// Waits until no connection is open.
-    pub async fn disconnected(&self) {
+    pub async fn connections_closed(&self) {
         loop {
-            let emptied = self.0.empty.notified();
+            let emptied = self.0.emptied.notified();
             if self.connections() == 0 {
                 return;
             }
@@ -302,37 +318,37 @@ impl StreamGroup {
         }
     }
 
-    /// Takes a new stream in, or says what to answer it with instead.
-    pub(crate) fn enter(&self, control: &Arc<Control>, policy: DrainPolicy) -> Result<(), Vec<EncodedEvent>> {
+    /// Adds a new stream. During a drain, returns the events to answer it with instead.
+    pub(crate) fn enter(&self, control: &Arc<StreamControl>, policy: DrainPolicy) -> Result<(), Vec<EncodedEvent>> {
         let mut state = self.state();
         if let Some(draining) = &state.draining {
-            let answer = DrainOptions { farewell: None, ..draining.clone() }.tail();
+            let answer = DrainOptions { farewell: None, ..draining.clone() }.last_events();
             state.rejected += 1;
             return Err(answer);
         }
         let key = state.open.insert(Member { control: control.clone(), policy });
         drop(state);
         let streams = self.clone();
-        control.on_leave(Box::new(move |reason| streams.leave(key, reason)));
+        control.on_group_leave(Box::new(move |reason| streams.leave(key, reason)));
         Ok(())
     }
 
     fn leave(&self, key: usize, reason: CloseReason) {
         let mut state = self.state();
-        // Its memory goes outside the lock.
+        // The memory of the stream is freed outside of the lock.
         let member = state.open.try_remove(key);
         state.counts[reason as usize] += 1;
         let is_empty = state.open.is_empty();
         drop(state);
         drop(member);
         if is_empty {
-            self.0.empty.notify_waiters();
+            self.0.emptied.notify_waiters();
         }
     }
 
     async fn emptied(&self) {
         loop {
-            let emptied = self.0.empty.notified();
+            let emptied = self.0.emptied.notified();
             if self.is_empty() {
                 return;
             }
@@ -340,11 +356,15 @@ impl StreamGroup {
         }
     }
 
-    /// The deadline has come. A body that is polled once more ends by it; the others' clients do not read.
+    /// Ends all streams by force. A body that is polled once more sends its last events; other clients do not read.
     fn force(&self, options: &DrainOptions) {
         for StreamHandle(control) in self.handles() {
-            control.end(Ending { reason: CloseReason::Forced, tail: options.tail(), is_graceful: false });
-            control.close_from_outside(CloseReason::Forced);
+            control.request_end(EndRequest {
+                reason: CloseReason::Forced,
+                last_events: options.last_events(),
+                is_graceful: false,
+            });
+            control.close_and_wake(CloseReason::Forced);
         }
     }
 
@@ -354,22 +374,23 @@ impl StreamGroup {
 }
 
 impl ConnectionGuard {
-    /// Takes a stream for one of this connection: when the guard goes, its client has gone. For a server that does not
-    /// drop the bodies of a connection by itself.
+    /// Ends `stream` as [`CloseReason::ClientGone`] when the guard is dropped.
+    ///
+    /// For a server that does not drop the bodies of a closed connection by itself.
     pub fn carry(&self, stream: StreamHandle) {
         let mut carried = self.carried.lock().unwrap_or_else(PoisonError::into_inner);
-        // A connection may have one after the other, and is to hold no more than twice what is open.
+        // A connection may carry many streams in turn. It holds at most twice as many handles as streams are open.
         if carried.len() == carried.capacity() {
-            carried.retain(|stream| stream.closed().is_none());
+            carried.retain(|stream| stream.close_reason().is_none());
         }
         carried.push(stream);
     }
 
-    /// No longer counts the connection: it stays open when the server shuts down, so that there is nothing to wait for.
+    /// Stops counting the connection. For a connection that stays open when the server shuts down.
     pub fn release(&self) {
         let was_counted = !self.is_released.swap(true, Ordering::Relaxed);
-        if was_counted && self.set.0.connections.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.set.0.empty.notify_waiters();
+        if was_counted && self.group.0.connections.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.group.0.emptied.notify_waiters();
         }
     }
 }
@@ -378,7 +399,11 @@ impl Drop for ConnectionGuard {
     fn drop(&mut self) {
         let carried = self.carried.get_mut().unwrap_or_else(PoisonError::into_inner);
         for StreamHandle(control) in carried.drain(..) {
-            control.end(Ending { reason: CloseReason::ClientGone, tail: Vec::new(), is_graceful: false });
+            control.request_end(EndRequest {
+                reason: CloseReason::ClientGone,
+                last_events: Vec::new(),
+                is_graceful: false,
+            });
         }
         self.release();
     }
@@ -394,7 +419,7 @@ impl fmt::Debug for StreamGroup {
     }
 }
 
-/// At least `base`, and less than `by` more, at random.
+/// Returns a random time `t` with `base <= t < base + by`.
 pub(crate) fn jitter(base: Duration, by: Duration) -> Duration {
     base.saturating_add(by.mul_f64(fastrand::f64()))
 }

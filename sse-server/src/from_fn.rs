@@ -11,7 +11,7 @@ use ssekit_core::EncodedEvent;
 
 use crate::channel::Receiver;
 use crate::close::Outcome;
-use crate::control::Control;
+use crate::stream_control::StreamControl;
 
 /// How many events a callback can send before it waits for the body to take them.
 pub(crate) const CAPACITY: usize = 64;
@@ -25,7 +25,7 @@ pin_project! {
         #[pin]
         callback: Option<F>,
         receiver: Receiver,
-        control: Arc<Control>,
+        control: Arc<StreamControl>,
         error: Option<<F::Output as Outcome>::Error>,
     }
 }
@@ -34,7 +34,7 @@ impl<F: Future> FromFn<F>
 where
     F::Output: Outcome,
 {
-    pub(crate) fn new(callback: F, receiver: Receiver, control: Arc<Control>) -> Self {
+    pub(crate) fn new(callback: F, receiver: Receiver, control: Arc<StreamControl>) -> Self {
         Self { callback: Some(callback), receiver, control, error: None }
     }
 }
@@ -53,8 +53,8 @@ where
         // Before the receiver's own poll, so that what the callback sends does not wake the task it runs in.
         if let Some(Poll::Ready(outcome)) = this.callback.as_mut().as_pin_mut().map(|callback| callback.poll(cx)) {
             this.callback.set(None);
-            match outcome.into_finish() {
-                Ok(finish) => finish.into_iter().for_each(|finish| this.control.set_finish(finish)),
+            match outcome.into_after_end() {
+                Ok(after_end) => after_end.into_iter().for_each(|after_end| this.control.set_after_end(after_end)),
                 Err(error) => *this.error = Some(error),
             }
             this.receiver.close();

@@ -4,47 +4,48 @@ use ssekit_core::EncodedEvent;
 
 use crate::schedule::LONGEST;
 
-/// Less would flood the connection.
+/// A shorter interval would flood the connection.
 const SHORTEST: Duration = Duration::from_millis(1);
 
-/// What an idle connection is sent, and how often, so that proxies do not take it for dead and a client that is gone is
-/// noticed.
+/// The event that an idle connection is sent, and how often.
 ///
-/// Every write starts the interval anew: a busy stream sends none.
+/// A keep-alive stops proxies from closing an idle connection, and shows the server that a client has gone. Every write
+/// restarts the interval, so a busy stream sends no keep-alive.
 ///
 /// ```
 /// use std::time::Duration;
 /// use ssekit_core::{Event, event_type};
 /// use ssekit_server::KeepAlive;
 ///
-/// // An event that a page's own code can see, where a comment is for the connection only.
+/// // The code of a page sees this event. A comment is for the connection only.
 /// let ping = Event::data("").with_event_type(event_type!("ping"));
-/// let keep_alive = KeepAlive::every(Duration::from_secs(20)).with_frame(ping);
+/// let keep_alive = KeepAlive::every(Duration::from_secs(20)).with_event(ping);
 /// # let _ = keep_alive;
 /// ```
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct KeepAlive {
     interval: Duration,
-    /// An empty comment if there is none.
-    frame: Option<EncodedEvent>,
+    /// `None` for an empty comment.
+    event: Option<EncodedEvent>,
 }
 
 impl KeepAlive {
-    /// An empty comment after every `interval` with nothing else written. Less than a millisecond counts as one, and more
-    /// than a year as one.
+    /// Sends an empty comment whenever nothing was written for `interval`.
+    ///
+    /// An interval below a millisecond counts as a millisecond, and one above a year as a year.
     pub fn every(interval: Duration) -> Self {
-        Self { interval: interval.clamp(SHORTEST, LONGEST), frame: None }
+        Self { interval: interval.clamp(SHORTEST, LONGEST), event: None }
     }
 
-    /// The same with this comment or event instead.
-    pub fn with_frame(mut self, frame: impl Into<EncodedEvent>) -> Self {
-        self.frame = Some(frame.into());
+    /// Sends this event instead of an empty comment.
+    pub fn with_event(mut self, event: impl Into<EncodedEvent>) -> Self {
+        self.event = Some(event.into());
         self
     }
 
     pub(crate) fn into_event(self) -> Option<EncodedEvent> {
-        self.frame
+        self.event
     }
 
     pub(crate) fn interval(&self) -> Duration {
@@ -53,7 +54,7 @@ impl KeepAlive {
 }
 
 impl Default for KeepAlive {
-    /// A comment every 15 seconds, which is what the standard recommends.
+    /// Sends an empty comment every 15 seconds, as the standard recommends.
     fn default() -> Self {
         Self::every(Duration::from_secs(15))
     }

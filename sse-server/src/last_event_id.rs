@@ -16,9 +16,9 @@ impl LastEventId {
     /// is told that it is malformed.
     pub const MAX_LEN: usize = 256;
 
-    /// The ID that a stream with [`Finish::Done`](crate::Finish::Done) ends with. A client that comes with it is to be
+    /// The ID that a stream with [`AfterEnd::Stop`](crate::AfterEnd::Stop) ends with. A client that comes with it is to be
     /// answered by 204 (No Content), which ends its reconnecting.
-    pub const DONE: &str = "ssekit:done";
+    pub const FINISHED: &str = "ssekit:done";
 
     /// Looks for it in a request: in the header field `Last-Event-ID`, as the standard has it, then in the query, as
     /// `last_event_id` or `lastEventId`, for clients that cannot set a header. An empty one is none.
@@ -63,9 +63,9 @@ impl LastEventId {
         EventId::new(text).map(|id| Self(id.as_str().to_owned())).map_err(LastEventIdError::Invalid)
     }
 
-    /// Whether the client has all there is: see [`DONE`](Self::DONE).
-    pub fn is_done(&self) -> bool {
-        self.0 == Self::DONE
+    /// Whether the client has all there is: see [`FINISHED`](Self::FINISHED).
+    pub fn is_finished(&self) -> bool {
+        self.0 == Self::FINISHED
     }
 
     /// The ID.

@@ -10,10 +10,10 @@
 //! - [`EventBody::channel`] and [`EventBody::from_fn`] are the other two ways to write one: by a [`Sender`] from anywhere,
 //!   and by a callback.
 //! - A stream ends for a [`CloseReason`], which [`EventBody::on_close`] tells: by itself, for good if it says
-//!   [`Finish::Done`]; by a timeout; by a [`StreamHandle`]; because the client has gone or does not read.
+//!   [`AfterEnd::Stop`]; by a timeout; by a [`StreamHandle`]; because the client has gone or does not read.
 //! - [`StreamGroup`] are all open streams of a server. [`StreamGroup::drain`] ends them when it shuts down.
 //! - A `hub` (feature `hub`) is one log of events for many clients, who come back to where they were.
-//! - [`HEADERS`] are those that a response with it needs.
+//! - [`EventBody::into_http`] makes an [`http::Response`] with the [header fields](headers) that it needs.
 //! - [`LastEventId`] is where a client that reconnects has stopped; [`wants_event_stream`] is whether a request asks for
 //!   an event stream.
 //! - `SocketOptions` (feature `net`) are those of a listener's sockets, so that clients that are gone are noticed.
@@ -59,36 +59,40 @@ mod batch;
 mod body;
 mod channel;
 mod close;
-mod control;
+#[cfg(feature = "serve")]
+mod connections;
 mod drain;
 mod from_fn;
+mod http_response;
+#[cfg(feature = "serve")]
+mod http_version;
 #[cfg(feature = "hub")]
 pub mod hub;
 mod into_event;
 mod keep_alive;
 mod last_event_id;
-#[cfg(feature = "serve")]
-mod links;
 mod pool;
-#[cfg(feature = "serve")]
-mod preface;
 mod response;
 mod schedule;
 #[cfg(feature = "serve")]
 mod serve;
 #[cfg(feature = "net")]
 mod socket;
+mod stall_clock;
+mod stream_control;
+mod stream_handle;
 #[cfg(feature = "test")]
 pub mod test;
+mod wakeups;
 
 pub use accept::wants_event_stream;
 pub use batch::Chunk;
 pub use body::{DEFAULT_MAX_CHUNK, DEFAULT_STALL_TIMEOUT, EventBody};
 pub use channel::{Receiver, SendError, Sender, TrySendError};
-pub use close::{CloseReason, Finish, Outcome};
-pub use control::StreamHandle;
+pub use close::{AfterEnd, CloseReason, Outcome};
 pub use drain::{ConnectionGuard, DrainOptions, DrainPolicy, DrainReport, StreamGroup};
 pub use from_fn::FromFn;
+pub use http_response::headers;
 pub use into_event::IntoEvent;
 pub use keep_alive::KeepAlive;
 pub use last_event_id::{LastEventId, LastEventIdError};
@@ -96,16 +100,10 @@ pub use last_event_id::{LastEventId, LastEventIdError};
 pub use serve::{Serve, Shutdown, serve};
 #[cfg(feature = "net")]
 pub use socket::{SocketOptions, TcpKeepAlive};
+pub use stream_handle::StreamHandle;
 
 /// What the adapters' response type is made of.
 #[doc(hidden)]
 pub mod __private {
     pub use futures_core::Stream;
 }
-
-/// The header fields of a response with an event stream in it, for an adapter to set where the handler has not.
-///
-/// `no-transform` asks proxies not to compress, which holds events back, and `X-Accel-Buffering: no` has nginx pass
-/// each one on. `Connection` and `Transfer-Encoding` are the server's own affair, and forbidden in HTTP/2.
-pub const HEADERS: [(&str, &str); 3] =
-    [("content-type", "text/event-stream"), ("cache-control", "no-cache, no-transform"), ("x-accel-buffering", "no")];

@@ -67,9 +67,9 @@ macro_rules! __response_type {
                 Self(self.0.without_stall_timeout())
             }
 
-            /// The same response, and what its client is to do after the end; see [`EventBody::with_finish`].
-            pub fn with_finish(self, finish: $crate::Finish) -> Self {
-                Self(self.0.with_finish(finish))
+            /// The same response, and what its client is to do after the end; see [`EventBody::with_after_end`].
+            pub fn with_after_end(self, after_end: $crate::AfterEnd) -> Self {
+                Self(self.0.with_after_end(after_end))
             }
 
             /// The same response as one of `streams`, to be drained with them; see [`EventBody::with_group`].
@@ -140,7 +140,7 @@ macro_rules! __extractor_types {
         ///
         /// What it holds is the framework-free [`ssekit_server::LastEventId`]. It looks for the header
         /// field `Last-Event-ID`, then for the query parameters `last_event_id` and `lastEventId`. One that is malformed
-        /// (see [`LastEventIdError`]) is answered by 400, and a client that has all there is (see [`Finish::Done`]) by
+        /// (see [`LastEventIdError`]) is answered by 400, and a client that has all there is (see [`AfterEnd::Stop`]) by
         /// 204, unless the handler takes a `Result<LastEventId, LastEventIdRejection>` and decides itself.
         #[derive(Clone, Debug, PartialEq, Eq)]
         pub struct LastEventId(pub Option<$crate::LastEventId>);
@@ -148,7 +148,7 @@ macro_rules! __extractor_types {
         impl LastEventId {
             fn from_fields(header: Option<&[u8]>, query: Option<&str>) -> Result<Self, LastEventIdRejection> {
                 match $crate::LastEventId::from_request(header, query) {
-                    Ok(Some(id)) if id.is_done() => Err(LastEventIdRejection::Done),
+                    Ok(Some(id)) if id.is_finished() => Err(LastEventIdRejection::Done),
                     Ok(id) => Ok(Self(id)),
                     Err(error) => Err(LastEventIdRejection::Malformed(error)),
                 }

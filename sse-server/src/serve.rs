@@ -1,4 +1,4 @@
-//! A server that event streams do well on.
+//! An HTTP server, by hyper, that can shut down while event streams are open.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -21,41 +21,44 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 
 use crate::close::CloseReason;
-use crate::control::StreamHandle;
+use crate::connections::{Connections, OpenConnection, ShutdownStage};
 use crate::drain::{DrainOptions, DrainReport, StreamGroup};
-use crate::links::{Linked, Links, Order};
-use crate::preface::{Protocol, Rewound, detect};
+use crate::http_version::{HttpVersion, ReplayedSocket, detect};
+use crate::stream_handle::StreamHandle;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// How long a client may take to send the head of a request, and to say which HTTP it speaks.
+/// How long a client may take to send the head of a request, or its first bytes.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
-/// How often an HTTP/2 connection is pinged, and how long it has to answer.
+/// How often an HTTP/2 connection is pinged, and how long the client may take to answer.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
-/// What is held of a stream that its client does not take, and on HTTP/1.1 of a request's head.
+/// The most bytes that are buffered for a stream whose client does not read, and for the head of an HTTP/1.1 request.
 const MAX_BUFFER: usize = 128 << 10;
-/// How long nothing is accepted when that has failed, for want of file descriptors mostly.
+/// How long the server pauses after a failed accept. Most failures are a lack of file descriptors.
 const PAUSE: Duration = Duration::from_millis(500);
-/// How long a client that has been accepted may take to say something when the server ends, if no other goes on.
-const FIRST_WORD: Duration = Duration::from_millis(500);
-/// What a connection has at the least to send what it has, when the deadline has come.
+/// How long an accepted client may take to send its first byte when the server stops for good.
+const FIRST_BYTE_TIMEOUT: Duration = Duration::from_millis(500);
+/// The least time that a connection has after the deadline, to send what it has buffered.
 const GRACE: Duration = Duration::from_millis(100);
 
-/// Serves on `listener` what `make_service` makes for each connection, given its client's address: HTTP/1.1, and HTTP/2
-/// for clients that start with it (h2c with prior knowledge). It is hyper, set up for event streams:
+/// Serves HTTP/1.1 and HTTP/2 on `listener`, with hyper set up for event streams.
 ///
-/// - It can be shut down with streams open: see [`with_shutdown`](Serve::with_shutdown).
-/// - A connection on which a client takes nothing ends with its stream, when that is over as
-///   [`CloseReason::SlowConsumer`], if the response has the [`StreamHandle`] in its extensions (HTTP/1.1; on HTTP/2 there
-///   may be other streams).
-/// - An idle connection takes little memory.
+/// `make_service` makes a service for each connection, from the address of its client. HTTP/2 is for clients that start
+/// with it (h2c with prior knowledge).
 ///
-/// Socket options are the listener's: take one of [`SocketOptions`](crate::SocketOptions). It never ends by itself: when
-/// no connection can be accepted, it tries again after half a second.
+/// - The server can shut down while streams are open: see [`with_shutdown`](Serve::with_shutdown).
+/// - On HTTP/1.1, the connection of a client that reads nothing closes when its stream closes as
+///   [`CloseReason::SlowConsumer`]. For this, the response must hold the [`StreamHandle`] in its extensions, as
+///   [`into_http`](crate::EventBody::into_http) puts it there. An HTTP/2 connection stays open, because it may carry other
+///   streams.
+/// - An idle connection takes about 11 KiB of memory.
+///
+/// The listener determines the socket options: create it with [`SocketOptions`](crate::SocketOptions). The server never
+/// ends by itself. When it cannot accept a connection, it tries again after half a second.
 ///
 /// # Errors
 ///
-/// The listener cannot be used by tokio.
+/// Fails when tokio cannot use the listener.
 ///
 /// ```no_run
 /// use std::convert::Infallible;
@@ -72,10 +75,7 @@ const GRACE: Duration = Duration::from_millis(100);
 ///     let streams = all.clone();
 ///     service_fn(move |_request| {
 ///         let body = EventBody::new(stream::iter([Event::data("hello")])).with_group(&streams);
-///         let mut response = http::Response::new(body);
-///         let content_type = http::HeaderValue::from_static("text/event-stream");
-///         response.headers_mut().insert("content-type", content_type);
-///         async { Ok::<_, Infallible>(response) }
+///         async { Ok::<_, Infallible>(body.into_http()) }
 ///     })
 /// })?;
 /// let report = server.with_shutdown(signal, &streams, DrainOptions::new()).await;
@@ -94,15 +94,17 @@ pub fn serve<M>(listener: std::net::TcpListener, make_service: M) -> io::Result<
     })
 }
 
-/// How a server ends.
+/// The way in which a server shuts down.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Shutdown {
-    /// For good: until its streams are drained, it answers those who come.
+    /// The server stops for good. It accepts connections until its streams are drained.
     #[default]
     Stop,
-    /// Another process has the same listening socket. So it accepts no more connections, and a client that was accepted
-    /// before, and has not sent its request yet, has until the deadline to do so: nobody is refused.
+    /// Another process has the same listening socket and goes on serving.
+    ///
+    /// This server accepts no more connections. A client that was accepted before may send its first request until the
+    /// deadline, so no client is refused.
     HandOver,
 }
 
@@ -112,7 +114,9 @@ impl From<()> for Shutdown {
     }
 }
 
-/// A server to be awaited; made by [`serve()`]. Dropped, it ends all its connections.
+/// A server that runs while it is awaited; made by [`serve()`].
+///
+/// Dropping it closes all its connections.
 #[must_use = "a server does nothing unless it is awaited"]
 pub struct Serve<M> {
     listener: TcpListener,
@@ -123,15 +127,16 @@ pub struct Serve<M> {
 }
 
 impl<M> Serve<M> {
-    /// The same server, which drains `streams` at `signal`, and then ends.
+    /// Drains `streams` when `signal` completes, and then shuts the server down.
     ///
-    /// While they are [drained](StreamGroup::drain), it accepts connections and answers requests, new streams by when to come back. Then it
-    /// accepts no more, and lets requests that are under way end. At the deadline, which is at least a tenth of a second after the
-    /// drain, it ends in any case, and with it the connections of clients that do not read.
+    /// 1. During the [drain](StreamGroup::drain) the server accepts connections and answers requests. A new stream is
+    ///    told when to reconnect.
+    /// 2. After the drain it accepts no more connections, and finishes the requests that it has read.
+    /// 3. At the deadline, but at least 100 ms after the drain, it closes all connections that are left.
     ///
-    /// A connection that was upgraded, to a WebSocket say, is no longer the server's: it ends with the runtime.
+    /// An upgraded connection, such as a WebSocket, no longer belongs to the server. It ends with the runtime.
     ///
-    /// The signal's output can say that this is a [`Shutdown::HandOver`].
+    /// A signal with the output [`Shutdown::HandOver`] leaves new connections to another process.
     pub fn with_shutdown<F>(mut self, signal: F, streams: &StreamGroup, options: DrainOptions) -> Self
     where
         F: Future<Output: Into<Shutdown>> + Send + 'static,
@@ -172,17 +177,17 @@ where
     async fn run(self) -> DrainReport {
         let Self { listener, make_service, mut signal, streams, options } = self;
         let deadline = options.deadline();
-        let links = StopWhenDropped(Arc::default());
+        let connections = StopOnDrop(Arc::default());
         let report = {
-            let mut accepting = pin!(accept(&listener, make_service, &streams, &links.0));
-            // The signal first, before a connection that comes with it.
+            let mut accepting = pin!(accept(&listener, make_service, &streams, &connections.0));
+            // The signal is polled first, so that a connection which arrives together with it sees the shutdown.
             let shutdown = poll_fn(|cx| match signal.as_mut().poll(cx) {
                 Poll::Ready(shutdown) => Poll::Ready(shutdown),
                 Poll::Pending => accepting.as_mut().poll(cx).map(|never| match never {}),
             })
             .await;
-            links.0.wait_for_first_word(match shutdown {
-                Shutdown::Stop => FIRST_WORD,
+            connections.0.set_first_byte_timeout(match shutdown {
+                Shutdown::Stop => FIRST_BYTE_TIMEOUT,
                 Shutdown::HandOver => deadline,
             });
             let mut drain = pin!(streams.drain(options));
@@ -195,30 +200,30 @@ where
             .await
         };
         drop(listener);
-        links.0.tell(Order::Finish);
-        if timeout(deadline.saturating_sub(report.took).max(GRACE), links.0.emptied()).await.is_err() {
-            links.0.tell(Order::Stop);
-            links.0.emptied().await;
+        connections.0.advance(ShutdownStage::Finishing);
+        if timeout(deadline.saturating_sub(report.took).max(GRACE), connections.0.all_closed()).await.is_err() {
+            connections.0.advance(ShutdownStage::Stopping);
+            connections.0.all_closed().await;
         }
         report
     }
 }
 
-/// The connections of a server, which end with it in any case.
-struct StopWhenDropped(Arc<Links>);
+/// Closes all connections of a server when the server is dropped.
+struct StopOnDrop(Arc<Connections>);
 
-impl Drop for StopWhenDropped {
+impl Drop for StopOnDrop {
     fn drop(&mut self) {
-        self.0.tell(Order::Stop);
+        self.0.advance(ShutdownStage::Stopping);
     }
 }
 
-/// Accepts connections, for ever.
+/// Accepts connections forever.
 async fn accept<M, S, B>(
     listener: &TcpListener,
     make_service: M,
     streams: &StreamGroup,
-    links: &Arc<Links>,
+    connections: &Arc<Connections>,
 ) -> Infallible
 where
     M: Fn(SocketAddr) -> S,
@@ -228,63 +233,63 @@ where
     loop {
         match listener.accept().await {
             Ok((socket, peer)) => {
-                let linked = links.add(streams.connection());
-                tokio::spawn(begin(socket, make_service(peer), linked));
+                let connection = connections.add(streams.connection());
+                tokio::spawn(serve_connection(socket, make_service(peer), connection));
             }
-            // The connection's own error, before it was accepted.
-            Err(error) if is_of_connection(&error) => {}
+            // This one connection failed before it was accepted.
+            Err(error) if is_connection_error(&error) => {}
             Err(_) => sleep(PAUSE).await,
         }
     }
 }
 
-fn is_of_connection(error: &io::Error) -> bool {
+fn is_connection_error(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(error.kind(), ConnectionRefused | ConnectionAborted | ConnectionReset)
 }
 
-/// Waits for the first bytes of a connection.
-async fn begin<S, B>(socket: TcpStream, service: S, linked: Linked)
+/// Waits for the first bytes of a connection, and then serves it.
+async fn serve_connection<S, B>(socket: TcpStream, service: S, connection: OpenConnection)
 where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible, Future: Send + 'static> + Send + 'static,
     B: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
 {
     let detected = {
         let mut detected = pin!(timeout(HEAD_TIMEOUT, detect(socket)));
-        // Its request may be on the way, and would be lost with the connection.
-        let mut given_up = pin!(async {
-            linked.told(Order::Finish).await;
-            let _ = timeout(linked.first_word(), linked.told(Order::Stop)).await;
+        // The first request of the client may be on its way. It would be lost if the connection closed at once.
+        let mut timed_out = pin!(async {
+            connection.reached(ShutdownStage::Finishing).await;
+            let _ = timeout(connection.first_byte_timeout(), connection.reached(ShutdownStage::Stopping)).await;
         });
         poll_fn(|cx| match detected.as_mut().poll(cx) {
             Poll::Ready(detected) => Poll::Ready(detected.ok().and_then(Result::ok)),
-            Poll::Pending => given_up.as_mut().poll(cx).map(|()| None),
+            Poll::Pending => timed_out.as_mut().poll(cx).map(|()| None),
         })
         .await
     };
-    // A task anew, so that a connection takes no more memory than its own kind needs.
+    // A new task, so that a connection takes only the memory that its HTTP version needs.
     match detected {
         None => {}
-        Some((Protocol::Http1, io)) => drop(tokio::spawn(http1(io, service, linked))),
-        Some((Protocol::Http2, io)) => drop(tokio::spawn(http2(io, service, linked))),
+        Some((HttpVersion::Http1, io)) => drop(tokio::spawn(http1(io, service, connection))),
+        Some((HttpVersion::Http2, io)) => drop(tokio::spawn(http2(io, service, connection))),
     }
 }
 
-fn http1<S, B>(io: Rewound, service: S, linked: Linked) -> impl Future<Output = ()> + Send
+fn http1<S, B>(io: ReplayedSocket, service: S, open: OpenConnection) -> impl Future<Output = ()> + Send
 where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible, Future: Send + 'static> + Send + 'static,
     B: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
 {
-    let link = linked.link.clone();
+    let abort = open.abort.clone();
     let service = service_fn(move |request| {
-        let (answer, link) = (service.call(request), link.clone());
+        let (answer, abort) = (service.call(request), abort.clone());
         boxed(async move {
             let response = answer.await?;
             if let Some(stream) = response.extensions().get::<StreamHandle>() {
-                // Of a client that does not read: nothing else would end its connection.
+                // Nothing else closes the connection of a client that does not read.
                 stream.on_close(move |reason| {
                     if reason == CloseReason::SlowConsumer {
-                        link.cut();
+                        abort.abort();
                     }
                 });
             }
@@ -294,10 +299,10 @@ where
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(MAX_BUFFER);
     let connection = builder.serve_connection(TokioIo::new(io), service).with_upgrades();
-    Driven { connection, finish: |connection| connection.graceful_shutdown(), is_finishing: false, linked }
+    Driven { connection, finish: |connection| connection.graceful_shutdown(), is_finishing: false, open }
 }
 
-fn http2<S, B>(io: Rewound, service: S, linked: Linked) -> impl Future<Output = ()> + Send
+fn http2<S, B>(io: ReplayedSocket, service: S, open: OpenConnection) -> impl Future<Output = ()> + Send
 where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible, Future: Send + 'static> + Send + 'static,
     B: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
@@ -307,24 +312,24 @@ where
     builder.timer(TokioTimer::new()).keep_alive_interval(PING_INTERVAL).keep_alive_timeout(PING_INTERVAL);
     builder.max_send_buf_size(MAX_BUFFER).enable_connect_protocol();
     let connection = builder.serve_connection(TokioIo::new(io), service);
-    Driven { connection, finish: |connection| connection.graceful_shutdown(), is_finishing: false, linked }
+    Driven { connection, finish: |connection| connection.graceful_shutdown(), is_finishing: false, open }
 }
 
 type Answer<B> = Pin<Box<dyn Future<Output = Result<Response<B>, Infallible>> + Send>>;
 
-/// hyper keeps room for a service's future as long as the connection lives.
+/// Boxes the future of a service, because hyper keeps room for it for as long as the connection lives.
 fn boxed<B>(answer: impl Future<Output = Result<Response<B>, Infallible>> + Send + 'static) -> Answer<B> {
     Box::pin(answer)
 }
 
 pin_project! {
-    /// Drives a connection to its end, to that of the server, or until it is cut.
+    /// Drives a connection until it closes, the server stops, or the connection is aborted.
     struct Driven<C> {
         #[pin]
         connection: C,
         finish: fn(Pin<&mut C>),
         is_finishing: bool,
-        linked: Linked,
+        open: OpenConnection,
     }
 }
 
@@ -334,12 +339,12 @@ impl<C: Future> Future for Driven<C> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let mut this = self.project();
         loop {
-            let order = this.linked.order(cx);
-            // Before it is to finish, since one that has read nothing yet would do so with its request unread.
-            if order == Order::Stop || this.connection.as_mut().poll(cx).is_ready() {
+            let stage = this.open.poll_stage(cx);
+            // The connection is polled before it finishes: one that has read nothing yet would close with its request unread.
+            if stage == ShutdownStage::Stopping || this.connection.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(());
             }
-            if order == Order::Go || *this.is_finishing {
+            if stage == ShutdownStage::Running || *this.is_finishing {
                 return Poll::Pending;
             }
             (this.finish)(this.connection.as_mut());

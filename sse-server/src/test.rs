@@ -22,7 +22,7 @@
 //! assert_eq!(client.next_chunk().await.unwrap()?, ": \n\n", "the keep-alive, 15 seconds later");
 //!
 //! client.disconnect();
-//! assert_eq!(handle.closed(), Some(CloseReason::ClientGone));
+//! assert_eq!(handle.close_reason(), Some(CloseReason::ClientGone));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! # })?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())

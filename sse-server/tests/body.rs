@@ -199,7 +199,7 @@ async fn an_idle_connection_is_kept_alive_and_a_busy_one_is_not() {
 #[tokio::test(start_paused = true)]
 async fn the_keep_alive_is_the_users() {
     let keep_alive =
-        KeepAlive::every(Duration::from_secs(1)).with_frame(Event::data("").with_event_type(event_type!("ping")));
+        KeepAlive::every(Duration::from_secs(1)).with_event(Event::data("").with_event_type(event_type!("ping")));
     let mut body = EventBody::new(stream::pending::<EncodedEvent>()).with_keep_alive(keep_alive);
     let start = Instant::now();
     assert_eq!(next(&mut body).await, PREAMBLE);

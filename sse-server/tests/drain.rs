@@ -48,11 +48,11 @@ async fn all_end_with_a_farewell_and_when_to_come_back() {
 
     let start = Instant::now();
     let farewell = Event::data("1").with_event_type(event_type!("bye"));
-    let options = DrainOptions::new().with_farewell(farewell).with_retry(3 * SECOND);
+    let options = DrainOptions::new().with_farewell(farewell).with_reconnection_time(3 * SECOND);
     let (report, clients) = future::join(streams.drain(options), future::join_all(clients)).await;
     assert_eq!(start.elapsed(), Duration::ZERO, "though their streams are pending");
     assert_eq!((report.open, report.drained, report.ended, report.forced), (100, 100, 0, 0));
-    assert_eq!((streams.len(), streams.is_ready(), streams.closed(CloseReason::Draining)), (0, false, 100));
+    assert_eq!((streams.len(), streams.is_ready(), streams.closed_count(CloseReason::Draining)), (0, false, 100));
     let retries: Vec<u64> = clients.iter().map(|(text, _)| retry(text)).collect();
     for (text, _) in &clients {
         assert!(text.starts_with("event: bye\ndata: 1\n\nretry: "), "{text}");
@@ -145,15 +145,16 @@ async fn the_deadline_ends_what_goes_on_and_what_is_stuck() {
     assert_eq!((report.open, report.drained, report.forced), (2, 0, 2));
     assert_eq!(report.took.as_secs(), 5);
     assert!((1000..=2000).contains(&retry(&last)), "it is told when to come back all the same: {last}");
-    assert_eq!(busy_handle.closed(), Some(CloseReason::Forced));
-    assert_eq!(stuck_handle.closed(), Some(CloseReason::Forced));
+    assert_eq!(busy_handle.close_reason(), Some(CloseReason::Forced));
+    assert_eq!(stuck_handle.close_reason(), Some(CloseReason::Forced));
     assert_eq!(streams.len(), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn who_comes_late_is_told_to_come_back() {
     let streams = StreamGroup::new();
-    let report = streams.drain(DrainOptions::new().with_retry(7 * SECOND).with_farewell(Event::data("bye"))).await;
+    let report =
+        streams.drain(DrainOptions::new().with_reconnection_time(7 * SECOND).with_farewell(Event::data("bye"))).await;
     assert_eq!((report.open, report.rejected), (0, 0));
     let body = EventBody::new(pending()).with_group(&streams);
     let handle = body.handle();
@@ -161,8 +162,8 @@ async fn who_comes_late_is_told_to_come_back() {
     assert_eq!(client.status(), 200);
     let (text, _) = rest(client).await;
     assert!(text.starts_with("retry: ") && (7000..=14000).contains(&retry(&text)), "{text}");
-    assert_eq!(handle.closed(), Some(CloseReason::Draining));
-    assert_eq!((streams.len(), streams.closed(CloseReason::Draining)), (0, 0), "it never was one of them");
+    assert_eq!(handle.close_reason(), Some(CloseReason::Draining));
+    assert_eq!((streams.len(), streams.closed_count(CloseReason::Draining)), (0, 0), "it never was one of them");
     assert_eq!(streams.drain(DrainOptions::new()).await.rejected, 1);
 }
 
@@ -178,13 +179,13 @@ async fn streams_are_counted_from_their_start_to_their_end() {
     }
     assert_eq!((streams.len(), streams.handles().len()), (3, 3));
     clients.pop().unwrap().disconnect();
-    streams.handles()[0].kick(ssekit_server::Finish::Reconnect);
+    streams.handles()[0].end();
     for client in clients {
         if streams.len() == 2 {
             rest(client).await;
         }
     }
-    assert_eq!(streams.closed(CloseReason::Disconnected), 1);
+    assert_eq!(streams.closed_count(CloseReason::Disconnected), 1);
     assert_eq!(streams.len(), 0);
 
     let guard = streams.connection();
@@ -192,7 +193,7 @@ async fn streams_are_counted_from_their_start_to_their_end() {
     let (waiting, ()) = future::join(
         tokio::spawn({
             let streams = streams.clone();
-            async move { streams.disconnected().await }
+            async move { streams.connections_closed().await }
         }),
         async {
             sleep(SECOND).await;
@@ -252,7 +253,7 @@ async fn a_connection_ends_its_streams_and_keeps_none_that_are_over() {
             body.handle()
         })
         .collect();
-    assert!(handles.iter().all(|handle| handle.closed() == Some(CloseReason::ClientGone)));
+    assert!(handles.iter().all(|handle| handle.close_reason() == Some(CloseReason::ClientGone)));
     assert!(format!("{connection:?}").matches("StreamHandle").count() < 10, "those that are over are forgotten");
     let body = EventBody::new(pending());
     let handle = body.handle();
@@ -261,5 +262,5 @@ async fn a_connection_ends_its_streams_and_keeps_none_that_are_over() {
     connection.carry(handle.clone());
     drop(connection);
     assert!(client.next_chunk().await.is_none());
-    assert_eq!(handle.closed(), Some(CloseReason::ClientGone));
+    assert_eq!(handle.close_reason(), Some(CloseReason::ClientGone));
 }

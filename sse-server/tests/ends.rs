@@ -13,7 +13,7 @@ use http::Response;
 use ssekit_core::{EncodedEvent, Event};
 use ssekit_server::test::{TestClient, TestError};
 use ssekit_server::{
-    CloseReason, DrainOptions, EventBody, Finish, IntoEvent, KeepAlive, LastEventId, Outcome, SendError, Sender,
+    AfterEnd, CloseReason, DrainOptions, EventBody, IntoEvent, KeepAlive, LastEventId, Outcome, SendError, Sender,
     StreamGroup, StreamHandle,
 };
 use tokio::sync::mpsc;
@@ -154,14 +154,17 @@ async fn a_handle_ends_a_stream_that_waits() {
     let kicker = handle.clone();
     tokio::spawn(async move {
         sleep(SECOND).await;
-        kicker.kick(Finish::Reconnect);
+        kicker.end();
     });
     let start = Instant::now();
     assert!(client.next_chunk().await.is_none());
     assert_eq!(start.elapsed().as_secs(), 1, "it was woken");
-    assert_eq!((closed.reason(), handle.closed()), (Some(CloseReason::Disconnected), Some(CloseReason::Disconnected)));
+    assert_eq!(
+        (closed.reason(), handle.close_reason()),
+        (Some(CloseReason::Disconnected), Some(CloseReason::Disconnected))
+    );
     // Too late to be of any effect.
-    handle.kick(Finish::Done);
+    handle.finish();
     let late = Closed::default();
     let told = late.0.clone();
     handle.on_close(move |reason| told.lock().unwrap().push((reason, Instant::now())));
@@ -175,7 +178,7 @@ async fn a_handle_keeps_nothing_of_the_connection() {
         fn wake(self: Arc<Self>) {}
     }
     for end in [drop, |mut body: EventBody<_>| {
-        body.handle().kick(Finish::Reconnect);
+        body.handle().end();
         assert!(body.next().now_or_never().unwrap().is_none());
     }] {
         let task = Arc::new(Task);
@@ -186,7 +189,7 @@ async fn a_handle_keeps_nothing_of_the_connection() {
         assert!(body.poll_next_unpin(&mut cx).is_ready() && body.poll_next_unpin(&mut cx).is_pending());
         end(body);
         drop(waker);
-        assert!(handle.closed().is_some());
+        assert!(handle.close_reason().is_some());
         assert_eq!(Arc::strong_count(&task), 1);
     }
 }
@@ -197,20 +200,20 @@ async fn a_kicked_stream_sends_none_of_its_events_any_more() {
     let handle = body.handle();
     let mut client = client(body);
     client.events(3).await.unwrap();
-    handle.kick(Finish::Done);
-    assert_eq!(text(&mut client).await, format!("id: {}\n\n", LastEventId::DONE));
+    handle.finish();
+    assert_eq!(text(&mut client).await, format!("id: {}\n\n", LastEventId::FINISHED));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_has_all_is_told_so_by_its_last_event_id() {
-    let body = EventBody::new(stream::iter([Event::data("all")])).with_finish(Finish::Done);
+    let body = EventBody::new(stream::iter([Event::data("all")])).with_after_end(AfterEnd::Stop);
     let mut client = client(body);
     assert_eq!(client.events(1).await.unwrap()[0].data, "all");
     assert!(client.next_event().await.is_none(), "the ID comes with no event");
-    assert_eq!(client.last_event_id(), LastEventId::DONE);
+    assert_eq!(client.last_event_id(), LastEventId::FINISHED);
     let header = client.last_event_id().as_bytes();
-    assert!(LastEventId::from_request(Some(header), None).unwrap().unwrap().is_done());
-    assert!(!LastEventId::try_from("7").unwrap().is_done());
+    assert!(LastEventId::from_request(Some(header), None).unwrap().unwrap().is_finished());
+    assert!(!LastEventId::try_from("7").unwrap().is_finished());
 }
 
 /// A server that is stuck with a chunk does not ask for another. What it holds is a chunk.
@@ -227,7 +230,7 @@ async fn a_client_that_reads_nothing_is_a_slow_consumer() {
         client.stall((timeout - 1) * SECOND).await;
         assert_eq!(closed.reason(), None, "{timeout} {keep_alive}");
         client.stall(100 * SECOND).await;
-        assert_eq!(handle.closed(), Some(CloseReason::SlowConsumer), "{timeout} {keep_alive}");
+        assert_eq!(handle.close_reason(), Some(CloseReason::SlowConsumer), "{timeout} {keep_alive}");
         let after = closed.after(start).as_secs();
         assert_eq!(after, u64::from(timeout), "{timeout} {keep_alive}");
         // Should it read on, the stream is over.
@@ -345,7 +348,7 @@ async fn senders_are_told_that_the_client_has_gone() {
     waiting.await.unwrap();
     sender.closed().await;
     assert!(sender.is_closed());
-    assert_eq!(sender.handle().closed(), Some(CloseReason::ClientGone));
+    assert_eq!(sender.handle().close_reason(), Some(CloseReason::ClientGone));
     assert!(sender.try_send(Event::data("late")).unwrap_err().to_string().ends_with("the stream is over"));
 }
 
@@ -359,7 +362,7 @@ async fn senders_are_told_of_a_client_that_does_not_read() {
     let start = Instant::now();
     sender.closed().await;
     assert_eq!(start.elapsed().as_secs(), 10);
-    assert_eq!(sender.handle().closed(), Some(CloseReason::SlowConsumer));
+    assert_eq!(sender.handle().close_reason(), Some(CloseReason::SlowConsumer));
     assert!(sender.send(Event::data("late")).await.is_err());
     assert!(client.next_chunk().await.is_none());
 }
@@ -369,11 +372,11 @@ async fn a_sender_can_end_the_stream_for_good() {
     let (sender, body) = EventBody::channel(4);
     let other = sender.clone();
     sender.send(Event::data("last")).await.unwrap();
-    sender.end(Finish::Done);
+    sender.finish();
     assert!(other.is_closed());
     let mut client = client(body);
-    assert_eq!(text(&mut client).await, format!(": \n\ndata: last\n\nid: {}\n\n", LastEventId::DONE));
-    assert_eq!(other.handle().closed(), Some(CloseReason::StreamEnd));
+    assert_eq!(text(&mut client).await, format!(": \n\ndata: last\n\nid: {}\n\n", LastEventId::FINISHED));
+    assert_eq!(other.handle().close_reason(), Some(CloseReason::StreamEnd));
 }
 
 #[tokio::test(start_paused = true)]
@@ -397,12 +400,12 @@ async fn a_callback_ends_as_it_returns() {
     let (text, reason) = run(async |sender| sender.send(Event::data("one")).await).await;
     assert_eq!((text.as_str(), reason), (": \n\ndata: one\n\n", Some(CloseReason::StreamEnd)));
 
-    let (text, _) = run(async |_| Finish::Done).await;
-    assert_eq!(text, format!(": \n\nid: {}\n\n", LastEventId::DONE));
+    let (text, _) = run(async |_| AfterEnd::Stop).await;
+    assert_eq!(text, format!(": \n\nid: {}\n\n", LastEventId::FINISHED));
 
     let (text, reason) = run(async |sender| {
         let _ = sender.send(Event::data("one")).await;
-        Err::<Finish, _>(io::Error::other("broken"))
+        Err::<AfterEnd, _>(io::Error::other("broken"))
     })
     .await;
     assert_eq!((text.as_str(), reason), (": \n\ndata: one\n\nthe body failed: broken", Some(CloseReason::Error)));
@@ -422,15 +425,15 @@ async fn a_callback_ends_as_it_returns() {
 
 #[tokio::test(start_paused = true)]
 async fn a_callback_that_returns_nothing_leaves_the_finish_as_it_was() {
-    let done = format!(": \n\ndata: one\n\nid: {}\n\n", LastEventId::DONE);
+    let done = format!(": \n\ndata: one\n\nid: {}\n\n", LastEventId::FINISHED);
     let ended = EventBody::from_fn(async |sender| {
         sender.send(Event::data("one")).await.unwrap();
-        sender.end(Finish::Done);
+        sender.finish();
     });
     assert_eq!(text(&mut client(ended)).await, done);
 
     let returned = EventBody::from_fn(async |sender| sender.send(Event::data("one")).await);
-    assert_eq!(text(&mut client(returned.with_finish(Finish::Done))).await, done);
+    assert_eq!(text(&mut client(returned.with_after_end(AfterEnd::Stop))).await, done);
 }
 
 #[tokio::test(start_paused = true)]
@@ -495,16 +498,16 @@ async fn of_several_ends_the_first_is_heard() {
     let handle = body.handle();
     let mut client = client(body);
     client.events(1).await.unwrap();
-    handle.kick(Finish::Done);
+    handle.finish();
     let drained = tokio::spawn({
         let streams = streams.clone();
         async move { streams.drain(DrainOptions::new()).await }
     });
     tokio::task::yield_now().await;
-    assert_eq!(text(&mut client).await, format!("id: {}\n\n", LastEventId::DONE));
+    assert_eq!(text(&mut client).await, format!("id: {}\n\n", LastEventId::FINISHED));
     let report = drained.await.unwrap();
     assert_eq!((report.open, report.ended, report.drained), (1, 1, 0));
-    assert_eq!(handle.closed(), Some(CloseReason::Disconnected));
+    assert_eq!(handle.close_reason(), Some(CloseReason::Disconnected));
 }
 
 /// By its own stream, while the body polls it.
@@ -513,7 +516,7 @@ async fn a_stream_can_end_itself_by_its_handle() {
     let handle = Arc::new(Mutex::new(None::<StreamHandle>));
     let own = handle.clone();
     let body = EventBody::new(stream::poll_fn(move |_| {
-        own.lock().unwrap().take().inspect(|handle| handle.kick(Finish::Reconnect));
+        own.lock().unwrap().take().inspect(|handle| handle.end());
         Poll::<Option<EncodedEvent>>::Pending
     }));
     *handle.lock().unwrap() = Some(body.handle());

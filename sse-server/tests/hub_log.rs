@@ -351,7 +351,7 @@ async fn a_history_that_fails_ends_the_stream_and_a_body_waits_for_it() {
     log.0.lock().unwrap().is_broken = true;
     assert_eq!(body.next().await.unwrap().unwrap(), ": \n\nid: 7-5\n\n");
     assert!(body.next().await.is_none());
-    assert_eq!((handle.closed(), body.handle().closed()), (None, Some(CloseReason::Error)));
+    assert_eq!((handle.close_reason(), body.handle().close_reason()), (None, Some(CloseReason::Error)));
     assert!(body.next().now_or_never().is_some());
 }
 

@@ -21,7 +21,7 @@ use hyper::client::conn::{http1, http2};
 use hyper::{Request, Response, header};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use ssekit::hub::{Hub, SessionPolicy, Subscribe, Subscription};
-use ssekit::server::{CloseReason, DrainOptions, DrainReport, EventBody, Finish, SendError, Sender, StreamGroup};
+use ssekit::server::{AfterEnd, CloseReason, DrainOptions, DrainReport, EventBody, SendError, Sender, StreamGroup};
 use ssekit::{EncodedEvent, Event, EventStream, ReceivedEvent, actix as on_actix, axum as on_axum};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
@@ -239,11 +239,11 @@ impl App {
 }
 
 /// Three events, and that is all.
-async fn count(sender: Sender) -> Result<Finish, SendError> {
+async fn count(sender: Sender) -> Result<AfterEnd, SendError> {
     for n in 1..=3 {
         sender.send(Event::data(&n.to_string())).await?;
     }
-    Ok(Finish::Done)
+    Ok(AfterEnd::Stop)
 }
 
 fn block_on(future: impl Future<Output = ()>) {

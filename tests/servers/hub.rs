@@ -6,7 +6,7 @@ use futures_util::StreamExt;
 use hyper::StatusCode;
 use ssekit::Event;
 use ssekit::hub::{Disconnect, Hub, HubOptions, ResumeOutcome};
-use ssekit::server::{CloseReason, DrainOptions, Finish};
+use ssekit::server::{AfterEnd, CloseReason, DrainOptions};
 
 use super::app::{App, Client, chunks, events, soon, until};
 use super::on_all;
@@ -102,12 +102,12 @@ async fn a_client_is_disconnected_and_a_session_taken_over() {
         let mut second = events(client.get("/hub/session", &[]).await);
         assert!(soon(first.next()).await.is_none());
         until("one is left", || app.hub.len() == 1).await;
-        let how = Disconnect::new().with_reason("signed out").with_finish(Finish::Done);
+        let how = Disconnect::new().with_reason("signed out").with_after_end(AfterEnd::Stop);
         assert_eq!(app.hub.disconnect_key("s", &how), 1);
         let last = soon(second.next()).await.unwrap();
         assert_eq!((&*last.event_type, &*last.data), ("ssekit:disconnect", "signed out"));
         assert!(soon(second.next()).await.is_none());
-        assert_eq!((app.hub.len(), app.hub.streams().closed(CloseReason::Disconnected)), (0, 2));
+        assert_eq!((app.hub.len(), app.hub.streams().closed_count(CloseReason::Disconnected)), (0, 2));
         let done = client.get("/hub/session", &[("last-event-id", "ssekit:done")]).await;
         assert_eq!(done.status(), StatusCode::NO_CONTENT);
     })
@@ -169,7 +169,7 @@ async fn a_client_that_reads_nothing_costs_nobody_anything() {
             }
         }
         assert_eq!((app.hub.len(), app.hub.stats().gaps), (5, 0));
-        let closed = app.hub.streams().closed(CloseReason::SlowConsumer);
+        let closed = app.hub.streams().closed_count(CloseReason::SlowConsumer);
         assert_eq!(closed, 1, "whether it fell off the log or did not read for too long");
         drop((stuck, client));
     })

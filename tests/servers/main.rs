@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use app::{App, Body, Client, Http, KINDS, Kind, chunks, events, soon, until};
 use futures_util::{StreamExt, stream};
 use hyper::StatusCode;
-use ssekit::server::{CloseReason, DrainOptions, DrainPolicy, EventBody, Finish, KeepAlive};
+use ssekit::server::{AfterEnd, CloseReason, DrainOptions, DrainPolicy, EventBody, KeepAlive};
 use ssekit::{EncodedEvent, Event, event_type};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
@@ -86,7 +86,7 @@ async fn the_three_ways_to_write_and_done_for_good() {
     on_all(async |kind, http| {
         let app = App::new(|_| {
             EventBody::new(stream::iter((1..=3).map(|n| data(&n.to_string()))).map(Ok).boxed())
-                .with_finish(Finish::Done)
+                .with_after_end(AfterEnd::Stop)
         });
         let server = app.start(kind, DrainOptions::new()).await;
         for path in ["/events", "/channel", "/callback"] {
@@ -183,7 +183,7 @@ async fn a_stream_can_be_ended_by_its_handle() {
         let _sender = stream().await;
         let mut chunks = chunks(response);
         assert_eq!(soon(chunks.next()).await.unwrap().unwrap(), ": \n\n");
-        app.streams.handles()[0].kick(Finish::Done);
+        app.streams.handles()[0].finish();
         assert_eq!(soon(chunks.next()).await.unwrap().unwrap(), "id: ssekit:done\n\n");
         assert!(soon(chunks.next()).await.is_none());
         assert_eq!(app.closed(), [CloseReason::Disconnected]);
@@ -197,7 +197,8 @@ async fn a_server_drains_a_thousand_idle_streams_and_exits() {
     on_all(async |kind, http| {
         let app = App::new(|_| EventBody::new(stream::pending().boxed()).with_keep_alive(KeepAlive::every(HOUR)));
         let bye = Event::data("bye").with_event_type(event_type!("bye"));
-        let options = DrainOptions::new().with_farewell(bye).with_retry(Duration::from_secs(3)).with_deadline(HOUR);
+        let options =
+            DrainOptions::new().with_farewell(bye).with_reconnection_time(Duration::from_secs(3)).with_deadline(HOUR);
         let mut server = app.start(kind, options).await;
         let (mut open, mut clients) = (Vec::new(), Vec::new());
         let (connections, each) = if http == Http::One { (1000, 1) } else { (10, 100) };
@@ -235,7 +236,7 @@ async fn who_comes_during_a_drain_is_told_to_come_back() {
     on_all(async |kind, http| {
         // One stream holds the drain up.
         let (app, mut stream) = written(|body| body.with_drain_policy(DrainPolicy::FinishThenClose { max: HOUR }));
-        let options = DrainOptions::new().with_retry(Duration::from_secs(7)).with_deadline(HOUR);
+        let options = DrainOptions::new().with_reconnection_time(Duration::from_secs(7)).with_deadline(HOUR);
         let mut server = app.start(kind, options).await;
         let first = Client::connect(server.addr, http).await.get("/events", &[]).await;
         let sender = stream().await;

@@ -98,7 +98,7 @@ impl App {
     /// How the streams end with the program.
     pub(crate) fn end() -> DrainOptions {
         let bye = Event::data("the server shuts down").with_event_type(event_type!("bye"));
-        DrainOptions::new().with_farewell(bye).with_retry(Duration::from_secs(1))
+        DrainOptions::new().with_farewell(bye).with_reconnection_time(Duration::from_secs(1))
     }
 }
 

@@ -71,9 +71,9 @@ use std::time::SystemTime;
 use ssekit_core::{EncodedEvent, Event, EventType};
 
 use crate::body::DEFAULT_STALL_TIMEOUT;
-use crate::close::{CloseReason, Finish};
-use crate::control::{Control, Ending};
+use crate::close::{AfterEnd, CloseReason};
 use crate::drain::{DrainOptions, DrainReport, StreamGroup, jitter};
+use crate::stream_control::{EndRequest, StreamControl};
 
 use registry::Registry;
 
@@ -208,7 +208,7 @@ impl<L: History> Hub<L> {
     ///
     /// [`Rejection`] when there is no room for it, or it names too much.
     pub fn subscribe(&self, mut subscribe: Subscribe) -> Result<Subscription, Rejection> {
-        let control = Control::new(DEFAULT_STALL_TIMEOUT);
+        let control = StreamControl::new(DEFAULT_STALL_TIMEOUT);
         let history = self.log.first();
         // What is asked for goes outside the lock, being the application's, whether it is taken or not.
         let mut state = self.tail.state();
@@ -216,7 +216,7 @@ impl<L: History> Hub<L> {
         drop(state);
         let admitted = admitted.map_err(|reason| Rejection::new(reason, jitter(retry, retry)))?;
         for old in &admitted.taken_over {
-            kick(old, &Disconnect::new().with_finish(Finish::Done));
+            kick(old, &Disconnect::new().with_after_end(AfterEnd::Stop));
         }
         Ok(Subscription::new(&self.tail, self.log.clone(), admitted, control))
     }
@@ -277,7 +277,7 @@ impl<L> Hub<L> {
         self.disconnect_those(how, |registry| registry.of_key(key).map(|client| client.control.clone()).collect())
     }
 
-    fn disconnect_those(&self, how: &Disconnect, find: impl FnOnce(&Registry) -> Vec<Arc<Control>>) -> usize {
+    fn disconnect_those(&self, how: &Disconnect, find: impl FnOnce(&Registry) -> Vec<Arc<StreamControl>>) -> usize {
         let found = find(&self.tail.state().registry);
         found.iter().for_each(|control| kick(control, how));
         found.len()
@@ -319,7 +319,7 @@ impl<L> fmt::Debug for Hub<L> {
 /// ```
 /// use futures_util::{FutureExt, StreamExt};
 /// use ssekit_server::hub::{Disconnect, Hub, Subscribe};
-/// use ssekit_server::{CloseReason, Finish};
+/// use ssekit_server::{CloseReason, AfterEnd};
 ///
 /// # async {
 /// let hub = Hub::default();
@@ -328,12 +328,12 @@ impl<L> fmt::Debug for Hub<L> {
 /// let mut body = subscription.into_body();
 /// body.next().await;
 ///
-/// let how = Disconnect::new().with_reason("signed out").with_finish(Finish::Done);
+/// let how = Disconnect::new().with_reason("signed out").with_after_end(AfterEnd::Stop);
 /// assert_eq!(hub.disconnect_key("user:42", &how), 1);
 /// let chunk = body.next().await.unwrap()?;
 /// assert_eq!(chunk, "event: ssekit:disconnect\ndata: signed out\n\nid: ssekit:done\n\n");
 /// assert!(body.next().await.is_none());
-/// assert_eq!((handle.closed(), hub.len()), (Some(CloseReason::Disconnected), 0));
+/// assert_eq!((handle.close_reason(), hub.len()), (Some(CloseReason::Disconnected), 0));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// # }.now_or_never().unwrap().unwrap();
 /// ```
@@ -341,7 +341,7 @@ impl<L> fmt::Debug for Hub<L> {
 #[must_use]
 pub struct Disconnect {
     reason: Option<EncodedEvent>,
-    finish: Finish,
+    after_end: AfterEnd,
 }
 
 impl Disconnect {
@@ -358,8 +358,8 @@ impl Disconnect {
     }
 
     /// The same, and what the client is to do then.
-    pub fn with_finish(mut self, finish: Finish) -> Self {
-        self.finish = finish;
+    pub fn with_after_end(mut self, after_end: AfterEnd) -> Self {
+        self.after_end = after_end;
         self
     }
 }
@@ -367,9 +367,9 @@ impl Disconnect {
 /// The type of the event that tells a client why its stream is [ended](Disconnect).
 pub const DISCONNECT_EVENT_TYPE: &str = "ssekit:disconnect";
 
-fn kick(control: &Control, how: &Disconnect) {
-    let tail = how.reason.clone().into_iter().chain(how.finish.frame()).collect();
-    control.end(Ending { reason: CloseReason::Disconnected, tail, is_graceful: false });
+fn kick(control: &StreamControl, how: &Disconnect) {
+    let tail = how.reason.clone().into_iter().chain(how.after_end.last_event()).collect();
+    control.request_end(EndRequest { reason: CloseReason::Disconnected, last_events: tail, is_graceful: false });
     // At once: a body that its server does not poll, since the client reads nothing, would keep its place.
-    control.close_from_outside(CloseReason::Disconnected);
+    control.close_and_wake(CloseReason::Disconnected);
 }

@@ -11,7 +11,7 @@ use super::feeds::{FeedId, Feeds};
 use super::resume::ResumeOutcome;
 use super::subscribe::{Filter, SlowConsumerPolicy};
 use super::waiters::Registration;
-use crate::control::Control;
+use crate::stream_control::StreamControl;
 
 /// All subscribers.
 #[derive(Default)]
@@ -26,7 +26,7 @@ pub(super) struct Registry {
 /// A subscriber: a cursor, whom to wake, and a filter.
 pub(super) struct Client {
     pub(super) id: u64,
-    pub(super) control: Arc<Control>,
+    pub(super) control: Arc<StreamControl>,
     /// By their feeds' numbers.
     pub(super) subscribed: Box<[SubscribedFeed]>,
     pub(super) keys: Box<[Arc<str>]>,

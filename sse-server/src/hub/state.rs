@@ -18,7 +18,7 @@ use super::registry::Registry;
 use super::resume::ResumeOutcome;
 use super::store::Store;
 use super::waiters::WakeList;
-use crate::control::Control;
+use crate::stream_control::StreamControl;
 
 /// What a hub's clock shows when it is made, so that events of a log which is taken over can be older: 34 years.
 const PAST: u64 = 1 << 40;
@@ -42,7 +42,7 @@ pub(super) struct State {
     id_line: Vec<u8>,
     epoch_len: usize,
     /// A list of waiters with room, for the next.
-    pub(super) spare: Option<Slab<Arc<Control>>>,
+    pub(super) spare: Option<Slab<Arc<StreamControl>>>,
     /// What a reader gets, as long as it reads.
     pub(super) scratch: Vec<u64>,
 }

@@ -43,8 +43,8 @@ pub struct HubStats {
     pub rejected: u64,
     /// How many were new, up to date, resumed, and so on.
     pub resumes: ResumeCounts,
-    /// How many streams have ended, and why: [`StreamGroup::closed`].
-    pub closed: [(CloseReason, u64); CloseReason::ALL.len()],
+    /// How many streams have ended, and why: [`StreamGroup::closed_count`].
+    pub closed: Vec<(CloseReason, u64)>,
 }
 
 /// How many clients stood where when they came: see [`ResumeOutcome`].
@@ -108,7 +108,7 @@ impl State {
             gaps: counts.gaps,
             rejected: counts.rejected,
             resumes: ResumeCounts { fresh, up_to_date, resumed, gap, epoch_changed, malformed },
-            closed: CloseReason::ALL.map(|reason| (reason, streams.closed(reason))),
+            closed: CloseReason::all().iter().map(|reason| (*reason, streams.closed_count(*reason))).collect(),
         }
     }
 
@@ -145,8 +145,8 @@ impl HubStats {
         for (outcome, count) in self.resumes.iter() {
             counter!("ssekit_hub_resumes", "outcome" => outcome).absolute(count);
         }
-        for (reason, count) in self.closed {
-            counter!("ssekit_hub_closed", "reason" => reason.as_str()).absolute(count);
+        for (reason, count) in &self.closed {
+            counter!("ssekit_hub_closed", "reason" => reason.as_str()).absolute(*count);
         }
     }
 }

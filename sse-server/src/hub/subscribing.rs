@@ -15,8 +15,8 @@ use super::resume::{Gap, GapReason, ResumeOutcome, position_frame, resume_frame}
 use super::state::State;
 use super::subscribe::{SessionPolicy, SlowConsumerPolicy, StartFrom, Subscribe};
 use super::waiters::Registration;
-use crate::control::Control;
 use crate::last_event_id::LastEventId;
+use crate::stream_control::StreamControl;
 
 /// A subscriber that was taken.
 pub(super) struct Admitted {
@@ -25,7 +25,7 @@ pub(super) struct Admitted {
     /// What it gets before all events.
     pub(super) head: Bytes,
     /// Those whose session it has taken over.
-    pub(super) taken_over: Vec<Arc<Control>>,
+    pub(super) taken_over: Vec<Arc<StreamControl>>,
 }
 
 /// Where a subscriber stands.
@@ -47,7 +47,7 @@ impl State {
     pub(super) fn subscribe(
         &mut self,
         request: &mut Subscribe,
-        control: &Arc<Control>,
+        control: &Arc<StreamControl>,
         history: Option<Position>,
     ) -> Result<Admitted, RejectionReason> {
         let history = history.map(|first| self.epochs.first_offset(first));
@@ -116,7 +116,7 @@ impl State {
     }
 
     /// Whether there is room; whose sessions end for it.
-    fn admit(&self, request: &Subscribe) -> Result<Vec<Arc<Control>>, RejectionReason> {
+    fn admit(&self, request: &Subscribe) -> Result<Vec<Arc<StreamControl>>, RejectionReason> {
         let registry = &self.registry;
         if self.is_sealed() && request.last_event_id.as_ref().is_some_and(|id| self.is_ahead(id)) {
             return Err(RejectionReason::Sealed);
@@ -284,7 +284,7 @@ impl State {
             prefixes: names(true),
             resume: client.resume,
             age: client.since.elapsed(),
-            last_write: client.control.last_write().map(|at| at.elapsed()),
+            last_write: client.control.stall_clock.last_write().map(|at| at.elapsed()),
             lag: self.lag(client),
             events: client.events,
             bytes: client.bytes,

@@ -21,8 +21,9 @@ use super::subscribing::Admitted;
 use super::tail::RecentEvents;
 use crate::body::EventBody;
 use crate::close::CloseReason;
-use crate::control::{Control, Ending, StreamHandle};
 use crate::drain::StreamGroup;
+use crate::stream_control::{EndRequest, StreamControl};
+use crate::stream_handle::StreamHandle;
 
 /// After how many events that its filter is false for a subscriber is told how far the log is.
 const DENIED: usize = 256;
@@ -40,7 +41,7 @@ const PAGES: usize = 4;
 pub struct Subscription {
     tail: RecentEvents,
     slot: Slot,
-    control: Arc<Control>,
+    control: Arc<StreamControl>,
     resume: ResumeOutcome,
     /// What it gets before all events. In a box, like what is read, since an idle one has neither.
     head: Option<Box<Bytes>>,
@@ -69,7 +70,7 @@ impl Subscription {
         tail: &RecentEvents,
         history: Arc<dyn History>,
         admitted: Admitted,
-        control: Arc<Control>,
+        control: Arc<StreamControl>,
     ) -> Self {
         let Admitted { slot, resume, head, .. } = admitted;
         // Also when the body is not polled any more, being that of a client which does not read.
@@ -156,7 +157,7 @@ impl Subscription {
     /// There is nothing for now.
     fn wait(&mut self, cx: &Context<'_>) -> Poll<Option<EncodedEvent>> {
         // A body leaves its waker by itself, and asks again if it has to.
-        if self.is_in_body || self.control.wait(cx.waker()) {
+        if self.is_in_body || self.control.wakeups.register(cx.waker()) {
             Poll::Pending
         } else {
             // It has news, or has to end.
@@ -166,19 +167,19 @@ impl Subscription {
     }
 
     /// The stream ends.
-    fn end(&mut self, ending: Ending) -> Poll<Option<EncodedEvent>> {
+    fn end(&mut self, ending: EndRequest) -> Poll<Option<EncodedEvent>> {
         if self.is_in_body {
-            self.control.end(ending);
+            self.control.request_end(ending);
             return Poll::Pending;
         }
         self.control.close(ending.reason);
-        let tail: Vec<u8> = ending.tail.iter().flat_map(|frame| frame.as_bytes()).copied().collect();
+        let tail: Vec<u8> = ending.last_events.iter().flat_map(|frame| frame.as_bytes()).copied().collect();
         let has_told = mem::replace(&mut self.is_over, true) || tail.is_empty();
         Poll::Ready((!has_told).then(|| EncodedEvent::__from_whole_events(tail.into())))
     }
 
     fn end_for(&mut self, reason: CloseReason) -> Poll<Option<EncodedEvent>> {
-        self.end(Ending { reason, tail: Vec::new(), is_graceful: false })
+        self.end(EndRequest { reason, last_events: Vec::new(), is_graceful: false })
     }
 
     /// Its filter was false for the last events, so many of them. Now and then it is to know how far the log is, or it
@@ -211,20 +212,20 @@ impl Stream for Subscription {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<EncodedEvent>> {
         let this = &mut *self;
-        if let Some(ending) = if this.is_in_body { None } else { this.control.ending() } {
+        if let Some(ending) = if this.is_in_body { None } else { this.control.end_request() } {
             return this.end(ending);
         }
         if let Some(head) = this.head.take() {
             return Poll::Ready(Some(EncodedEvent::__from_whole_events(*head)));
         }
-        if this.is_waiting && !this.control.take_news() {
+        if this.is_waiting && !this.control.wakeups.take_new_events() {
             return this.wait(cx);
         }
         this.is_waiting = false;
         for _ in 0..PAGES {
             if let Some(reading) = &mut this.reading {
                 // It is asked for what is new when it is through with this.
-                this.control.take_news();
+                this.control.wakeups.take_new_events();
                 let (is_proof, from, page) = match reading.page.as_mut().poll(cx) {
                     Poll::Ready(Ok(page)) => (reading.is_proof, reading.from, page),
                     Poll::Ready(Err(_)) => return this.end_for(CloseReason::Error),
@@ -276,7 +277,7 @@ impl Stream for Subscription {
             }
         }
         // A body that has news does not give way, and these are seen when it is asked again in any case.
-        this.control.take_news();
+        this.control.wakeups.take_new_events();
         cx.waker().wake_by_ref();
         Poll::Pending
     }

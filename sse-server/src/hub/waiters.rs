@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use slab::Slab;
 
-use crate::control::Control;
+use crate::stream_control::StreamControl;
 
 /// The least capacity of an emptied list that is kept for reuse.
 const WORTH_KEEPING: usize = 32;
@@ -13,7 +13,7 @@ const WORTH_KEEPING: usize = 32;
 /// The clients that wait for one feed's next event. That event wakes all of them and begins a new generation.
 pub(super) struct Waiters {
     generation: u64,
-    list: Slab<Arc<Control>>,
+    list: Slab<Arc<StreamControl>>,
 }
 
 /// One client's entry in a list of waiters, valid for one generation. The default, generation 0, is never valid.
@@ -25,7 +25,7 @@ pub(super) struct Registration {
 
 impl Waiters {
     /// Adds a client, unless `registration` is still valid.
-    pub(super) fn register(&mut self, registration: &mut Registration, control: &Arc<Control>) {
+    pub(super) fn register(&mut self, registration: &mut Registration, control: &Arc<StreamControl>) {
         if registration.generation != self.generation {
             *registration = Registration { generation: self.generation, key: self.list.insert(control.clone()) };
         }
@@ -57,18 +57,18 @@ impl Default for Waiters {
 #[derive(Default)]
 #[must_use]
 pub(super) struct WakeList {
-    lists: Vec<Slab<Arc<Control>>>,
+    lists: Vec<Slab<Arc<StreamControl>>>,
     /// An empty list with capacity, which replaces the first list that is taken.
-    pub(super) spare: Option<Slab<Arc<Control>>>,
+    pub(super) spare: Option<Slab<Arc<StreamControl>>>,
 }
 
 impl WakeList {
     /// Wakes all of them. Returns an emptied list whose capacity is worth keeping, if there is one.
-    pub(super) fn wake(self) -> Option<Slab<Arc<Control>>> {
+    pub(super) fn wake(self) -> Option<Slab<Arc<StreamControl>>> {
         let mut spare = None;
         for mut list in self.lists {
             for control in list.drain() {
-                control.bring_news();
+                control.wakeups.notify_new_events();
             }
             if list.capacity() >= WORTH_KEEPING {
                 spare = Some(list);

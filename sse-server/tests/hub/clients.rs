@@ -45,7 +45,7 @@ async fn clients_are_known_and_found_and_go_by_themselves() {
     assert_eq!(hub.disconnect_key("tenant:1", &Disconnect::new()), 1);
     let (handle, mut two) = (two.handle(), two);
     assert!(two.next().now_or_never().is_some_and(|end| end.is_none()), "a stream by itself ends too");
-    assert_eq!((handle.closed(), hub.len(), hub.count_of("tenant:1")), (Some(CloseReason::Disconnected), 0, 0));
+    assert_eq!((handle.close_reason(), hub.len(), hub.count_of("tenant:1")), (Some(CloseReason::Disconnected), 0, 0));
     assert_eq!(hub.topics().iter().map(|topic| topic.clients).sum::<usize>(), 0);
 }
 
@@ -113,7 +113,7 @@ async fn several_streams_of_one_session_are_shared_taken_over_or_rejected() {
     let three = subscribe(SessionPolicy::TakeOver).unwrap();
     assert_eq!(body_ready(&hub, &mut one), ("id: ssekit:done\n\n".to_owned(), true));
     assert_eq!(body_ready(&hub, &mut two), (": \n\nid: ssekit:done\n\n".to_owned(), true));
-    assert_eq!((hub.len(), hub.count_of("s"), hub.streams().closed(CloseReason::Disconnected)), (1, 1, 2));
+    assert_eq!((hub.len(), hub.count_of("s"), hub.streams().closed_count(CloseReason::Disconnected)), (1, 1, 2));
     drop((one, two, three));
     assert!(subscribe(SessionPolicy::RejectNew).is_ok());
 
@@ -139,12 +139,12 @@ async fn a_session_that_is_taken_over_makes_room_for_itself_and_no_more() {
     for body in &mut bodies {
         assert_eq!(body_ready(&hub, body), (": \n\nid: ssekit:done\n\n".to_owned(), true));
     }
-    assert_eq!((hub.len(), last.handle().closed()), (1, None));
+    assert_eq!((hub.len(), last.handle().close_reason()), (1, None));
     let other = Subscribe::topic("a").with_session("t", SessionPolicy::TakeOver);
     assert_eq!(hub.subscribe(other).unwrap_err().reason(), RejectionReason::TopicFull { max: 1 });
 
     assert_eq!(hub.disconnect_key("s", &Disconnect::new()), 1);
-    assert_eq!((hub.len(), last.handle().closed()), (0, Some(CloseReason::Disconnected)), "at once");
+    assert_eq!((hub.len(), last.handle().close_reason()), (0, Some(CloseReason::Disconnected)), "at once");
 }
 
 #[tokio::test(start_paused = true)]
@@ -153,7 +153,7 @@ async fn a_drain_lets_each_have_what_waits_for_it() {
     let mut body = hub.subscribe(Subscribe::topic("a")).unwrap().into_body();
     body_ready(&hub, &mut body);
     publish(&hub, "a", ["1"]);
-    let options = DrainOptions::new().with_farewell(Event::data("bye")).with_retry(Duration::ZERO);
+    let options = DrainOptions::new().with_farewell(Event::data("bye")).with_reconnection_time(Duration::ZERO);
     let mut drain = std::pin::pin!(hub.drain(options));
     assert!(drain.as_mut().now_or_never().is_none());
     let (text, is_over) = body_ready(&hub, &mut body);
@@ -174,6 +174,6 @@ async fn a_client_that_stalls_is_none() {
     publish(&hub, "a", ["1"]);
     assert!(body.next().await.is_some());
     tokio::time::sleep(60 * SECOND).await;
-    assert_eq!((hub.len(), hub.streams().closed(CloseReason::SlowConsumer)), (0, 1));
+    assert_eq!((hub.len(), hub.streams().closed_count(CloseReason::SlowConsumer)), (0, 1));
     assert!(body.next().await.is_none());
 }

@@ -212,7 +212,7 @@ async fn a_slow_consumer_that_is_disconnected_comes_back_and_is_told() {
     assert_eq!(body_ready(&hub, &mut body), (": \n\nid: E-0\n\n".to_owned(), false));
     publish(&hub, "a", ["1", "2", "3"]);
     assert_eq!(body_ready(&hub, &mut body), (String::new(), true));
-    assert_eq!((handle.closed(), hub.len()), (Some(CloseReason::SlowConsumer), 0));
+    assert_eq!((handle.close_reason(), hub.len()), (Some(CloseReason::SlowConsumer), 0));
     let stream = hub.subscribe(Subscribe::topic("a").with_last_event_id(id(&hub, 0))).unwrap();
     assert!(matches!(stream.resume(), ResumeOutcome::Gap { .. }));
 }
@@ -225,11 +225,11 @@ fn a_stream_by_itself_is_over_when_the_hub_has_ended_it() {
     assert_eq!(ready(&hub, &mut slow), "id: E-0\n\n");
     publish(&hub, "a", ["1", "2"]);
     assert!(slow.next().now_or_never().is_some_and(|end| end.is_none()));
-    assert_eq!((slow.handle().closed(), hub.len()), (Some(CloseReason::SlowConsumer), 1));
+    assert_eq!((slow.handle().close_reason(), hub.len()), (Some(CloseReason::SlowConsumer), 1));
     // Also when there are always more events for it.
     assert_eq!(hub.disconnect_key("k", &Disconnect::new()), 1);
     assert!(kicked.next().now_or_never().is_some_and(|end| end.is_none()));
-    assert_eq!((kicked.handle().closed(), hub.len()), (Some(CloseReason::Disconnected), 0));
+    assert_eq!((kicked.handle().close_reason(), hub.len()), (Some(CloseReason::Disconnected), 0));
 }
 
 #[test]

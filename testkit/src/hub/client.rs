@@ -423,7 +423,7 @@ impl Client {
                 CloseReason::SlowConsumer
             }
         };
-        assert_eq!(connection.handle.closed(), Some(expected));
+        assert_eq!(connection.handle.close_reason(), Some(expected));
     }
 }
 

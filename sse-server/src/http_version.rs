@@ -1,4 +1,4 @@
-//! Which HTTP a client speaks, by the first bytes that it sends.
+//! Detects the HTTP version of a connection by the first bytes that the client sends.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -7,22 +7,24 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-/// What a client that starts with HTTP/2 sends first (RFC 9113, section 3.4).
+/// The first bytes of a client that starts with HTTP/2 (RFC 9113, section 3.4).
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Protocol {
+pub(crate) enum HttpVersion {
     Http1,
     Http2,
 }
 
-/// Takes nothing from the socket if the first bytes tell: what has to be read twice has hyper hold a larger buffer.
-pub(crate) async fn detect(mut socket: TcpStream) -> io::Result<(Protocol, Rewound)> {
+/// Waits for the first bytes, and returns the version with a socket that still yields those bytes.
+///
+/// An HTTP/1 client is detected by peeking: bytes that are read here and replayed make hyper hold a larger buffer.
+pub(crate) async fn detect(mut socket: TcpStream) -> io::Result<(HttpVersion, ReplayedSocket)> {
     let mut start = [0; PREFACE.len()];
     let mut len = socket.peek(&mut start).await?;
     let is_preface = |start: &[u8], len| start.get(..len) == PREFACE.get(..len);
     if len > 0 && !is_preface(&start, len) {
-        return Ok((Protocol::Http1, Rewound { socket, start, read: 0, len: 0 }));
+        return Ok((HttpVersion::Http1, ReplayedSocket { socket, start, read: 0, len: 0 }));
     }
     len = 0;
     while len < PREFACE.len() && is_preface(&start, len) {
@@ -31,19 +33,19 @@ pub(crate) async fn detect(mut socket: TcpStream) -> io::Result<(Protocol, Rewou
             n => len += n,
         }
     }
-    let protocol = if start == *PREFACE { Protocol::Http2 } else { Protocol::Http1 };
-    Ok((protocol, Rewound { socket, start, read: 0, len: len as u8 }))
+    let version = if start == *PREFACE { HttpVersion::Http2 } else { HttpVersion::Http1 };
+    Ok((version, ReplayedSocket { socket, start, read: 0, len: len as u8 }))
 }
 
-/// A socket with its first bytes to be read once more.
-pub(crate) struct Rewound {
+/// A socket whose first bytes are read again: `0 <= read <= len <= start.len()`, and `start[read..len]` is left.
+pub(crate) struct ReplayedSocket {
     socket: TcpStream,
     start: [u8; PREFACE.len()],
     read: u8,
     len: u8,
 }
 
-impl AsyncRead for Rewound {
+impl AsyncRead for ReplayedSocket {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         let left = &this.start[usize::from(this.read)..usize::from(this.len)];
@@ -57,7 +59,7 @@ impl AsyncRead for Rewound {
     }
 }
 
-impl AsyncWrite for Rewound {
+impl AsyncWrite for ReplayedSocket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.socket).poll_write(cx, bytes)
     }
