@@ -159,7 +159,7 @@ fn every_package_is_in_the_table() {
     let workspace = manifest(".");
     let members = workspace["workspace"]["members"].as_array().unwrap().iter().map(|member| member.as_str().unwrap());
     let missing: Vec<_> =
-        members.filter(|member| *member != "testkit" && PACKAGES.iter().all(|(folder, ..)| folder != member)).collect();
+        members.filter(|member| !member.starts_with("testkit") && PACKAGES.iter().all(|(folder, ..)| folder != member)).collect();
     assert_eq!(missing, [""; 0]);
 }
 
