@@ -9,10 +9,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use slab::Slab;
 
-use super::waiters::{Waiters, WakeList};
-
-/// The number of a feed. A feed that is removed leaves its number to a later one.
-pub(super) type FeedId = u32;
+use super::compaction::TopicKeys;
+use super::store::FeedId;
+use super::waiters::{Registration, Waiters, WakeList};
 
 /// A topic, or all topics with a common prefix.
 ///
@@ -22,8 +21,6 @@ pub(super) struct Feed {
     is_prefix: bool,
     /// The offsets of its events in the store, ascending.
     pub(super) offsets: VecDeque<u64>,
-    /// The number of its events that only compaction retains.
-    pub(super) compacted: usize,
     /// The number of events it has ever had.
     pub(super) published: u64,
     /// The offset of its last event that the store has evicted, or 0.
@@ -39,14 +36,17 @@ pub(super) struct Feed {
     /// The bytes of its latest events, joined for one client and shared with the next client at the same offset.
     pub(super) joined: Option<Joined>,
     /// For a topic: the newest event of each key.
-    pub(super) newest: Option<Box<Newest>>,
+    pub(super) keys: TopicKeys,
     /// Whether it is in the list of idle topics.
     is_idle: bool,
 }
 
-/// The offset of the newest event of each key. Boxed, because most topics have no keys.
-#[derive(Default)]
-pub(super) struct Newest(pub(super) HashMap<Arc<str>, u64>);
+/// One feed that a client subscribes to.
+pub(super) struct SubscribedFeed {
+    pub(super) id: FeedId,
+    /// The client's entry among the feed's waiters.
+    pub(super) registration: Registration,
+}
 
 /// The events `first..=last` of one feed as one piece of bytes.
 pub(super) struct Joined {
@@ -62,7 +62,6 @@ impl Feed {
             name,
             is_prefix,
             offsets: VecDeque::new(),
-            compacted: 0,
             published: 0,
             evicted_to: forgotten_to,
             lost_to: forgotten_to,
@@ -70,7 +69,7 @@ impl Feed {
             subscribers: 0,
             prefixes: Vec::new(),
             joined: None,
-            newest: None,
+            keys: TopicKeys::default(),
             is_idle: false,
         }
     }
@@ -96,19 +95,6 @@ impl Feed {
         (self.offsets.len() - self.position(from)) as u64
     }
 
-    /// Returns the offset of the newest event of a key.
-    pub(super) fn newest(&self, key: &str) -> Option<u64> {
-        self.newest.as_ref()?.0.get(key).copied()
-    }
-
-    /// Removes a key whose newest event is no longer retained.
-    pub(super) fn forget_key(&mut self, key: &str) {
-        if let Some(newest) = &mut self.newest {
-            newest.0.remove(key);
-        }
-        self.newest.take_if(|newest| newest.0.is_empty());
-    }
-
     /// Whether it stands for a prefix instead of a single topic.
     pub(super) fn is_prefix(&self) -> bool {
         self.is_prefix
@@ -127,7 +113,7 @@ impl Feed {
 
     /// Whether any of its events is retained.
     pub(super) fn has_events(&self) -> bool {
-        !self.offsets.is_empty() || self.compacted > 0
+        !self.offsets.is_empty() || self.keys.retained() > 0
     }
 
     fn may_be_forgotten(&self) -> bool {

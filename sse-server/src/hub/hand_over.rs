@@ -70,9 +70,9 @@ impl State {
             out.extend_from_slice(&feed.evicted_to.saturating_sub(base).to_le_bytes());
             out.extend_from_slice(&feed.lost_to.saturating_sub(base).to_le_bytes());
         }
-        let compacted = || self.compacted.range(base + 1..);
+        let retained = || self.compaction.range(base + 1..);
         let events = || self.store.events().filter(|(offset, ..)| *offset > base);
-        out.extend_from_slice(&((compacted().count() + events().count()) as u64).to_le_bytes());
+        out.extend_from_slice(&((retained().count() + events().count()) as u64).to_le_bytes());
         let mut event = |offset: u64, feed: u32, key: Option<&str>, at: u64, bytes: &[u8]| {
             out.extend_from_slice(&(offset - base).to_le_bytes());
             out.extend_from_slice(&feed.to_le_bytes());
@@ -84,8 +84,8 @@ impl State {
             out.extend_from_slice(&(block.len() as u32).to_le_bytes());
             out.extend_from_slice(block);
         };
-        for (offset, old) in compacted() {
-            event(*offset, old.topic, Some(&old.key), old.at, &old.bytes);
+        for (offset, old) in retained() {
+            event(offset, old.topic, Some(&old.key), old.at, &old.bytes);
         }
         for (offset, entry, bytes) in events() {
             event(offset, entry.topic, entry.key.as_deref(), entry.at, bytes);
@@ -138,7 +138,7 @@ impl State {
             let feed = state.feeds.topic(topic);
             let evicted_to = state.feeds.get(feed).map_or(0, |feed| feed.evicted_to);
             match key.filter(|_| offset <= evicted_to) {
-                Some(key) => state.push_compacted(topic, key, event, at, offset),
+                Some(key) => state.push_retained(topic, key, event, at, offset),
                 None => {
                     reader.check(kept_from <= offset, "event that is kept")?;
                     state.store.skip_to(offset);

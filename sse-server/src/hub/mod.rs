@@ -44,17 +44,21 @@
 //! nothing holds a page, and the part of the log that it is of, up to 64 KiB. Publishing waits for nobody. A name has at
 //! most [`MAX_NAME_LEN`] bytes, a subscriber at most [`MAX_NAMES`] of them.
 
+mod compaction;
 mod epochs;
 mod feeds;
 mod hand_over;
+mod history_page;
 mod log;
 mod options;
+mod page;
 mod position;
 mod publication;
 mod reading;
 mod registry;
 mod rejection;
 mod resume;
+mod start_point;
 mod state;
 mod stats;
 mod store;
@@ -62,6 +66,7 @@ mod subscribe;
 mod subscribing;
 mod subscription;
 mod tail;
+mod view;
 mod waiters;
 
 use std::fmt;

@@ -1,412 +1,334 @@
-//! What a subscriber gets when it is asked for more.
+//! Reading: the next page of one client.
+//!
+//! # The offset axis
+//!
+//! Inside the hub, offsets count through all epochs (see [`Epochs`]). These offsets decide what a client gets next:
+//!
+//! ```text
+//!                        evicted_to                       last event of the client's feeds that is not in memory
+//!                        |        store.first()           oldest event in memory, of all topics
+//!                        |        |            cursor     first offset that the client may still need
+//!                        |        |            |       store.next()      offset of the next event
+//!  offset 1              v        v            v       v
+//!    |----|--------------|--------|------------|-------|--->
+//!         ^        ^         ^                    ^
+//!         |        |         |                    break_at     last offset before a break in the log
+//!         |        |         reported_to                       last offset that a gap event has covered
+//!         |        lost_to                                     last event that is nowhere
+//!         history                                              oldest offset in the log's history
+//! ```
+//!
+//! - `1 <= store.first() <= store.next()`, and `lost_to <= evicted_to < store.next()`.
+//! - `lost_to = min(evicted_to, history - 1)`, and `lost_to = evicted_to` if the log has no history.
+//! - `cursor <= store.next()`, unless the client is ahead of memory: its last event ID says so (`is_ahead`), or it read
+//!   the history that far.
+//! - `break_at` is `u64::MAX` if no break is ahead of the client. `break_at < cursor` means that the client has all
+//!   events before the break, and the break is reported next.
+//! - An offset `<= reported_to` is never reported again. `reported_to >= cursor` only for a client that coalesces, which
+//!   reads the retained events among the lost ones.
+//!
+//! # The outcomes
+//!
+//! [`State::read`] examines these conditions in this order:
+//!
+//! | condition | outcome | change |
+//! |---|---|---|
+//! | the client is not registered | `Unsubscribed` | |
+//! | `is_ahead`, and `cursor > store.next()` | `VerifyLastEvent` | |
+//! | `break_at < cursor` | `Gap` | `break_at` is the next break |
+//! | `lost_to` is missing, policy `Disconnect` | `TooSlow` | |
+//! | `lost_to` is missing, other policies | `Gap` | `reported_to`; `cursor`, unless it coalesces |
+//! | `evicted_to` is missing, no retained event is before it | `ReadHistory` | |
+//! | the same bytes were joined for another client | `Events` | `cursor` |
+//! | no event up to `break_at`, which memory has passed | `Gap` | `break_at` is the next break |
+//! | no event | `CaughtUp` | `cursor`; the client is registered as a waiter |
+//! | events, and a filter | `Unfiltered` | `cursor` |
+//! | events | `Events` | `cursor` |
+//!
+//! An offset is *missing* for a client if it is `>= cursor` and `> reported_to`.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
-use std::mem;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use ssekit_core::EncodedEvent;
 
+use super::compaction::Compaction;
 use super::epochs::Epochs;
-use super::feeds::{Feeds, Joined};
-use super::log::LoggedEvent;
+use super::feeds::{Feed, Feeds, Joined, SubscribedFeed};
+use super::page::{self, Page};
 use super::position::Position;
-use super::registry::{Client, Slot, SubscribedFeed};
+use super::registry::{Client, Slot};
 use super::resume::{Gap, GapReason};
-use super::state::{Compacted, Counts, State};
-use super::store::{SEGMENT, Store};
+use super::state::{Counts, State};
+use super::store::Store;
 use super::subscribe::{Filter, SlowConsumerPolicy};
+use super::view::View;
 
-/// How many bytes a page has at the most, unless one event has more: those of a segment, which is shared.
-const PAGE: usize = SEGMENT;
-/// The same, if they have to be copied for one client alone.
-const COPY: usize = 16 * 1024;
-
-/// What there is for a subscriber.
-pub(super) enum Read {
-    /// Events, joined. `is_last` if it then has all there is, and waits.
-    Events { bytes: Bytes, is_last: bool },
-    /// Events that its filter has yet to be asked about.
-    Candidates { filter: Filter, events: Vec<Candidate>, bytes: Vec<u8>, is_last: bool },
-    /// It is told that it has missed some.
+/// The next thing for a client.
+pub(super) enum ReadOutcome {
+    /// Events as one piece of bytes. If `is_caught_up`, the client is registered as a waiter.
+    Events { bytes: Bytes, is_caught_up: bool },
+    /// Events for a client with a filter, which must be called without the hub's lock.
+    Unfiltered(Unfiltered),
+    /// A gap event.
     Gap(EncodedEvent),
-    /// Nothing: it waits.
-    Waiting,
-    /// Those from here on are to be had from the history; or only whether there is one.
-    Old { from: u64, position: Position, is_proof: bool },
-    /// It has missed some, and is not to go on.
-    Behind,
-    /// It is no subscriber any more.
-    Gone,
+    /// No event. The client is registered as a waiter.
+    CaughtUp,
+    /// The next events are in the log's history, from this offset on.
+    ReadHistory { from: u64, position: Position },
+    /// The client's last event is not in memory yet. The log's history knows whether it exists.
+    VerifyLastEvent { offset: u64, position: Position },
+    /// The client has missed events, and its policy is to disconnect.
+    TooSlow,
+    /// The client is not registered any more.
+    Unsubscribed,
 }
 
-/// An event that a filter is asked about.
+/// Events that a filter has not been asked about.
+pub(super) struct Unfiltered {
+    pub(super) filter: Filter,
+    pub(super) candidates: Vec<Candidate>,
+    /// The bytes of all candidates, in order.
+    pub(super) bytes: Vec<u8>,
+    pub(super) is_caught_up: bool,
+}
+
+/// One event that a filter is asked about.
 pub(super) struct Candidate {
     pub(super) topic: Arc<str>,
     pub(super) key: Option<Arc<str>>,
     pub(super) position: Position,
-    /// Where its bytes end.
+    /// The end of its bytes.
     pub(super) end: usize,
 }
 
-/// A choice of events for one page.
-#[derive(Default)]
-struct Page {
-    bytes: usize,
-    max: usize,
-    /// No event behind this belongs to it.
-    last: u64,
-    /// All events before this have been looked at.
-    cursor: u64,
-    /// There are more.
-    is_full: bool,
-}
-
 impl State {
-    /// The next page of a subscriber. The history has what is from that place on.
-    pub(super) fn read(&mut self, slot: Slot, history: Option<Position>) -> Read {
-        let Self { registry, feeds, store, compacted, counts, scratch, epochs, .. } = self;
-        let client = registry.clients.get_mut(slot.index).filter(|client| client.id == slot.id);
-        let Some(client) = client else { return Read::Gone };
-        let coalesces = client.policy == SlowConsumerPolicy::Coalesce;
-
-        if client.is_ahead && client.cursor > store.next() {
-            let from = client.cursor - 1;
-            return Read::Old { from, position: epochs.at(from), is_proof: true };
-        }
-        client.is_ahead = false;
-        if client.break_at < client.cursor {
-            return Read::Gap(client.report_break(epochs, counts));
-        }
-        let not_here = Client::lost_to(&client.subscribed, feeds, client.policy);
-        let lost_to = not_here.min(history.map_or(u64::MAX, |first| epochs.first_offset(first) - 1));
-        if lost_to >= client.cursor && lost_to > client.reported_to {
-            if client.policy == SlowConsumerPolicy::Disconnect {
-                return Read::Behind;
-            }
-            let (from, to, missed) = client.fall_behind(feeds, store.next(), lost_to);
-            // What it has yet to read of a history is not counted.
-            let missed = if history.is_some() { to - from + 1 } else { missed };
-            counts.gaps += 1;
-            // One that is amid them is not told of by itself.
-            if (from..to).contains(&client.break_at) {
-                client.break_at = epochs.break_after(to);
-            }
-            let at = |offset| epochs.resume_position(offset, client.break_at);
-            let (from, missed) = (Some(epochs.at(from)), Some(missed));
-            let gap = Gap { reason: GapReason::SlowConsumer, from, to: at(to), missed };
-            return Read::Gap(gap.into_event(at(client.cursor - 1)));
-        }
-
-        let mut last = client.break_at;
-        if not_here >= client.cursor && not_here > client.reported_to {
-            // What it was told to be missing, or has no claim to, is not looked for. Of that it may get the newest of a key.
-            let from = client.cursor.max(client.reported_to.saturating_add(1));
-            let is_its = |event: &Compacted| Client::has_lane(&client.subscribed, feeds, event.topic);
-            if !coalesces || !compacted.range(client.cursor..from).any(|(_, event)| is_its(event)) {
-                return Read::Old { from, position: epochs.at(from), is_proof: false };
-            }
-            last = last.min(from - 1);
-        }
-
-        // Whoever stands where another one stood gets the same bytes.
-        let is_plain = client.filter.is_none() && !coalesces;
-        let joined = match &*client.subscribed {
-            [feed] if is_plain => feeds.get(feed.id).and_then(|feed| feed.joined_from(client.cursor)),
-            _ => None,
-        };
-        let joined = joined.filter(|joined| joined.last <= client.break_at);
-        if let Some(Joined { last, count, bytes, .. }) = joined {
-            let (cursor, count, bytes) = (*last + 1, *count, bytes.clone());
-            let is_full = client.break_at < u64::MAX;
-            let is_last = client.pass(&Page { cursor, is_full, ..Page::default() }, feeds, compacted);
-            client.delivered(count, bytes.len());
-            counts.delivered(count, bytes.len());
-            return Read::Events { bytes, is_last };
-        }
-
-        scratch.clear();
-        let max = if is_plain { PAGE } else { COPY };
-        let mut page = Page { cursor: client.cursor, max, last, ..Page::default() };
-        if coalesces && client.cursor < store.first() {
-            let is_its = |event: &&Compacted| Client::has_lane(&client.subscribed, feeds, event.topic);
-            for (offset, event) in compacted.range(client.cursor..=page.last).filter(|(_, event)| is_its(event)) {
-                page.add(*offset, event.bytes.len(), scratch);
-                if page.is_full {
-                    break;
-                }
-            }
-        }
-        let old = scratch.len();
-        if !page.is_full {
-            page.cursor = page.cursor.max(store.first());
-            let skip = |offset| coalesces && State::is_superseded(store, feeds, offset);
-            page.fill(&client.subscribed, feeds, store, skip, scratch);
-        }
-        if !page.is_full {
-            // What a history had may be ahead of what has come here.
-            page.cursor = page.cursor.max(store.next());
-            if page.last < u64::MAX {
-                (page.cursor, page.is_full) = (page.last + 1, true);
-            }
-        }
-        let chosen = &scratch[..];
-        let event = |offset| match compacted.get(&offset) {
-            Some(event) => Some((event.topic, Some(&event.key), &event.bytes[..])),
-            None => store.event(offset).map(|(entry, bytes)| (entry.topic, entry.key.as_ref(), bytes)),
-        };
-
-        if chosen.is_empty() && !client.pass(&page, feeds, compacted) {
-            return Read::Gap(client.report_break(epochs, counts));
-        }
-        if chosen.is_empty() {
-            return Read::Waiting;
-        }
-        if let Some(filter) = client.filter.clone() {
-            let mut bytes = Vec::with_capacity(page.bytes);
-            let events = chosen.iter().filter_map(|&offset| {
-                let (feed, key, part) = event(offset)?;
-                bytes.extend_from_slice(part);
-                let topic = feeds.get(feed)?.name.clone();
-                Some(Candidate { topic, key: key.cloned(), position: epochs.at(offset), end: bytes.len() })
-            });
-            let events = events.collect();
-            let is_last = client.pass(&page, feeds, compacted);
-            return Read::Candidates { filter, events, bytes, is_last };
-        }
-        let (bytes, count) = if old > 0 {
-            let mut bytes = Vec::with_capacity(page.bytes);
-            chosen.iter().filter_map(|offset| event(*offset)).for_each(|(.., part)| bytes.extend_from_slice(part));
-            (Bytes::from(bytes), chosen.len())
-        } else {
-            // Copied for one, it is for all who then stand there.
-            let is_for_all = !page.is_full && Self::is_shared(&client.subscribed, feeds);
-            store.join(chosen, page.bytes, if is_for_all { PAGE } else { COPY })
-        };
-        if let Some(last) = chosen.get(count..).filter(|rest| !rest.is_empty()).and_then(|_| chosen.get(count - 1)) {
-            (page.cursor, page.is_full) = (last + 1, true);
-        }
-        if let (&[SubscribedFeed { id, .. }], &[first, ..], &[.., last]) = (&*client.subscribed, chosen, chosen) {
-            let is_for_all = is_plain && !page.is_full && Self::is_shared(&client.subscribed, feeds);
-            if let Some(feed) = feeds.get_mut(id).filter(|_| is_for_all) {
-                feed.joined = Some(Joined { first, last, count, bytes: bytes.clone() });
-            }
-        }
-        let is_last = client.pass(&page, feeds, compacted);
-        client.delivered(count, bytes.len());
-        counts.delivered(count, bytes.len());
-        Read::Events { bytes, is_last }
+    /// Reads the next page of a client. `history` is the oldest position in the log's history, if there is one.
+    pub(super) fn read(&mut self, slot: Slot, history: Option<Position>) -> ReadOutcome {
+        let Self { registry, feeds, store, compaction, counts, selected, epochs, .. } = self;
+        let Some(client) = registry.get_mut(slot) else { return ReadOutcome::Unsubscribed };
+        let history = history.map(|first| epochs.first_offset(first));
+        Reader { client, feeds, store, compaction, epochs, counts, selected }.read(history)
     }
 
-    /// Whether what is joined for a subscriber may be for others too.
-    fn is_shared(subscribed: &[SubscribedFeed], feeds: &Feeds) -> bool {
-        matches!(subscribed, [feed] if feeds.get(feed.id).is_some_and(|feed| feed.subscribers > 1))
-    }
-
-    /// What a page of the history is for a subscriber who needs what is from this offset on. It then stands behind that.
-    pub(super) fn sort_old(&mut self, slot: Slot, from: u64, events: &[LoggedEvent]) -> Option<Sorted> {
-        let Self { registry, feeds, store, counts, epochs, .. } = self;
-        let client = registry.clients.get_mut(slot.index).filter(|client| client.id == slot.id)?;
-        let of_client: Vec<_> = client.subscribed.iter().filter_map(|feed| feeds.get(feed.id)).collect();
-        let offset = |event: &LoggedEvent| epochs.find(event.position).map(|(offset, _)| offset);
-        let skipped = events.iter().take_while(|event| offset(event).is_some_and(|offset| offset < from)).count();
-        let mut next = from;
-        let mut skip_to = |next: &mut u64, offset: u64| {
-            let (from, to) = (Some(epochs.at(*next)), epochs.at(offset.saturating_sub(1)));
-            let missed = offset.checked_sub(mem::replace(next, offset.max(*next))).filter(|missed| *missed > 0)?;
-            (client.gaps, counts.gaps) = (client.gaps + 1, counts.gaps + 1);
-            Some(Gap { reason: GapReason::Retention, from, to, missed: Some(missed) })
-        };
-        // Also where offsets were left out behind events that are kept.
-        let not_here = Client::lost_to(&client.subscribed, feeds, client.policy);
-        let here_from = store.first().max(not_here + 1).min(client.break_at.saturating_add(1));
-        let (mut sorted, mut gap, mut known) = (Vec::new(), None, store.next());
-        for event in events.iter().skip(skipped) {
-            // One that is out of its order is read again, in its order or not at all.
-            let Some(offset) = offset(event).filter(|offset| (next..=client.break_at).contains(offset)) else { break };
-            // What is here, or has yet to come here, is not missing.
-            let end = offset.min(here_from.max(next));
-            gap = skip_to(&mut next, end);
-            if next < offset {
-                break;
-            }
-            next = offset + 1;
-            let is_wanted = event.frame.is_some() && of_client.iter().any(|feed| feed.has(&event.topic));
-            known = if is_wanted { next.max(known) } else { known };
-            sorted.push((gap.take(), is_wanted));
-        }
-        if sorted.is_empty() && gap.is_none() {
-            gap = skip_to(&mut next, here_from);
-        }
-        // Where others are ahead of what has come here, it knows nothing of them.
-        let cursor = next.min(known);
-        let (all, left) = Client::counts(&client.subscribed, feeds, cursor);
-        (client.cursor, client.passed) = (cursor, all.saturating_sub(left));
-        Some(Sorted { skipped, events: sorted, gap, filter: client.filter.clone() })
-    }
-
-    /// The history was asked for the event at this offset, which a subscriber says to know.
-    pub(super) fn prove(&mut self, slot: Slot, offset: u64, page: &[LoggedEvent]) {
-        let Self { registry, feeds, store, epochs, .. } = self;
-        let is_there = page.iter().any(|event| epochs.find(event.position).is_some_and(|(found, _)| found == offset));
-        let client = registry.clients.get_mut(slot.index).filter(|client| client.id == slot.id);
-        let Some(client) = client.filter(|client| client.is_ahead) else { return };
-        client.is_ahead = false;
-        if !is_there && client.cursor > store.next() {
-            client.rewind_to(store.next() - 1, feeds);
-        }
-    }
-
-    /// What a filter has let through.
+    /// Counts events that a filter has let through.
     pub(super) fn delivered(&mut self, slot: Slot, count: usize, bytes: usize) {
         self.counts.delivered(count, bytes);
-        if let Some(client) = self.registry.clients.get_mut(slot.index).filter(|client| client.id == slot.id) {
+        if let Some(client) = self.registry.get_mut(slot) {
             client.delivered(count, bytes);
         }
     }
 }
 
-/// A page of the history for one subscriber.
-pub(super) struct Sorted {
-    /// How many events it does not need before those that it does.
-    pub(super) skipped: usize,
-    /// Of each of those, what is missing before it, and whether it is of its topics.
-    pub(super) events: Vec<(Option<Gap>, bool)>,
-    /// What is missing behind them.
-    pub(super) gap: Option<Gap>,
-    pub(super) filter: Option<Filter>,
+/// One client, and the parts of the state that it is read from.
+struct Reader<'a> {
+    client: &'a mut Client,
+    feeds: &'a mut Feeds,
+    store: &'a Store,
+    compaction: &'a Compaction,
+    epochs: &'a Epochs,
+    counts: &'a mut Counts,
+    /// The offsets of the events of the page.
+    selected: &'a mut Vec<u64>,
 }
 
-impl Page {
-    /// Takes an event in if there is room.
-    fn add(&mut self, offset: u64, len: usize, chosen: &mut Vec<u64>) {
-        if self.bytes > 0 && self.bytes + len > self.max {
-            self.is_full = true;
-        } else {
-            self.bytes += len;
-            self.cursor = offset + 1;
-            chosen.push(offset);
+impl Reader<'_> {
+    fn read(&mut self, history: Option<u64>) -> ReadOutcome {
+        if self.client.is_ahead && self.client.cursor > self.store.next() {
+            let offset = self.client.cursor - 1;
+            return ReadOutcome::VerifyLastEvent { offset, position: self.epochs.at(offset) };
+        }
+        self.client.is_ahead = false;
+        if self.client.break_at < self.client.cursor {
+            return self.report_break();
+        }
+        let evicted_to = self.view().evicted_to();
+        let lost_to = evicted_to.min(history.map_or(u64::MAX, |first| first - 1));
+        if self.client.misses(lost_to) {
+            return self.report_lost(lost_to, history.is_some());
+        }
+        let mut last = self.client.break_at;
+        if self.client.misses(evicted_to) {
+            // The history has no offset that was reported, but compaction may retain one.
+            let from = self.client.cursor.max(self.client.reported_to.saturating_add(1));
+            if self.view().retained(self.client.cursor..from).next().is_none() {
+                return ReadOutcome::ReadHistory { from, position: self.epochs.at(from) };
+            }
+            last = last.min(from - 1);
+        }
+        self.read_joined().unwrap_or_else(|| self.read_page(last))
+    }
+
+    #[inline]
+    fn view(&self) -> View<'_> {
+        self.client.view(self.feeds, self.compaction)
+    }
+
+    /// The only feed of a client that gets all events of it, and so the same bytes as its other clients.
+    #[inline]
+    fn only_feed(&self) -> Option<&Feed> {
+        match &*self.client.subscribed {
+            [feed] if self.is_plain() => self.feeds.get(feed.id),
+            _ => None,
         }
     }
 
-    /// Takes in what the feeds have from the cursor on, in the order of the offsets.
-    fn fill(
-        &mut self,
-        subscribed: &[SubscribedFeed],
-        feeds: &Feeds,
-        store: &Store,
-        skip: impl Fn(u64) -> bool,
-        chosen: &mut Vec<u64>,
-    ) {
-        let len = |offset| store.event(offset).map_or(0, |(_, bytes)| bytes.len());
-        let last = self.last;
-        let indexes = subscribed.iter().filter_map(|feed| {
-            let feed = feeds.get(feed.id)?;
-            let behind = feed.offsets.range(feed.position(self.cursor)..).copied();
-            Some(behind.take_while(|offset| *offset <= last))
+    /// Whether the client gets all events of its feeds.
+    #[inline]
+    fn is_plain(&self) -> bool {
+        self.client.filter.is_none() && self.client.policy != SlowConsumerPolicy::Coalesce
+    }
+
+    /// Returns the bytes that were joined for another client at the same cursor.
+    fn read_joined(&mut self) -> Option<ReadOutcome> {
+        let joined = self.only_feed()?.joined_from(self.client.cursor)?;
+        let Joined { last, count, bytes, .. } = joined;
+        if *last > self.client.break_at {
+            return None;
+        }
+        let (cursor, count, bytes) = (*last + 1, *count, bytes.clone());
+        let page = Page::joined(cursor, self.client.break_at < u64::MAX);
+        Some(self.deliver(&page, count, bytes))
+    }
+
+    /// Reads events from memory, up to `last`.
+    fn read_page(&mut self, last: u64) -> ReadOutcome {
+        let max = if self.is_plain() { page::SHARED } else { page::COPIED };
+        let view = self.client.view(self.feeds, self.compaction);
+        let page = Page::select(view, self.store, (self.client.cursor, last, max), self.selected);
+        if !self.selected.is_empty() {
+            return match self.client.filter.clone() {
+                Some(filter) => self.unfiltered(&page, filter),
+                None => self.join(page),
+            };
+        }
+        match self.advance(&page) {
+            true => ReadOutcome::CaughtUp,
+            false => self.report_break(),
+        }
+    }
+
+    /// Copies the selected events for a filter.
+    fn unfiltered(&mut self, page: &Page, filter: Filter) -> ReadOutcome {
+        let mut bytes = Vec::with_capacity(page.bytes);
+        let candidates = self.selected.iter().filter_map(|&offset| {
+            let (topic, key, part) = match self.compaction.get(offset) {
+                Some(event) => (event.topic, Some(&event.key), &event.bytes[..]),
+                None => self.store.event(offset).map(|(entry, bytes)| (entry.topic, entry.key.as_ref(), bytes))?,
+            };
+            bytes.extend_from_slice(part);
+            let topic = self.feeds.get(topic)?.name.clone();
+            Some(Candidate { topic, key: key.cloned(), position: self.epochs.at(offset), end: bytes.len() })
         });
-        let mut indexes: Vec<_> = indexes.collect();
-        if let [index] = &mut indexes[..] {
-            for offset in index.filter(|offset| !skip(*offset)) {
-                self.add(offset, len(offset), chosen);
-                if self.is_full {
-                    return;
-                }
-            }
-            return;
-        }
-        let heads = indexes.iter_mut().enumerate().filter_map(|(n, index)| Some(Reverse((index.next()?, n))));
-        let mut heads: BinaryHeap<_> = heads.collect();
-        while let Some(Reverse((offset, n))) = heads.pop() {
-            if !skip(offset) {
-                self.add(offset, len(offset), chosen);
-                if self.is_full {
-                    return;
-                }
-            }
-            heads.extend(indexes.get_mut(n).and_then(Iterator::next).map(|offset| Reverse((offset, n))));
-        }
-    }
-}
-
-impl Client {
-    /// How many events its feeds have had that are behind the cursor: those that it has, and those that are not to be had
-    /// any more.
-    pub(super) fn passed(
-        subscribed: &[SubscribedFeed],
-        feeds: &Feeds,
-        cursor: u64,
-        policy: SlowConsumerPolicy,
-        compacted: &BTreeMap<u64, Compacted>,
-    ) -> u64 {
-        let (all, left) = Self::counts(subscribed, feeds, cursor);
-        let coalesces = policy == SlowConsumerPolicy::Coalesce;
-        let kept = left + if coalesces { Self::count_compacted(subscribed, feeds, cursor, compacted) } else { 0 };
-        all.saturating_sub(kept)
+        let candidates = candidates.collect();
+        let is_caught_up = self.advance(page);
+        ReadOutcome::Unfiltered(Unfiltered { filter, candidates, bytes, is_caught_up })
     }
 
-    /// How many events of its feeds from the cursor on are kept as the newest of their key alone.
-    pub(super) fn count_compacted(
-        subscribed: &[SubscribedFeed],
-        feeds: &Feeds,
-        cursor: u64,
-        compacted: &BTreeMap<u64, Compacted>,
-    ) -> u64 {
-        compacted.range(cursor..).filter(|(_, event)| Self::has_lane(subscribed, feeds, event.topic)).count() as u64
-    }
-
-    fn delivered(&mut self, count: usize, bytes: usize) {
-        self.events += count as u64;
-        self.bytes += bytes as u64;
-    }
-
-    /// Goes on behind a page. Whether it then waits.
-    fn pass(&mut self, page: &Page, feeds: &mut Feeds, compacted: &BTreeMap<u64, Compacted>) -> bool {
-        if page.is_full {
-            self.cursor = page.cursor;
-            self.passed = Self::passed(&self.subscribed, feeds, self.cursor, self.policy, compacted);
+    /// Joins the selected events, and keeps the bytes for other clients of the feed at the same cursor.
+    fn join(&mut self, mut page: Page) -> ReadOutcome {
+        let is_shared = !page.is_full && self.only_feed().is_some_and(|feed| feed.subscribers > 1);
+        let (bytes, count) = if page.has_retained {
+            (self.copy(page.bytes), self.selected.len())
         } else {
-            self.wait(page.cursor, feeds);
+            self.store.join(self.selected, page.bytes, if is_shared { page::SHARED } else { page::COPIED })
+        };
+        if count < self.selected.len() {
+            self.selected.truncate(count);
+            self.selected.last().into_iter().for_each(|last| page.stop_after(*last));
         }
-        !page.is_full
-    }
-
-    /// It has all there is.
-    fn wait(&mut self, cursor: u64, feeds: &mut Feeds) {
-        (self.cursor, self.passed) = (cursor, 0);
-        for SubscribedFeed { id, registration } in &mut self.subscribed {
-            if let Some(feed) = feeds.get_mut(*id) {
-                self.passed += feed.published;
-                feed.waiters.register(registration, &self.control);
+        let only_id = self.client.subscribed.first().map(|feed| feed.id).filter(|_| is_shared && !page.is_full);
+        if let (Some(id), &[first, ..], &[.., last]) = (only_id, &self.selected[..], &self.selected[..]) {
+            if let Some(feed) = self.feeds.get_mut(id) {
+                feed.joined = Some(Joined { first, last, count, bytes: bytes.clone() });
             }
         }
+        self.deliver(&page, count, bytes)
     }
 
-    /// It is told that the history was replaced, and has all that was before.
-    fn report_break(&mut self, epochs: &Epochs, counts: &mut Counts) -> EncodedEvent {
-        let to = epochs.latest_at(self.break_at);
-        self.break_at = epochs.break_after(self.break_at);
-        self.gaps += 1;
-        counts.gaps += 1;
-        Gap { reason: GapReason::EpochChanged, from: None, to, missed: None }.into_event(to)
-    }
-
-    /// The log has gone on without it: from where, to where and how many events it is told to have missed. It goes on
-    /// behind them.
-    fn fall_behind(&mut self, feeds: &Feeds, next: u64, lost_to: u64) -> (u64, u64, u64) {
-        let from = self.cursor.max(self.reported_to + 1);
-        let to = if self.policy == SlowConsumerPolicy::SkipToLatest { next - 1 } else { lost_to };
-        let cursor = if self.policy == SlowConsumerPolicy::Coalesce { self.cursor } else { to + 1 };
-        // Where offsets were left out, some events before them are kept, and missed all the same.
-        let (all, left) = Self::counts(&self.subscribed, feeds, cursor);
-        let missed = all.saturating_sub(self.passed + left);
-        self.reported_to = to;
-        self.gaps += 1;
-        if self.policy != SlowConsumerPolicy::Coalesce {
-            self.cursor = cursor;
-            self.passed += missed;
+    /// Copies the selected events, some of which only compaction retains.
+    fn copy(&self, len: usize) -> Bytes {
+        let mut bytes = Vec::with_capacity(len);
+        for offset in &*self.selected {
+            match self.compaction.get(*offset) {
+                Some(event) => bytes.extend_from_slice(&event.bytes),
+                None => bytes.extend_from_slice(self.store.event(*offset).map_or(&[], |(_, bytes)| bytes)),
+            }
         }
-        (from, to, missed.min(to - from + 1))
+        bytes.into()
+    }
+
+    /// Counts events as delivered, and moves the cursor past them.
+    #[inline]
+    fn deliver(&mut self, page: &Page, count: usize, bytes: Bytes) -> ReadOutcome {
+        let is_caught_up = self.advance(page);
+        self.client.delivered(count, bytes.len());
+        self.counts.delivered(count, bytes.len());
+        ReadOutcome::Events { bytes, is_caught_up }
+    }
+
+    /// Moves the cursor past a page. A client that has caught up is registered with the waiters of its feeds: the hub's
+    /// lock is held, so it cannot miss an event in between. Returns whether it has caught up.
+    #[inline]
+    fn advance(&mut self, page: &Page) -> bool {
+        self.client.cursor = page.cursor;
+        if page.is_full {
+            self.client.accounted = self.view().accounted(page.cursor);
+            return false;
+        }
+        self.client.accounted = 0;
+        for SubscribedFeed { id, registration } in &mut self.client.subscribed {
+            if let Some(feed) = self.feeds.get_mut(*id) {
+                self.client.accounted += feed.published;
+                feed.waiters.register(registration, &self.client.control);
+            }
+        }
+        true
+    }
+
+    /// Reports a break to a client that has all events before it.
+    fn report_break(&mut self) -> ReadOutcome {
+        let to = self.epochs.latest_at(self.client.break_at);
+        self.client.break_at = self.epochs.break_after(self.client.break_at);
+        self.client.gaps += 1;
+        self.counts.gaps += 1;
+        ReadOutcome::Gap(Gap { reason: GapReason::EpochChanged, from: None, to, missed: None }.into_event(to))
+    }
+
+    /// Reports lost events, and continues after them as the client's policy says.
+    fn report_lost(&mut self, lost_to: u64, has_history: bool) -> ReadOutcome {
+        let policy = self.client.policy;
+        if policy == SlowConsumerPolicy::Disconnect {
+            return ReadOutcome::TooSlow;
+        }
+        let from = self.client.cursor.max(self.client.reported_to + 1);
+        let to = if policy == SlowConsumerPolicy::SkipToLatest { self.store.next() - 1 } else { lost_to };
+        let missed = self.skip_lost(to);
+        // Events of a history are not in the counts of the feeds.
+        let missed = if has_history { to - from + 1 } else { missed.min(to - from + 1) };
+        self.counts.gaps += 1;
+        // The gap event also covers a break among the lost events.
+        if (from..to).contains(&self.client.break_at) {
+            self.client.break_at = self.epochs.break_after(to);
+        }
+        let at = |offset| self.epochs.resume_position(offset, self.client.break_at);
+        let (from, missed) = (Some(self.epochs.at(from)), Some(missed));
+        let gap = Gap { reason: GapReason::SlowConsumer, from, to: at(to), missed };
+        ReadOutcome::Gap(gap.into_event(at(self.client.cursor - 1)))
+    }
+
+    /// Moves the client past the lost events up to `to`. Returns how many of its events are missing.
+    fn skip_lost(&mut self, to: u64) -> u64 {
+        let cursor = self.view().cursor_after_gap(self.client.cursor, to);
+        // Events before skipped offsets can still be in memory. They are unread, and missed all the same.
+        let count = self.view().count(cursor);
+        let missed = count.published.saturating_sub(self.client.accounted + count.unread);
+        self.client.reported_to = to;
+        self.client.gaps += 1;
+        if cursor > to {
+            self.client.cursor = cursor;
+            self.client.accounted += missed;
+        }
+        missed
     }
 }

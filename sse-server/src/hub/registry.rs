@@ -1,4 +1,4 @@
-//! Who is connected.
+//! The registry of connected clients.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -7,109 +7,118 @@ use std::time::Duration;
 use slab::Slab;
 use tokio::time::Instant;
 
-use super::feeds::{FeedId, Feeds};
+use super::compaction::Compaction;
+use super::feeds::{Feeds, SubscribedFeed};
 use super::resume::ResumeOutcome;
 use super::subscribe::{Filter, SlowConsumerPolicy};
-use super::waiters::Registration;
+use super::view::View;
 use crate::stream_control::StreamControl;
 
-/// All subscribers.
+/// All clients of a hub.
 #[derive(Default)]
 pub(super) struct Registry {
     pub(super) clients: Slab<Client>,
-    /// Where each is, by its number.
+    /// The index in `clients` by client number.
     ids: BTreeMap<u64, usize>,
+    /// The indexes in `clients` by key.
     pub(super) keys: HashMap<Arc<str>, BTreeSet<usize>>,
+    /// The number of the newest client.
     pub(super) last_id: u64,
 }
 
-/// A subscriber: a cursor, whom to wake, and a filter.
+/// A client: its cursor in the log, its feeds, its waker and its filter. [`reading`](super::reading) draws the offsets.
 pub(super) struct Client {
     pub(super) id: u64,
+    /// The client's stream, to wake it and to end it.
     pub(super) control: Arc<StreamControl>,
-    /// By their feeds' numbers.
+    /// The feeds that it subscribes to, sorted by their numbers.
     pub(super) subscribed: Box<[SubscribedFeed]>,
     pub(super) keys: Box<[Arc<str>]>,
     pub(super) since: Instant,
     pub(super) resume: ResumeOutcome,
     pub(super) policy: SlowConsumerPolicy,
     pub(super) filter: Option<Filter>,
-    /// The next offset that it may need. It has all events of its feeds before, or was told that it has not.
+    /// The first offset that it may need. The client has received its events before it, or they were reported as missed.
     pub(super) cursor: u64,
-    /// Of the events before the cursor, those up to this were told to be lost.
+    /// The last offset that a gap event has covered, or 0.
     pub(super) reported_to: u64,
-    /// Where it has to be told that the history was replaced; it gets what is up to there first.
+    /// The last offset before the next break that must be reported to it, or `u64::MAX`.
     pub(super) break_at: u64,
-    /// It says to know an event that has not come here yet, and the history is to be asked whether there is one.
+    /// Whether its last event is not in memory yet, and the log's history must confirm that it exists.
     pub(super) is_ahead: bool,
-    /// How many events its feeds had had at the cursor.
-    pub(super) passed: u64,
+    /// The number of events of its feeds that it does not need any more: delivered, filtered out, superseded or missed.
+    pub(super) accounted: u64,
+    /// The number of events delivered.
     pub(super) events: u64,
+    /// The number of bytes delivered.
     pub(super) bytes: u64,
+    /// The number of gap events delivered.
     pub(super) gaps: u64,
 }
 
-/// A subscriber's share in a feed.
-pub(super) struct SubscribedFeed {
-    pub(super) id: FeedId,
-    pub(super) registration: Registration,
-}
-
-/// Where a client is in the registry: the slot may be another's by now, the ID is not.
+/// The place of a client in the registry. `index` can belong to a later client by now; `id` cannot.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Slot {
     pub(super) index: usize,
     pub(super) id: u64,
 }
 
-/// A client of a [`Hub`](super::Hub), as it was when it was asked for.
+/// A snapshot of one client of a [`Hub`](super::Hub).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ClientInfo {
-    /// Its number, counted from 1 since the hub was made.
+    /// The number of the client, counted from 1 since the hub was created.
     pub id: u64,
-    /// What it is found by.
+    /// The keys of the client: see [`Subscribe::with_key`](super::Subscribe::with_key).
     pub keys: Vec<Arc<str>>,
-    /// The topics that it subscribes to.
+    /// The topics that the client subscribes to, without those within one of its prefixes.
     pub topics: Vec<Arc<str>>,
-    /// The prefixes of topics that it subscribes to.
+    /// The topic prefixes that the client subscribes to, without those within another one.
     pub prefixes: Vec<Arc<str>>,
-    /// Where it stood when it came.
+    /// The outcome of resuming after its last event ID.
     pub resume: ResumeOutcome,
-    /// For how long it has been here.
+    /// The time since it subscribed.
     pub age: Duration,
-    /// How long ago something was written to it, if anything was.
+    /// The time since the server last took bytes for it, if it has taken any.
     pub last_write: Option<Duration>,
-    /// How many events wait for it.
+    /// The number of events in memory that the client has not read, before its filter.
     pub lag: u64,
-    /// How many events it was given.
+    /// The number of events delivered to it.
     pub events: u64,
-    /// How many bytes those have.
+    /// The number of bytes of these events.
     pub bytes: u64,
-    /// How many gaps it was told of.
+    /// The number of gap events delivered to it.
     pub gaps: u64,
 }
 
 impl Registry {
-    /// The clients with this key.
+    /// Iterates over the clients with this key.
     pub(super) fn of_key(&self, key: &str) -> impl Iterator<Item = &Client> {
         self.keys.get(key).into_iter().flatten().filter_map(|index| self.clients.get(*index))
     }
 
-    /// The client of this number.
+    /// Returns the client with this number.
     pub(super) fn find(&self, id: u64) -> Option<&Client> {
         self.clients.get(*self.ids.get(&id)?)
     }
 
-    /// The clients with later numbers, in their order.
+    /// Iterates over the clients with higher numbers, in order.
     pub(super) fn after(&self, id: u64) -> impl Iterator<Item = &Client> {
         self.ids.range(id.saturating_add(1)..).filter_map(|(_, index)| self.clients.get(*index))
     }
 
+    /// The client in a slot, if it is still registered.
+    #[inline]
+    pub(super) fn get_mut(&mut self, slot: Slot) -> Option<&mut Client> {
+        self.clients.get_mut(slot.index).filter(|client| client.id == slot.id)
+    }
+
+    /// Counts the clients with this key.
     pub(super) fn count_of_key(&self, key: &str) -> usize {
         self.keys.get(key).map_or(0, BTreeSet::len)
     }
 
+    /// Adds a client.
     pub(super) fn insert(&mut self, client: Client) -> Slot {
         let keys = client.keys.clone();
         let slot = Slot { id: client.id, index: self.clients.insert(client) };
@@ -120,6 +129,7 @@ impl Registry {
         slot
     }
 
+    /// Removes a client, if it is still registered.
     pub(super) fn remove(&mut self, slot: Slot) -> Option<Client> {
         self.clients.get(slot.index).filter(|client| client.id == slot.id)?;
         let client = self.clients.try_remove(slot.index)?;
@@ -137,31 +147,28 @@ impl Registry {
 }
 
 impl Client {
-    /// How many events its feeds have had, and how many of them are kept and not before the cursor.
-    pub(super) fn counts(subscribed: &[SubscribedFeed], feeds: &Feeds, cursor: u64) -> (u64, u64) {
-        let feeds = subscribed.iter().filter_map(|feed| feeds.get(feed.id));
-        feeds.fold((0, 0), |(all, left), feed| (all + feed.published, left + feed.count_from(cursor)))
+    /// The part of the log that it sees.
+    #[inline]
+    pub(super) fn view<'a>(&'a self, feeds: &'a Feeds, compaction: &'a Compaction) -> View<'a> {
+        View::new(self.policy, &self.subscribed, feeds, compaction)
     }
 
-    /// The last offset that its feeds have lost, for someone with this policy.
-    pub(super) fn lost_to(subscribed: &[SubscribedFeed], feeds: &Feeds, policy: SlowConsumerPolicy) -> u64 {
-        let feeds = subscribed.iter().filter_map(|feed| feeds.get(feed.id));
-        let lost_to = feeds.map(|feed| match policy {
-            SlowConsumerPolicy::Coalesce => feed.lost_to,
-            _ => feed.evicted_to,
-        });
-        lost_to.max().unwrap_or(0)
+    /// Whether an event at `offset` is after its cursor and no gap event has covered it.
+    #[inline]
+    pub(super) fn misses(&self, offset: u64) -> bool {
+        offset >= self.cursor && offset > self.reported_to
     }
 
-    /// It knows events behind this offset that never were: it is told so, and goes on behind that.
-    pub(super) fn rewind_to(&mut self, offset: u64, feeds: &Feeds) {
+    /// Counts delivered events.
+    #[inline]
+    pub(super) fn delivered(&mut self, count: usize, bytes: usize) {
+        self.events += count as u64;
+        self.bytes += bytes as u64;
+    }
+
+    /// Moves a client that is ahead of the log back to the log's last offset, where a break must be reported to it.
+    pub(super) fn rewind_to(&mut self, offset: u64, feeds: &Feeds, compaction: &Compaction) {
         (self.cursor, self.break_at, self.is_ahead) = (offset + 1, offset, false);
-        self.passed = Self::counts(&self.subscribed, feeds, self.cursor).0;
-    }
-
-    /// Whether an event of this topic's feed is for it.
-    pub(super) fn has_lane(subscribed: &[SubscribedFeed], feeds: &Feeds, topic: u32) -> bool {
-        let is_its = |feed: u32| subscribed.binary_search_by_key(&feed, |feed| feed.id).is_ok();
-        is_its(topic) || feeds.get(topic).is_some_and(|topic| topic.prefixes.iter().any(|prefix| is_its(*prefix)))
+        self.accounted = self.view(feeds, compaction).count(self.cursor).published;
     }
 }

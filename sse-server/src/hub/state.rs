@@ -1,22 +1,21 @@
 //! All that a hub knows, behind one lock: how an event comes in, and how it is dropped.
 
-use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use slab::Slab;
 use tokio::time::Instant;
 
+use super::compaction::{Compaction, RetainedEvent};
 use super::epochs::{Epochs, MAX_OFFSET};
-use super::feeds::{FeedId, Feeds};
+use super::feeds::Feeds;
 use super::options::HubOptions;
 use super::position::Position;
 use super::publication::PublishError;
 use super::registry::Registry;
 use super::resume::ResumeOutcome;
-use super::store::Store;
+use super::store::{FeedId, Store};
 use super::waiters::WakeList;
 use crate::stream_control::StreamControl;
 
@@ -32,9 +31,8 @@ pub(super) struct State {
     made: Instant,
     pub(super) store: Store,
     pub(super) feeds: Feeds,
-    /// Events older than those of the store, each the newest of its key, by offset.
-    pub(super) compacted: BTreeMap<u64, Compacted>,
-    compacted_bytes: usize,
+    /// The newest events of keys that are older than the store.
+    pub(super) compaction: Compaction,
     pub(super) registry: Registry,
     pub(super) counts: Counts,
     is_sealed: bool,
@@ -44,14 +42,7 @@ pub(super) struct State {
     /// A list of waiters with room, for the next.
     pub(super) spare: Option<Slab<Arc<StreamControl>>>,
     /// What a reader gets, as long as it reads.
-    pub(super) scratch: Vec<u64>,
-}
-
-pub(super) struct Compacted {
-    pub(super) topic: FeedId,
-    pub(super) at: u64,
-    pub(super) key: Arc<str>,
-    pub(super) bytes: Bytes,
+    pub(super) selected: Vec<u64>,
 }
 
 /// What has been counted since the hub was made.
@@ -82,15 +73,14 @@ impl State {
             made: Instant::now(),
             store: Store::new(1),
             feeds: Feeds::new(options.max_idle_topics),
-            compacted: BTreeMap::new(),
-            compacted_bytes: 0,
+            compaction: Compaction::default(),
             registry: Registry::default(),
             counts: Counts::default(),
             is_sealed: false,
             epoch_len: id_line.len(),
             id_line,
             spare: None,
-            scratch: Vec::new(),
+            selected: Vec::new(),
             options,
         }
     }
@@ -184,8 +174,8 @@ impl State {
             while self.store.len() > 0 && self.store.first() <= known_from {
                 self.evict_one();
             }
-            while self.compacted.first_key_value().is_some_and(|(offset, _)| *offset <= known_from) {
-                self.evict_compacted();
+            while self.compaction.first().is_some_and(|(offset, _)| offset <= known_from) {
+                self.evict_retained();
             }
         }
         self.id_line = id_line(epoch);
@@ -194,7 +184,7 @@ impl State {
         for (_, client) in &mut self.registry.clients {
             let is_ahead = client.cursor > base + 1;
             if is_ahead {
-                client.rewind_to(base, &self.feeds);
+                client.rewind_to(base, &self.feeds, &self.compaction);
             } else if is_broken {
                 client.break_at = client.break_at.min(base);
             }
@@ -221,32 +211,22 @@ impl State {
         offset
     }
 
-    /// An event older than all others, that is kept as the newest of its key: of a log that is taken over.
-    pub(super) fn push_compacted(&mut self, topic: &str, key: &str, block: &[u8], at: u64, offset: u64) {
+    /// Adds an event that is older than the store, as the newest of its key: for a log that is imported.
+    pub(super) fn push_retained(&mut self, topic: &str, key: &str, block: &[u8], at: u64, offset: u64) {
         let id = self.feeds.topic(topic);
-        let key = self.supersede(id, key, offset);
+        let Some(feed) = self.feeds.get_mut(id) else { return };
+        feed.published += 1;
+        let key = self.compaction.supersede(&mut feed.keys, key, offset);
         let bytes = [format!("id: {}\n", self.epochs.at(offset)).as_bytes(), block].concat();
-        self.compacted_bytes += bytes.len();
-        self.compacted.insert(offset, Compacted { topic: id, at, key, bytes: bytes.into() });
-        if let Some(feed) = self.feeds.get_mut(id) {
-            feed.published += 1;
-            feed.compacted += 1;
-        }
+        self.compaction.insert(&mut feed.keys, offset, RetainedEvent { topic: id, at, key, bytes: bytes.into() });
     }
 
-    /// The event at this offset is the newest of its key from now on. The one before is of no more use if it is kept for
-    /// that alone.
+    /// Records an event that is about to be published as the newest of its key.
     fn supersede(&mut self, topic: FeedId, key: &str, offset: u64) -> Arc<str> {
-        let Some(feed) = self.feeds.get_mut(topic) else { return key.into() };
-        let newest = &mut feed.newest.get_or_insert_default().0;
-        let known = newest.get_key_value(key).map(|(key, offset)| (key.clone(), *offset));
-        let (key, before) = known.map_or_else(|| (key.into(), None), |(key, before)| (key, Some(before)));
-        newest.insert(Arc::clone(&key), offset);
-        if let Some(old) = before.and_then(|before| self.compacted.remove(&before)) {
-            feed.compacted -= 1;
-            self.compacted_bytes -= old.bytes.len();
+        match self.feeds.get_mut(topic) {
+            Some(feed) => self.compaction.supersede(&mut feed.keys, key, offset),
+            None => key.into(),
         }
-        key
     }
 
     /// Drops what is not to be kept.
@@ -260,49 +240,35 @@ impl State {
         {
             self.evict_one();
         }
-        while self.compacted.len() > max_keys
-            || self.compacted_bytes > max_bytes
-            || max_age.is_some() && self.compacted.first_key_value().is_some_and(|(_, event)| is_old(event.at))
+        while self.compaction.len() > max_keys
+            || self.compaction.bytes() > max_bytes
+            || max_age.is_some() && self.compaction.first().is_some_and(|(_, event)| is_old(event.at))
         {
-            self.evict_compacted();
+            self.evict_retained();
         }
     }
 
-    fn evict_compacted(&mut self) {
-        let Some((offset, event)) = self.compacted.pop_first() else { return };
-        self.compacted_bytes -= event.bytes.len();
+    /// Drops the oldest event that only compaction retains.
+    fn evict_retained(&mut self) {
+        let Some((offset, event)) = self.compaction.pop_first() else { return };
         if let Some(feed) = self.feeds.get_mut(event.topic) {
-            feed.compacted -= 1;
-            feed.forget_key(&event.key);
+            feed.keys.forget(&event.key);
         }
         self.feeds.evict(event.topic, offset, true);
     }
 
+    /// Drops the oldest event of the store, which compaction may retain.
     fn evict_one(&mut self) {
         let Some((offset, entry, bytes)) = self.store.front() else { return };
-        let (topic, mut is_lost) = (entry.topic, true);
-        if let (Some(key), Some(feed)) = (&entry.key, self.feeds.get_mut(topic)) {
-            // The newest of its key outlives the others.
-            let is_newest = feed.newest(key) == Some(offset);
-            is_lost = is_newest && self.options.max_keys == 0;
-            if is_lost {
-                feed.forget_key(key);
-            } else if is_newest {
-                feed.compacted += 1;
-                self.compacted_bytes += bytes.len();
-                let bytes = Bytes::copy_from_slice(bytes);
-                self.compacted.insert(offset, Compacted { topic, at: entry.at, key: key.clone(), bytes });
+        let topic = entry.topic;
+        let is_lost = match (&entry.key, self.feeds.get_mut(topic)) {
+            (Some(key), Some(feed)) => {
+                self.compaction.evicted(&mut feed.keys, offset, (entry, key), bytes, self.options.max_keys)
             }
-        }
+            _ => true,
+        };
         self.store.pop_front();
         self.feeds.evict(topic, offset, is_lost);
-    }
-
-    /// Whether there is a newer event with the key of this one, which is kept.
-    pub(super) fn is_superseded(store: &Store, feeds: &Feeds, offset: u64) -> bool {
-        let Some((entry, _)) = store.event(offset) else { return false };
-        let newest = entry.key.as_ref().and_then(|key| feeds.get(entry.topic)?.newest(key));
-        newest.is_some_and(|newest| newest != offset)
     }
 }
 

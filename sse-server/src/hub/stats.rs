@@ -99,7 +99,7 @@ impl State {
             next: self.epochs.at(self.store.next()),
             events: self.store.len(),
             bytes: self.store.bytes(),
-            compacted: self.compacted.len(),
+            compacted: self.compaction.len(),
             max_lag: self.registry.clients.iter().map(|(_, client)| self.lag(client)).max().unwrap_or(0),
             published: counts.published,
             published_bytes: counts.published_bytes,
@@ -116,7 +116,7 @@ impl State {
         let feeds = self.feeds.topics().filter_map(|(name, id)| Some((name, self.feeds.get(id)?)));
         let info = |(name, feed): (&Arc<str>, &Feed)| TopicInfo {
             name: name.clone(),
-            events: feed.offsets.len() + feed.compacted,
+            events: feed.offsets.len() + feed.keys.retained(),
             clients: feed.subscribers,
         };
         feeds.map(info).filter(|topic| topic.events > 0 || topic.clients > 0).collect()

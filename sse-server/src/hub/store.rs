@@ -1,4 +1,4 @@
-//! The events that are kept, their bytes in contiguous segments.
+//! The recent events of all topics, with their bytes in contiguous segments.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -6,15 +6,28 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-/// How many bytes a segment has, unless one event has more.
+/// The most bytes of a segment with more than one event.
 pub(super) const SEGMENT: usize = 64 * 1024;
-/// From how many bytes on a part of what is asked for is shared, instead of all of it copied.
+/// The least bytes at the begin of a page that are shared, instead of copied with the rest of the page.
 const WORTH_SHARING: usize = 4 * 1024;
 
-/// All topics' events, in the order of their offsets.
+/// The number of a topic's feed. See [`Feeds`](super::feeds::Feeds).
+///
+/// A feed that is removed leaves its number to a later one.
+pub(super) type FeedId = u32;
+
+/// The events of all topics, in the order of their offsets.
+///
+/// ```text
+/// [ evicted | first segment, shared ][ shared ][ growing ]
+///           ^                                            ^
+///         first()                                      next()
+/// ```
+///
+/// `first() <= next()`. Offsets between two segments can be missing: see [`skip_to`](Self::skip_to).
 pub(super) struct Store {
     segments: VecDeque<Segment>,
-    /// How many events of the first segment are gone.
+    /// The number of evicted events in the first segment.
     gone: usize,
     /// The offset of the next event.
     next: u64,
@@ -23,25 +36,25 @@ pub(super) struct Store {
 }
 
 struct Segment {
-    /// The offset of its first event. The others follow with none left out.
+    /// The offset of its first event. No offset is missing between its events.
     first: u64,
     entries: Vec<Entry>,
     bytes: Blob,
 }
 
-/// What is known of an event beside its bytes.
+/// An event without its bytes.
 #[derive(Clone)]
 pub(super) struct Entry {
-    /// Where its bytes end in the segment.
+    /// The end of its bytes in the segment.
     end: u32,
-    /// Its topic's.
-    pub(super) topic: u32,
-    /// When it was published, by the hub's clock.
+    /// Its topic.
+    pub(super) topic: FeedId,
+    /// The time of its publication by the hub's clock.
     pub(super) at: u64,
     pub(super) key: Option<Arc<str>>,
 }
 
-/// Only the last segment grows. The others are shared with whom they are sent to.
+/// The bytes of a segment. Only the last segment grows; the others are shared with response bodies.
 enum Blob {
     Growing(Vec<u8>),
     Shared(Bytes),
@@ -69,7 +82,7 @@ impl Segment {
 }
 
 impl Store {
-    /// An empty one, whose first event will have this offset.
+    /// Creates an empty store whose first event will have this offset.
     pub(super) fn new(next: u64) -> Self {
         Self { segments: VecDeque::new(), gone: 0, next, len: 0, bytes: 0 }
     }
@@ -79,23 +92,23 @@ impl Store {
         self.next
     }
 
-    /// The offset of the oldest event that is kept, or of the next.
+    /// The offset of the oldest event, or of the next event if the store is empty.
     pub(super) fn first(&self) -> u64 {
         self.segments.front().map_or(self.next, |segment| segment.first + self.gone as u64)
     }
 
-    /// How many events are kept.
+    /// The number of events.
     pub(super) fn len(&self) -> usize {
         self.len
     }
 
-    /// How many bytes those have.
+    /// The number of bytes of all events.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Adds the next event, whose bytes are `parts`.
-    pub(super) fn push(&mut self, topic: u32, key: Option<Arc<str>>, at: u64, parts: [&[u8]; 2]) {
+    /// Adds the next event. Its bytes are the two parts, joined.
+    pub(super) fn push(&mut self, topic: FeedId, key: Option<Arc<str>>, at: u64, parts: [&[u8]; 2]) {
         let len: usize = parts.iter().map(|part| part.len()).sum();
         let offset = self.next;
         let segment = match self.segments.back_mut() {
@@ -129,7 +142,7 @@ impl Store {
         self.bytes += len;
     }
 
-    /// Leaves offsets out, with no event of theirs: the next event has this one.
+    /// Skips offsets up to `next`, which the next event receives.
     pub(super) fn skip_to(&mut self, next: u64) {
         self.next = self.next.max(next);
     }
@@ -141,7 +154,7 @@ impl Store {
         Some((segment.first + self.gone as u64, entry, segment.slice(self.gone..self.gone + 1)))
     }
 
-    /// Drops the oldest event.
+    /// Evicts the oldest event.
     pub(super) fn pop_front(&mut self) {
         let Some(segment) = self.segments.front() else { return };
         let range = segment.range(self.gone..self.gone + 1);
@@ -154,13 +167,13 @@ impl Store {
         }
     }
 
-    /// An event that is kept, and its bytes.
+    /// Returns an event and its bytes.
     pub(super) fn event(&self, offset: u64) -> Option<(&Entry, &[u8])> {
         let (segment, index) = self.locate(offset)?;
         Some((segment.entries.get(index)?, segment.slice(index..index + 1)))
     }
 
-    /// All of them.
+    /// Iterates over all events with their offsets and bytes.
     pub(super) fn events(&self) -> impl Iterator<Item = (u64, &Entry, &[u8])> {
         let all = self.segments.iter().flat_map(|segment| {
             let events = segment.entries.iter().enumerate();
@@ -169,8 +182,9 @@ impl Store {
         all.skip(self.gone)
     }
 
-    /// The bytes of these events, which have so many in all, and how many events those are: fewer than were asked for
-    /// if that saves a copy, or if more than `max` would have to be copied.
+    /// Joins the bytes of these events, `total` in all. Returns them with the number of events joined.
+    ///
+    /// It joins fewer events than asked for if that saves a copy, or if more than `max` bytes would be copied.
     pub(super) fn join(&self, offsets: &[u64], total: usize, max: usize) -> (Bytes, usize) {
         let (run, segment, range) = self.run(offsets);
         if let Some(Segment { bytes: Blob::Shared(shared), .. }) = segment {
@@ -201,7 +215,7 @@ impl Store {
         (Bytes::from(joined), offsets.len())
     }
 
-    /// How many of the first of these events lie one behind the other, and where. At least one, if there are any.
+    /// Returns the number of leading events that are adjacent in one segment, and their bytes. At least 1.
     fn run(&self, offsets: &[u64]) -> (usize, Option<&Segment>, Range<usize>) {
         let first = offsets.first().copied().unwrap_or(self.next);
         let Some((segment, start)) = self.locate(first) else { return (1, None, 0..0) };
@@ -212,7 +226,7 @@ impl Store {
     }
 
     fn locate(&self, offset: u64) -> Option<(&Segment, usize)> {
-        // Mostly it is asked for in the last.
+        // Most reads are in the last segment.
         let at = match self.segments.back() {
             Some(last) if last.first <= offset => self.segments.len(),
             _ => self.segments.partition_point(|segment| segment.first <= offset),
@@ -238,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_asked_for_comes_in_order_whole_and_at_least_one() {
+    fn joined_events_are_whole_in_order_and_at_least_one() {
         let lens: Vec<usize> = (0..400).map(|n| [10, 700, 3000, SEGMENT + 1, 1][n % 5]).collect();
         let (mut store, events) = store(&lens);
         for gone in [0, 3, 200] {
@@ -265,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_of_a_full_segment_is_shared() {
+    fn page_within_a_full_segment_is_shared() {
         let (store, _) = store(&[1000; 200]);
         let offsets: Vec<u64> = (1..=16).collect();
         let (one, _) = store.join(&offsets, 16_000, 1);
@@ -274,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn offsets_can_be_left_out() {
+    fn skipped_offsets_have_no_event() {
         let (mut store, _) = store(&[5; 3]);
         store.skip_to(10);
         store.push(0, None, 0, [b"x", b"yz"]);

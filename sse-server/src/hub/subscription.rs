@@ -1,21 +1,34 @@
-//! A subscriber's stream.
+//! A client's stream of a hub's events.
+//!
+//! [`Subscription::poll_next`] goes through these steps. Each either answers the poll or leads to the next:
+//!
+//! | step | answers with |
+//! |---|---|
+//! | the stream was asked to end (outside a body, which sees to that itself) | the farewell, then the end |
+//! | `head` is there | the head |
+//! | `is_waiting`, and the hub has no news | pending |
+//! | `history` is there: a page of the history is being read | its events, if any; pending; the end, if it failed |
+//! | the hub is [read](super::reading) | see [`Subscription::read_hub`] |
+//!
+//! The last two steps are repeated up to [`MAX_READS`] times. Then the stream wakes itself and is pending, so that the
+//! connection's other work has its turn.
 
 use std::fmt;
 use std::mem;
+use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_core::Stream;
 use ssekit_core::EncodedEvent;
 
-use super::log::{History, LoggedEvent, ReadHistory};
+use super::log::{History, ReadHistory};
 use super::position::Position;
-use super::publication::NewEvent;
-use super::reading::{Candidate, Read, Sorted};
+use super::reading::{Candidate, ReadOutcome, Unfiltered};
 use super::registry::Slot;
-use super::resume::{Gap, ResumeOutcome, position_frame};
+use super::resume::{ResumeOutcome, position_frame};
 use super::subscribe::{EventMeta, Filter};
 use super::subscribing::Admitted;
 use super::tail::RecentEvents;
@@ -25,62 +38,73 @@ use crate::drain::StreamGroup;
 use crate::stream_control::{EndRequest, StreamControl};
 use crate::stream_handle::StreamHandle;
 
-/// After how many events that its filter is false for a subscriber is told how far the log is.
-const DENIED: usize = 256;
-/// How many pages with nothing for the subscriber are read at once.
-const PAGES: usize = 4;
+/// The number of filtered events after which a client is sent its position.
+const MAX_FILTERED: usize = 256;
+/// The number of reads without an event for the client after which the stream yields.
+const MAX_READS: usize = 4;
 
-/// The events of a hub for one subscriber: a stream, whose items are one or more whole events each.
+/// The answer to a poll.
+type Polled = Poll<Option<EncodedEvent>>;
+
+/// The events of a hub for one client: a stream, whose items are one or more whole events each.
 ///
-/// It is made a body by [`into_body`](Self::into_body), or by the adapters' `Sse::from`. Used as a stream by itself, also
-/// in a body of another kind as by `EventBody::new`, it ends when the hub ends it, with what the hub tells it then; but it
-/// takes no part in a drain, and the hub does not see that its client reads nothing.
+/// [`into_body`](Self::into_body) and the adapters' `Sse::from` make it a response body. It can also be used as a plain
+/// stream, for example within `EventBody::new`. Then it ends when the hub ends it, after the hub's last events, but a
+/// drain does not wait for it, and the hub cannot tell that its client has stopped reading.
 ///
-/// The subscriber is one of the hub's as long as this is there, and its stream is not over.
+/// The client is registered with the hub until the stream is over or the subscription is dropped.
 #[must_use = "a subscriber gets nothing unless its stream is sent"]
 pub struct Subscription {
-    tail: RecentEvents,
+    recent: RecentEvents,
     slot: Slot,
     control: Arc<StreamControl>,
     resume: ResumeOutcome,
-    /// What it gets before all events. In a box, like what is read, since an idle one has neither.
+    /// The bytes before all events. Boxed, like `history_read`, because an idle client has neither.
     head: Option<Box<Bytes>>,
     history: Arc<dyn History>,
-    /// What is read of it.
-    reading: Option<Box<Reading>>,
-    /// It has all there is, and is wakes when there is more.
+    /// The page of the history that is being read.
+    history_read: Option<Box<HistoryRead>>,
+    /// Whether the client has caught up. The hub wakes it at the next event.
     is_waiting: bool,
     is_in_body: bool,
-    /// By itself, it has ended.
+    /// Whether the stream, outside a body, has ended.
     is_over: bool,
-    /// How many events its filter was false for since it last had an ID.
-    denied: usize,
+    /// The number of events in a row that the filter rejected, since the client was last sent an ID.
+    filtered: usize,
 }
 
-/// A page of the history, from this offset on.
-struct Reading {
+/// A read of the log's history that is under way.
+struct HistoryRead {
+    /// The offset of its first event.
     from: u64,
     page: ReadHistory,
-    /// It is read only to see whether there is one there.
-    is_proof: bool,
+    purpose: ReadPurpose,
+}
+
+#[derive(Clone, Copy)]
+enum ReadPurpose {
+    /// The client needs the events.
+    Deliver,
+    /// The client's last event ID is ahead of memory, and the event at `from` must exist.
+    Verify,
 }
 
 impl Subscription {
     pub(super) fn new(
-        tail: &RecentEvents,
+        recent: &RecentEvents,
         history: Arc<dyn History>,
         admitted: Admitted,
         control: Arc<StreamControl>,
     ) -> Self {
         let Admitted { slot, resume, head, .. } = admitted;
-        // Also when the body is not polled any more, being that of a client which does not read.
-        let of_stream = tail.clone();
+        // A body is closed, and no longer polled, when its client has stopped reading.
+        let of_stream = recent.clone();
         #[cfg(feature = "tracing")]
         let span = tracing::debug_span!("sse_client", id = slot.id, resume = resume.as_str());
         #[cfg(feature = "tracing")]
         tracing::debug!(parent: &span, "subscribed");
         control.on_close(Box::new(move |_reason| {
-            // What it has held goes outside the lock.
+            // Its filter is the application's, and is dropped without the lock.
             let _client = of_stream.state().unsubscribe(slot);
             #[cfg(feature = "tracing")]
             if let Some(client) = &_client {
@@ -89,122 +113,185 @@ impl Subscription {
             }
         }));
         Self {
-            tail: tail.clone(),
+            recent: recent.clone(),
             slot,
             control,
             resume,
             head: Some(Box::new(head)),
             history,
-            reading: None,
+            history_read: None,
             is_waiting: false,
             is_in_body: false,
             is_over: false,
-            denied: 0,
+            filtered: 0,
         }
     }
 
-    /// Where the client stands.
+    /// Returns how the client was resumed after its last event ID.
     pub fn resume(&self) -> ResumeOutcome {
         self.resume
     }
 
-    /// The client's number among the hub's.
+    /// Returns the client's number in the hub: see [`ClientInfo::id`](super::ClientInfo::id).
     pub fn id(&self) -> u64 {
         self.slot.id
     }
 
-    /// A handle to end the stream from elsewhere.
+    /// Returns a handle that ends the stream from elsewhere.
     pub fn handle(&self) -> StreamHandle {
         StreamHandle(self.control.clone())
     }
 
-    /// The body with these events, which is drained with the hub.
+    /// Converts it into a response body, which a drain of the hub includes.
     pub fn into_body(mut self) -> EventBody<Self> {
         self.is_in_body = true;
-        let (control, streams): (_, StreamGroup) = (self.control.clone(), self.tail.0.streams.clone());
+        let (control, streams): (_, StreamGroup) = (self.control.clone(), self.recent.0.streams.clone());
         EventBody::with_control(self, control).with_group(&streams)
     }
 
-    /// The old events of a page that are for the subscriber, and what is missing among them.
-    fn take_old(&self, from: u64, page: &[LoggedEvent]) -> Bytes {
-        let (mut bytes, mut count, mut size) = (BytesMut::new(), 0, 0);
-        // Where it stands has to change before it is known what passes its filter, or it could miss that an epoch begins.
-        let Some(sorted) = self.tail.state().sort_old(self.slot, from, page) else { return Bytes::new() };
-        let Sorted { skipped, events, gap, filter } = sorted;
-        let tell = |gap: Option<Gap>, bytes: &mut BytesMut| {
-            gap.into_iter().for_each(|gap| bytes.extend_from_slice(gap.into_event(gap.to).as_bytes()));
-        };
-        for (event, (gap, is_wanted)) in page.iter().skip(skipped).zip(events) {
-            tell(gap, &mut bytes);
-            let (topic, key, position) = (&*event.topic, event.key.as_deref(), event.position);
-            let is_right = |filter: &Filter| filter(&EventMeta { topic, key, position });
-            let Some(frame) = event.frame.clone() else { continue };
-            let publication = NewEvent { topic, key, frame };
-            // One that is no event of a hub's would take its ID from the client.
-            let Ok(block) = publication.block() else { continue };
-            if is_wanted && filter.as_ref().is_none_or(is_right) {
-                let start = bytes.len();
-                bytes.extend_from_slice(format!("id: {position}\n").as_bytes());
-                bytes.extend_from_slice(block);
-                (count, size) = (count + 1, size + bytes.len() - start);
+    /// Reads events until there is an answer to the poll, or until it has to yield.
+    fn poll_events(&mut self, cx: &mut Context<'_>) -> Polled {
+        for _ in 0..MAX_READS {
+            if let ControlFlow::Break(polled) = self.poll_history(cx) {
+                return polled;
+            }
+            if let ControlFlow::Break(polled) = self.read_hub(cx) {
+                return polled;
             }
         }
-        tell(gap, &mut bytes);
-        self.tail.state().delivered(self.slot, count, size);
-        bytes.freeze()
+        // A body with news would poll again at once. The next poll reads the hub in any case.
+        self.control.wakeups.take_new_events();
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
-    /// There is nothing for now.
-    fn wait(&mut self, cx: &Context<'_>) -> Poll<Option<EncodedEvent>> {
-        // A body leaves its waker by itself, and asks again if it has to.
-        if self.is_in_body || self.control.wakeups.register(cx.waker()) {
-            Poll::Pending
-        } else {
-            // It has news, or has to end.
-            cx.waker().wake_by_ref();
-            Poll::Pending
+    /// Polls the page of the history that is being read, if there is one.
+    fn poll_history(&mut self, cx: &mut Context<'_>) -> ControlFlow<Polled> {
+        let Some(read) = &mut self.history_read else { return ControlFlow::Continue(()) };
+        // The hub is read after the page, so news is no reason to poll again.
+        self.control.wakeups.take_new_events();
+        let (from, purpose) = (read.from, read.purpose);
+        let page = match read.page.as_mut().poll(cx) {
+            Poll::Ready(Ok(page)) => page,
+            Poll::Ready(Err(_)) => return ControlFlow::Break(self.end_for(CloseReason::Error)),
+            Poll::Pending => return ControlFlow::Break(self.wait(cx)),
+        };
+        self.history_read = None;
+        if matches!(purpose, ReadPurpose::Verify) {
+            self.recent.state().verify_last_event(self.slot, from, &page);
+            return ControlFlow::Continue(());
+        }
+        let selection = self.recent.state().select_history(self.slot, from, &page);
+        let Some(selection) = selection else { return ControlFlow::Continue(()) };
+        let encoded = selection.encode(&page);
+        self.recent.state().delivered(self.slot, encoded.count, encoded.event_bytes);
+        encoded.into_bytes().map_or(ControlFlow::Continue(()), item)
+    }
+
+    /// Reads the hub's memory. It continues after a page without an event for the client, and after the begin of a read
+    /// of the history.
+    fn read_hub(&mut self, cx: &Context<'_>) -> ControlFlow<Polled> {
+        let history = self.history.first();
+        let outcome = self.recent.state().read(self.slot, history);
+        match outcome {
+            ReadOutcome::Events { bytes, is_caught_up } => {
+                self.is_waiting = is_caught_up;
+                item(bytes)
+            }
+            ReadOutcome::Unfiltered(events) => self.filter(events, cx),
+            ReadOutcome::Gap(event) => ControlFlow::Break(Poll::Ready(Some(event))),
+            ReadOutcome::CaughtUp => {
+                self.is_waiting = true;
+                ControlFlow::Break(self.wait(cx))
+            }
+            ReadOutcome::ReadHistory { from, position } => self.read_history(from, position, ReadPurpose::Deliver),
+            ReadOutcome::VerifyLastEvent { offset, position } => {
+                self.read_history(offset, position, ReadPurpose::Verify)
+            }
+            ReadOutcome::TooSlow => ControlFlow::Break(self.end_for(CloseReason::SlowConsumer)),
+            ReadOutcome::Unsubscribed => ControlFlow::Break(Poll::Ready(None)),
         }
     }
 
-    /// The stream ends.
-    fn end(&mut self, ending: EndRequest) -> Poll<Option<EncodedEvent>> {
+    /// Begins to read a page of the history.
+    fn read_history(&mut self, from: u64, position: Position, purpose: ReadPurpose) -> ControlFlow<Polled> {
+        let page = self.history.read(position);
+        self.history_read = Some(Box::new(HistoryRead { from, page, purpose }));
+        ControlFlow::Continue(())
+    }
+
+    /// Delivers the events that pass the filter. It continues if none does and the client has more to read.
+    fn filter(&mut self, events: Unfiltered, cx: &Context<'_>) -> ControlFlow<Polled> {
+        let Unfiltered { filter, candidates, bytes, is_caught_up } = events;
+        self.is_waiting = is_caught_up;
+        let (passed, count) = filter_events(&filter, &candidates, &bytes);
+        if count > 0 {
+            self.filtered = 0;
+            self.recent.state().delivered(self.slot, count, passed.len());
+            return item(passed.into());
+        }
+        let last = candidates.last().map(|event| event.position);
+        if let Some(event) = self.count_filtered(candidates.len(), last) {
+            return ControlFlow::Break(Poll::Ready(Some(event)));
+        }
+        if is_caught_up { ControlFlow::Break(self.wait(cx)) } else { ControlFlow::Continue(()) }
+    }
+
+    /// Counts events that the filter rejected. After many of them, it returns a block with the position of the last one.
+    ///
+    /// Without it, the client would resume at an event that is long evicted, and receive a gap event for events that it
+    /// has no right to.
+    fn count_filtered(&mut self, count: usize, last: Option<Position>) -> Option<EncodedEvent> {
+        self.filtered += count;
+        let last = last.filter(|_| self.filtered >= MAX_FILTERED)?;
+        self.filtered = 0;
+        Some(position_frame(last))
+    }
+
+    /// Leaves the waker for the next event.
+    fn wait(&mut self, cx: &Context<'_>) -> Polled {
+        // A body leaves its waker itself. A stream that has news already, or must end, is polled again.
+        if !self.is_in_body && !self.control.wakeups.register(cx.waker()) {
+            cx.waker().wake_by_ref();
+        }
+        Poll::Pending
+    }
+
+    /// Ends the stream. A body sends the farewell itself.
+    fn end(&mut self, request: EndRequest) -> Polled {
         if self.is_in_body {
-            self.control.request_end(ending);
+            self.control.request_end(request);
             return Poll::Pending;
         }
-        self.control.close(ending.reason);
-        let tail: Vec<u8> = ending.last_events.iter().flat_map(|frame| frame.as_bytes()).copied().collect();
-        let has_told = mem::replace(&mut self.is_over, true) || tail.is_empty();
-        Poll::Ready((!has_told).then(|| EncodedEvent::__from_whole_events(tail.into())))
+        self.control.close(request.reason);
+        let farewell: Vec<u8> = request.last_events.iter().flat_map(|event| event.as_bytes()).copied().collect();
+        let was_over = mem::replace(&mut self.is_over, true);
+        Poll::Ready((!was_over && !farewell.is_empty()).then(|| EncodedEvent::__from_whole_events(farewell.into())))
     }
 
-    fn end_for(&mut self, reason: CloseReason) -> Poll<Option<EncodedEvent>> {
+    fn end_for(&mut self, reason: CloseReason) -> Polled {
         self.end(EndRequest { reason, last_events: Vec::new(), is_graceful: false })
-    }
-
-    /// Its filter was false for the last events, so many of them. Now and then it is to know how far the log is, or it
-    /// would come back to where those are gone that it had no right to, and be told of a gap.
-    fn deny(&mut self, count: usize, last: Option<Position>) -> Option<EncodedEvent> {
-        self.denied += count;
-        let last = last.filter(|_| self.denied >= DENIED)?;
-        self.denied = 0;
-        Some(position_frame(last))
     }
 }
 
-/// Asks the filter about a page of events. Those that it is false for are cut out.
-fn choose(filter: &Filter, events: &[Candidate], bytes: &[u8]) -> (Vec<u8>, usize) {
-    let (mut chosen, mut count, mut start) = (Vec::with_capacity(bytes.len()), 0, 0);
+/// Answers a poll with whole events.
+fn item(events: Bytes) -> ControlFlow<Polled> {
+    ControlFlow::Break(Poll::Ready(Some(EncodedEvent::__from_whole_events(events))))
+}
+
+/// Returns the bytes of the events that pass the filter, and their number.
+fn filter_events(filter: &Filter, events: &[Candidate], bytes: &[u8]) -> (Vec<u8>, usize) {
+    let (mut passed, mut count, mut start) = (Vec::with_capacity(bytes.len()), 0, 0);
     for event in events {
         let part = bytes.get(start..event.end).unwrap_or_default();
         start = event.end;
         let (topic, key, position) = (&*event.topic, event.key.as_deref(), event.position);
         if filter(&EventMeta { topic, key, position }) {
-            chosen.extend_from_slice(part);
+            passed.extend_from_slice(part);
             count += 1;
         }
     }
-    (chosen, count)
+    (passed, count)
 }
 
 impl Stream for Subscription {
@@ -212,8 +299,8 @@ impl Stream for Subscription {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<EncodedEvent>> {
         let this = &mut *self;
-        if let Some(ending) = if this.is_in_body { None } else { this.control.end_request() } {
-            return this.end(ending);
+        if let Some(request) = if this.is_in_body { None } else { this.control.end_request() } {
+            return this.end(request);
         }
         if let Some(head) = this.head.take() {
             return Poll::Ready(Some(EncodedEvent::__from_whole_events(*head)));
@@ -222,70 +309,13 @@ impl Stream for Subscription {
             return this.wait(cx);
         }
         this.is_waiting = false;
-        for _ in 0..PAGES {
-            if let Some(reading) = &mut this.reading {
-                // It is asked for what is new when it is through with this.
-                this.control.wakeups.take_new_events();
-                let (is_proof, from, page) = match reading.page.as_mut().poll(cx) {
-                    Poll::Ready(Ok(page)) => (reading.is_proof, reading.from, page),
-                    Poll::Ready(Err(_)) => return this.end_for(CloseReason::Error),
-                    Poll::Pending => return this.wait(cx),
-                };
-                this.reading = None;
-                if is_proof {
-                    this.tail.state().prove(this.slot, from, &page);
-                    continue;
-                }
-                let bytes = this.take_old(from, &page);
-                if !bytes.is_empty() {
-                    return Poll::Ready(Some(EncodedEvent::__from_whole_events(bytes)));
-                }
-            }
-            let history = this.history.first();
-            let read = this.tail.state().read(this.slot, history);
-            match read {
-                Read::Events { bytes, is_last } => {
-                    this.is_waiting = is_last;
-                    return Poll::Ready(Some(EncodedEvent::__from_whole_events(bytes)));
-                }
-                Read::Candidates { filter, events, bytes, is_last } => {
-                    this.is_waiting = is_last;
-                    let (chosen, count) = choose(&filter, &events, &bytes);
-                    if count > 0 {
-                        this.denied = 0;
-                        this.tail.state().delivered(this.slot, count, chosen.len());
-                        return Poll::Ready(Some(EncodedEvent::__from_whole_events(chosen.into())));
-                    }
-                    if let Some(frame) = this.deny(events.len(), events.last().map(|event| event.position)) {
-                        return Poll::Ready(Some(frame));
-                    }
-                    if is_last {
-                        return this.wait(cx);
-                    }
-                }
-                Read::Gap(frame) => return Poll::Ready(Some(frame)),
-                Read::Waiting => {
-                    this.is_waiting = true;
-                    return this.wait(cx);
-                }
-                Read::Old { from, position, is_proof } => {
-                    let page = this.history.read(position);
-                    this.reading = Some(Box::new(Reading { from, page, is_proof }));
-                }
-                Read::Behind => return this.end_for(CloseReason::SlowConsumer),
-                Read::Gone => return Poll::Ready(None),
-            }
-        }
-        // A body that has news does not give way, and these are seen when it is asked again in any case.
-        this.control.wakeups.take_new_events();
-        cx.waker().wake_by_ref();
-        Poll::Pending
+        this.poll_events(cx)
     }
 }
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        // A body closes its stream by itself.
+        // A body closes its stream itself.
         if !self.is_in_body {
             self.control.close(self.control.reason_of_drop());
         }
