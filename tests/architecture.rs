@@ -163,8 +163,9 @@ fn packages_depend_on_lower_floors_only() {
 fn every_package_is_in_the_table() {
     let workspace = manifest(".");
     let members = workspace["workspace"]["members"].as_array().unwrap().iter().map(|member| member.as_str().unwrap());
-    let missing: Vec<_> =
-        members.filter(|member| !member.starts_with("testkit") && PACKAGES.iter().all(|(folder, ..)| folder != member)).collect();
+    let missing: Vec<_> = members
+        .filter(|member| !member.starts_with("testkit") && PACKAGES.iter().all(|(folder, ..)| folder != member))
+        .collect();
     assert_eq!(missing, [""; 0]);
 }
 

@@ -150,10 +150,13 @@ impl Subscription {
     }
 
     /// Reads events until there is an answer to the poll, or until it has to yield.
+    #[inline]
     fn poll_events(&mut self, cx: &mut Context<'_>) -> Polled {
         for _ in 0..MAX_READS {
-            if let ControlFlow::Break(polled) = self.poll_history(cx) {
-                return polled;
+            if self.history_read.is_some() {
+                if let ControlFlow::Break(polled) = self.poll_history(cx) {
+                    return polled;
+                }
             }
             if let ControlFlow::Break(polled) = self.read_hub(cx) {
                 return polled;
@@ -190,6 +193,7 @@ impl Subscription {
 
     /// Reads the hub's memory. It continues after a page without an event for the client, and after the begin of a read
     /// of the history.
+    #[inline]
     fn read_hub(&mut self, cx: &Context<'_>) -> ControlFlow<Polled> {
         let history = self.history.first();
         let outcome = self.recent.state().read(self.slot, history);
@@ -275,6 +279,7 @@ impl Subscription {
 }
 
 /// Answers a poll with whole events.
+#[inline]
 fn item(events: Bytes) -> ControlFlow<Polled> {
     ControlFlow::Break(Poll::Ready(Some(EncodedEvent::__from_whole_events(events))))
 }

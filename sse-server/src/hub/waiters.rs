@@ -25,6 +25,7 @@ pub(super) struct Registration {
 
 impl Waiters {
     /// Adds a client, unless `registration` is still valid.
+    #[inline]
     pub(super) fn register(&mut self, registration: &mut Registration, control: &Arc<StreamControl>) {
         if registration.generation != self.generation {
             *registration = Registration { generation: self.generation, key: self.list.insert(control.clone()) };
