@@ -1,110 +1,129 @@
-//! The epochs of a log, one behind the other.
+//! The epochs of a log, one after another.
+//!
+//! Inside the hub, offsets count through all epochs. In a [`Position`], each epoch counts from 1.
+//!
+//! ```text
+//! epoch         |  7                  |  8              | 12
+//! offset      0 |  1  2  ...  10      | 11  ...  15     | 16  17  ...
+//! position  7-0 | 7-1 7-2 ... 7-10    | 8-1 ... 8-5     | 12-1 12-2
+//!               |                 8-0 |            12-0 |
+//!              base 0             base 10           base 15
+//! ```
+//!
+//! At a base, one offset has two positions: the end of one epoch and the start of the next. A **break** is a base where
+//! events may be missing. Clients that pass it receive a gap event.
 
 use std::collections::VecDeque;
 
 use super::position::Position;
 
-/// How many are known. Who comes back with an ID of an older one is told that the history was replaced.
+/// The number of epochs a hub knows. A client with an event ID of an older one receives a gap event.
 const MAX_EPOCHS: usize = 64;
-/// No offset is higher: none that is added to one overflows.
+/// The highest offset. The sum of two offsets does not overflow.
 pub(super) const MAX_OFFSET: u64 = u64::MAX / 4;
 
-/// Inside the hub offsets are counted on through all epochs; in a [`Position`] each epoch begins anew.
+/// The epochs that a hub knows. See the [module](self).
 pub(super) struct Epochs {
-    /// At least one; each has a later epoch than the one before.
-    all: VecDeque<Era>,
+    /// At least one, in ascending order of both `epoch` and `base`.
+    all: VecDeque<Span>,
 }
 
-struct Era {
+/// The offsets of one epoch.
+struct Span {
     epoch: u64,
-    /// The offset before that of its first event.
+    /// The offset before its first event.
     base: u64,
-    /// Events may be missing before it: all clients are told.
+    /// Whether its base is a break.
     is_broken: bool,
 }
 
 impl Epochs {
+    /// Creates the epochs of an empty log.
     pub(super) fn new(epoch: u64) -> Self {
-        Self { all: VecDeque::from([Era { epoch, base: 0, is_broken: false }]) }
+        Self { all: VecDeque::from([Span { epoch, base: 0, is_broken: false }]) }
     }
 
     fn last(&self) -> (u64, u64) {
-        self.all.back().map_or((0, 0), |era| (era.epoch, era.base))
+        self.all.back().map_or((0, 0), |span| (span.epoch, span.base))
     }
 
-    /// The present one.
+    /// The current epoch.
     pub(super) fn epoch(&self) -> u64 {
         self.last().0
     }
 
-    /// The offset before that of the present one's first event.
+    /// The offset before the first event of the current epoch.
     pub(super) fn base(&self) -> u64 {
         self.last().1
     }
 
-    /// The place of the event with this offset.
+    /// Returns the position of the event at an offset.
     pub(super) fn at(&self, offset: u64) -> Position {
-        self.newest(|era| era.base < offset, offset)
+        self.newest(|span| span.base < offset, offset)
     }
 
-    /// The same; or behind which the next one is, in the epoch that begins with that.
+    /// Returns the last position of an offset: at a base, the start of the epoch that begins there.
     pub(super) fn latest_at(&self, offset: u64) -> Position {
-        self.newest(|era| era.base <= offset, offset)
+        self.newest(|span| span.base <= offset, offset)
     }
 
-    /// Where somebody stands who has all up to this offset, and is yet to be told of the break at that one.
+    /// Returns the ID by which a client resumes that has all events up to `offset`, and whose next break is `break_at`.
+    ///
+    /// If the base at `offset` is a break that the client knows of, this is the start of the new epoch. If the client has
+    /// yet to be told, it is the end of the old one, and resuming there reports the break.
     pub(super) fn resume_position(&self, offset: u64, break_at: u64) -> Position {
-        let is_told = |era: &Era| era.is_broken && era.base == offset && offset < break_at;
-        if self.all.iter().any(is_told) { self.latest_at(offset) } else { self.at(offset) }
+        let is_known_break = |span: &Span| span.is_broken && span.base == offset && offset < break_at;
+        if self.all.iter().any(is_known_break) { self.latest_at(offset) } else { self.at(offset) }
     }
 
-    fn newest(&self, is_it: impl Fn(&Era) -> bool, offset: u64) -> Position {
-        let era = self.all.iter().rev().find(|era| is_it(era)).or(self.all.front());
-        let (epoch, base) = era.map_or((0, 0), |era| (era.epoch, era.base));
+    fn newest(&self, is_right: impl Fn(&Span) -> bool, offset: u64) -> Position {
+        let span = self.all.iter().rev().find(|span| is_right(span)).or(self.all.front());
+        let (epoch, base) = span.map_or((0, 0), |span| (span.epoch, span.base));
         Position { epoch, offset: offset.saturating_sub(base) }
     }
 
-    /// The offset of a place, and that of the first break behind it: if the epoch is known, and the place is none that it
-    /// never had. In the present epoch it may have yet to come.
+    /// Returns the offset of a position, and the next break from there on (`u64::MAX` if there is no break).
+    ///
+    /// The epoch must be known. A position of an earlier epoch must exist; one of the current epoch may be yet to come.
     pub(super) fn find(&self, position: Position) -> Option<(u64, u64)> {
-        let index = self.all.iter().rposition(|era| era.epoch == position.epoch)?;
-        let mut behind = self.all.range(index..);
-        let offset = behind.next()?.base + Some(position.offset).filter(|offset| *offset <= MAX_OFFSET)?;
-        let is_here = self.all.get(index + 1).is_none_or(|next| offset <= next.base);
-        let break_at = behind.find(|era| era.is_broken).map_or(u64::MAX, |era| era.base);
-        is_here.then_some((offset, break_at))
+        let index = self.all.iter().rposition(|span| span.epoch == position.epoch)?;
+        let mut spans = self.all.range(index..);
+        let offset = spans.next()?.base + Some(position.offset).filter(|offset| *offset <= MAX_OFFSET)?;
+        let exists = self.all.get(index + 1).is_none_or(|next| offset <= next.base);
+        let break_at = spans.find(|span| span.is_broken).map_or(u64::MAX, |span| span.base);
+        exists.then_some((offset, break_at))
     }
 
-    /// The offset of the last place that an epoch had, if it is a known one and over, and never had this place.
+    /// Returns the last offset of a position's epoch, if that epoch is known and over.
     pub(super) fn end_of(&self, position: Position) -> Option<u64> {
-        let index = self.all.iter().rposition(|era| era.epoch == position.epoch)?;
+        let index = self.all.iter().rposition(|span| span.epoch == position.epoch)?;
         self.all.get(index + 1).map(|next| next.base)
     }
 
-    /// From where on a history is of use that begins at this place.
+    /// Returns the first offset that a history has whose oldest event is at this position.
     pub(super) fn first_offset(&self, history: Position) -> u64 {
-        let era = self.all.iter().find(|era| era.epoch >= history.epoch);
-        era.map_or(MAX_OFFSET, |era| match era.epoch == history.epoch {
-            true => era.base + history.offset.clamp(1, MAX_OFFSET),
-            false => era.base + 1,
+        let span = self.all.iter().find(|span| span.epoch >= history.epoch);
+        span.map_or(MAX_OFFSET, |span| match span.epoch == history.epoch {
+            true => span.base + history.offset.clamp(1, MAX_OFFSET),
+            false => span.base + 1,
         })
     }
 
-    /// The first break behind this offset.
+    /// Returns the first break after an offset, or `u64::MAX`.
     pub(super) fn break_after(&self, offset: u64) -> u64 {
-        let found = self.all.iter().find(|era| era.is_broken && era.base > offset);
-        found.map_or(u64::MAX, |era| era.base)
+        let found = self.all.iter().find(|span| span.is_broken && span.base > offset);
+        found.map_or(u64::MAX, |span| span.base)
     }
 
-    /// The last break.
+    /// Returns the last break, or 0.
     pub(super) fn last_break(&self) -> u64 {
-        self.all.iter().rev().find(|era| era.is_broken).map_or(0, |era| era.base)
+        self.all.iter().rev().find(|span| span.is_broken).map_or(0, |span| span.base)
     }
 
-    /// Another one begins behind this offset. Returns the offset up to which none is known any more, if one had to be
-    /// forgotten.
+    /// Begins an epoch after the event at `base`. If an old epoch is forgotten for it, this returns the last offset of
+    /// that epoch.
     pub(super) fn begin(&mut self, epoch: u64, base: u64, is_broken: bool) -> Option<u64> {
-        self.all.push_back(Era { epoch, base, is_broken });
+        self.all.push_back(Span { epoch, base, is_broken });
         let old = (self.all.len() > MAX_EPOCHS).then(|| self.all.pop_front())??;
         let first = self.all.front_mut()?;
         first.is_broken |= old.is_broken && old.base == first.base;
@@ -120,7 +139,7 @@ mod tests {
         Position { epoch, offset }
     }
 
-    /// 10 events, 5, none, and the present one.
+    /// Epochs with 10, 5 and 0 events, and the current one.
     fn epochs() -> Epochs {
         let mut epochs = Epochs::new(7);
         for (epoch, base, is_broken) in [(8, 10, false), (9, 15, true), (12, 15, false)] {
@@ -130,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn an_offset_has_one_place_and_may_have_more_before_it() {
+    fn offset_at_base_has_position_in_each_epoch() {
         let epochs = epochs();
         for (offset, at, behind) in [
             (0, position(7, 0), position(7, 0)),
@@ -153,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_is_found_if_its_epoch_had_it() {
+    fn position_found_only_if_its_epoch_had_it() {
         let epochs = epochs();
         for (at, expected) in [
             (position(7, 0), Some((0, 15))),
@@ -180,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_are_forgotten() {
+    fn oldest_epochs_forgotten_over_limit() {
         let mut epochs = Epochs::new(1);
         for n in 1..MAX_EPOCHS as u64 {
             assert_eq!(epochs.begin(n + 1, n, n == 1), None);
@@ -189,7 +208,7 @@ mod tests {
         assert_eq!((epochs.find(position(1, 0)), epochs.find(position(2, 0))), (None, Some((1, u64::MAX))));
         assert_eq!(epochs.begin(1001, 100, false), Some(2));
         assert_eq!(epochs.at(0), position(3, 0));
-        // One that is forgotten has begun where the next one does.
+        // The forgotten epoch and the next one have the same base, and the break stays.
         let mut epochs = Epochs::new(1);
         for n in 1..MAX_EPOCHS as u64 {
             epochs.begin(n + 1, n.max(2), n == 1);

@@ -6,9 +6,9 @@ use std::collections::BinaryHeap;
 use super::store::{SEGMENT, Store};
 use super::view::View;
 
-/// The most bytes of a page that is shared with others, unless one event has more: those of a segment.
+/// The most bytes of a page that is shared with others, as many as a segment has. One larger event is a page too.
 pub(super) const SHARED: usize = SEGMENT;
-/// The most bytes of a page that is copied for one client, unless one event has more.
+/// The most bytes of a page that is copied for one client. One larger event is a page too.
 pub(super) const COPIED: usize = 16 * 1024;
 
 /// A selection of events for one page.
@@ -123,7 +123,7 @@ impl Page {
         self.is_full
     }
 
-    /// Adds an event, or marks the page as full if there is no room for it. The first event always fits.
+    /// Adds an event, or marks the page as full if the event does not fit. The first event always fits.
     #[inline]
     fn add(&mut self, offset: u64, len: usize, selected: &mut Vec<u64>) {
         if self.bytes > 0 && self.bytes + len > self.max {

@@ -1,4 +1,4 @@
-//! Where a client stands that comes back, and what it has missed.
+//! The outcome of resuming, and the events about it: gap events, resume events and positions.
 
 use std::fmt;
 
@@ -6,43 +6,44 @@ use ssekit_core::{EncodedEvent, Event, EventId, EventType};
 
 use super::position::Position;
 
-/// The type of the event that tells a client of a gap. Its data is [`Gap`]'s JSON.
+/// The type of the event that reports a gap to a client. Its data is the JSON of a [`Gap`].
 pub const GAP_EVENT_TYPE: &str = "ssekit:gap";
 /// The type of the event that tells a client how it was [resumed](super::Subscribe::with_resume_event).
 pub const RESUME_EVENT_TYPE: &str = "ssekit:resume";
 
-/// Where a subscriber stands, by its last event ID.
+/// How a client was resumed after its last event ID.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ResumeOutcome {
-    /// It has no last event ID: it is new.
+    /// The client has no last event ID.
     Fresh,
-    /// It has missed nothing.
+    /// The client has missed nothing.
     UpToDate,
-    /// It gets what it has missed.
+    /// The client receives the events that it has missed.
     Resumed {
-        /// How many events of its topics it has missed, with those that its filter is false for. If some are not in memory
-        /// any more, but in the log's [history](super::History), those of other topics are counted too.
+        /// The number of missed events of its topics, before its filter. If some are only in the log's history, events
+        /// of other topics are counted too.
         missed: u64,
     },
-    /// Some of what it has missed is not kept any more. It is told so, and gets the rest.
+    /// Some of the missed events are evicted. The client receives a gap event, then the others.
     Gap {
-        /// The oldest event of its topics that is kept, but for those that are kept as the newest of their key; or the end of
-        /// the log if there is none.
+        /// The position of its topics' oldest event that is not evicted, or the next position of the log. Events that are
+        /// only retained as the newest of their key do not count.
         oldest: Position,
     },
-    /// Its last event is of another log, or was lost: the history was replaced. It is told so, and gets all that is kept
-    /// and that it may not have, or with [`SkipToLatest`](super::SlowConsumerPolicy::SkipToLatest) what is new.
+    /// The last event of the client is of another log, or events after it may be missing. The client receives a gap
+    /// event, then all retained events that it may not have; with
+    /// [`SkipToLatest`](super::SlowConsumerPolicy::SkipToLatest), only new events.
     EpochChanged,
-    /// Its last event ID is none of a hub's. It is told so, and starts like a new one.
+    /// The last event ID is not a [`Position`]. The client receives a gap event, then starts like a new one.
     Malformed,
 }
 
 impl ResumeOutcome {
-    /// How many kinds there are.
+    /// The number of outcomes.
     pub(super) const KINDS: usize = 6;
 
-    /// Which of them, for a table.
+    /// The index of the outcome in a table.
     pub(super) fn kind(self) -> usize {
         match self {
             Self::Fresh => 0,
@@ -54,7 +55,7 @@ impl ResumeOutcome {
         }
     }
 
-    /// Its name in lower case, for logs, metrics and clients.
+    /// Returns its name in snake case, for logs, metrics and clients.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Fresh => "fresh",
@@ -66,8 +67,8 @@ impl ResumeOutcome {
         }
     }
 
-    /// As JSON: `{"outcome":"resumed","missed":3}`, `{"outcome":"gap","oldest":"1763749139123-42"}`.
-    pub fn as_json(self) -> String {
+    /// Returns it as JSON: `{"outcome":"resumed","missed":3}`, `{"outcome":"gap","oldest":"1763749139123-42"}`.
+    pub fn to_json(self) -> String {
         let outcome = self.as_str();
         match self {
             Self::Resumed { missed } => format!("{{\"outcome\":\"{outcome}\",\"missed\":{missed}}}"),
@@ -83,13 +84,13 @@ impl fmt::Display for ResumeOutcome {
     }
 }
 
-/// Why there is a gap.
+/// The reason for a gap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum GapReason {
-    /// The client read so slowly that events were dropped before it had got them.
+    /// The client read so slowly that the hub evicted events that it had not received.
     SlowConsumer,
-    /// The client was away for so long that events were dropped which it had not got.
+    /// The client was away while the hub evicted events that it had not received.
     Retention,
     /// See [`ResumeOutcome::EpochChanged`].
     EpochChanged,
@@ -98,7 +99,7 @@ pub enum GapReason {
 }
 
 impl GapReason {
-    /// Its name in lower case.
+    /// Returns its name in snake case, for logs and metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::SlowConsumer => "slow_consumer",
@@ -109,30 +110,32 @@ impl GapReason {
     }
 }
 
-/// Events that a client does not get. It is told so in the stream, by an event of type [`GAP_EVENT_TYPE`].
+/// Events that a client does not receive. An event of type [`GAP_EVENT_TYPE`] reports them in the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Gap {
-    /// Why.
+    /// The reason why the events are missing.
     pub reason: GapReason,
-    /// They are from here on, if that is known.
+    /// The position of the first missing event, if it is known.
     pub from: Option<Position>,
-    /// The last of them.
+    /// The position of the last missing event.
     pub to: Position,
-    /// How many they are, at the most, if that is known. It is exact for a subscriber that was too slow and has no filter
-    /// and no keys; for one that comes back, or where there is a history, it counts what other topics had in between.
+    /// The number of missing events, if it is known. It is an upper bound.
+    ///
+    /// It is exact for a slow client with neither a filter nor keys. For a client that resumes, and for a log with a
+    /// history, it includes events of other topics.
     pub missed: Option<u64>,
 }
 
 impl Gap {
-    /// The event, which leaves the client behind `id`.
+    /// Encodes the gap event. The client resumes after `id`.
     pub(super) fn into_event(self, id: Position) -> EncodedEvent {
-        frame(GAP_EVENT_TYPE, id, &self.to_string())
+        control_event(GAP_EVENT_TYPE, id, &self.to_string())
     }
 }
 
-/// As JSON, which is the event's data: `{"reason":"slow_consumer","from":"17-5","to":"17-9","missed":5}`. What is not known
-/// is `null`.
+/// Writes the JSON that is the event's data: `{"reason":"slow_consumer","from":"17-5","to":"17-9","missed":5}`. An unknown
+/// value is `null`.
 impl fmt::Display for Gap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { reason, from, to, missed } = self;
@@ -149,20 +152,20 @@ impl fmt::Display for Gap {
     }
 }
 
-/// The event of type [`RESUME_EVENT_TYPE`].
-pub(super) fn resume_frame(resume: ResumeOutcome, id: Position) -> EncodedEvent {
-    frame(RESUME_EVENT_TYPE, id, &resume.as_json())
+/// Encodes the event of type [`RESUME_EVENT_TYPE`].
+pub(super) fn resume_event(resume: ResumeOutcome, id: Position) -> EncodedEvent {
+    control_event(RESUME_EVENT_TYPE, id, &resume.to_json())
 }
 
-/// A block with an ID alone: no event, but where the client comes back to.
-pub(super) fn position_frame(id: Position) -> EncodedEvent {
+/// Encodes a block with only an ID. It dispatches no event; the client resumes after `id`.
+pub(super) fn position_event(id: Position) -> EncodedEvent {
     let id = id.to_string();
     EncodedEvent::from(Event { id: EventId::new(&id).ok(), ..Event::new() })
 }
 
-fn frame(event_type: &str, id: Position, data: &str) -> EncodedEvent {
+fn control_event(event_type: &str, id: Position, data: &str) -> EncodedEvent {
     let id = id.to_string();
-    // Neither can fail: both are fixed, but for digits.
+    // Both are valid: constants and digits.
     let (event_type, id) = (EventType::new(event_type).ok(), EventId::new(&id).ok());
     EncodedEvent::from(Event { event_type, id, ..Event::data(data) })
 }
@@ -172,16 +175,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_gap_is_an_event_whose_data_is_json() {
+    fn gap_event_hto_json_data() {
         let at = |offset| Position { epoch: 7, offset };
         let gap = Gap { reason: GapReason::SlowConsumer, from: Some(at(3)), to: at(9), missed: Some(4) };
         let expected = "event: ssekit:gap\nid: 7-9\ndata: {\"reason\":\"slow_consumer\",\"from\":\"7-3\",\"to\":\"7-9\",\"missed\":4}\n\n";
         assert_eq!(gap.into_event(at(9)).as_bytes(), expected.as_bytes());
         let gap = Gap { reason: GapReason::EpochChanged, from: None, to: at(9), missed: None };
         assert_eq!(gap.to_string(), "{\"reason\":\"epoch_changed\",\"from\":null,\"to\":\"7-9\",\"missed\":null}");
-        let resume = resume_frame(ResumeOutcome::Resumed { missed: 2 }, at(1));
+        let resume = resume_event(ResumeOutcome::Resumed { missed: 2 }, at(1));
         let expected = "event: ssekit:resume\nid: 7-1\ndata: {\"outcome\":\"resumed\",\"missed\":2}\n\n";
         assert_eq!(resume.as_bytes(), expected.as_bytes());
-        assert_eq!(position_frame(at(0)).as_bytes(), b"id: 7-0\n\n");
+        assert_eq!(position_event(at(0)).as_bytes(), b"id: 7-0\n\n");
     }
 }

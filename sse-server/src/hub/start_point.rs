@@ -3,12 +3,12 @@
 //! | last event ID | outcome | begins |
 //! |---|---|---|
 //! | none | `Fresh` | as [`StartFrom`] says |
-//! | not an ID of a hub | `Malformed` | likewise, after a gap event |
+//! | not a [`Position`] | `Malformed` | as [`StartFrom`] says, after a gap event |
 //! | of an unknown epoch, or an offset that its epoch never had | `EpochChanged` | at the oldest event, after a gap event |
-//! | ahead of memory, without a history | `EpochChanged` | likewise |
+//! | ahead of memory, without a history | `EpochChanged` | at the oldest event, after a gap event |
 //! | ahead of memory, with a history | `UpToDate` | after it, once the history confirms it |
-//! | known, and later events of the client's feeds are lost | `Gap` | after the lost events, after a gap event |
-//! | known, the same, and a break is at the event itself | `EpochChanged` | likewise |
+//! | known, and later events are lost | `Gap` | after the lost events, after a gap event |
+//! | known, later events are lost, and a break is at the event | `EpochChanged` | after the lost events, after a gap event |
 //! | known, and a break is ahead | `EpochChanged` | after it; the break is reported when it is reached |
 //! | known, later events are in the history only | `Resumed` | after it |
 //! | known, otherwise | `Resumed` or `UpToDate` | after it |
@@ -30,7 +30,7 @@ pub(super) struct StartPoint {
     pub(super) cursor: u64,
     /// The last event ID that the client is sent first.
     pub(super) id: Position,
-    /// The gap that the client is told of first.
+    /// The gap event that the client is sent first.
     pub(super) gap: Option<Gap>,
     /// See [`Client::break_at`](super::registry::Client::break_at).
     pub(super) break_at: u64,
@@ -63,9 +63,9 @@ struct Finder<'a> {
     skips: bool,
     /// The oldest offset in the log's history.
     history: Option<u64>,
-    /// The last offset of the client's events that is not in memory.
+    /// The offset of the client's last event that memory has evicted.
     evicted_to: u64,
-    /// The last offset of the client's events that is neither in memory nor in the history.
+    /// The offset of the client's last event that is neither in memory nor in the history.
     lost_to: u64,
 }
 
@@ -111,7 +111,7 @@ impl Finder<'_> {
         }
     }
 
-    /// The offset of the first of the client's last `count` events in memory.
+    /// The offset where the client's last `count` events in memory begin.
     fn last(&self, count: usize) -> u64 {
         let last = self.view.feeds().flat_map(|feed| feed.offsets.iter().rev().take(count));
         let mut last: Vec<u64> = last.copied().collect();
@@ -186,7 +186,7 @@ impl Finder<'_> {
         self.at(resume, self.view.cursor_after_gap(cursor, to), break_at, gap)
     }
 
-    /// The position of the client's oldest event after the lost ones, or of the next event.
+    /// The position of the client's oldest event after `lost_to`, or of the next event.
     fn oldest_kept(&self) -> Position {
         let firsts = self.view.feeds().filter_map(|feed| feed.offsets.get(feed.position(self.lost_to + 1)).copied());
         self.state.epochs.at(firsts.chain(self.history).min().unwrap_or(self.next()).min(self.next()))

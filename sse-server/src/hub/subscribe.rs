@@ -1,4 +1,4 @@
-//! What a subscriber asks for.
+//! The request of a subscriber: topics, filter, start and policies.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -11,7 +11,7 @@ use super::position::Position;
 use super::rejection::RejectionReason;
 use crate::last_event_id::LastEventId;
 
-/// What a subscriber of a [`Hub`](super::Hub) is to get, and how.
+/// A request to subscribe to a [`Hub`](super::Hub): which events, from where, and for whom.
 ///
 /// ```
 /// use ssekit_server::hub::{Hub, HubOptions, SlowConsumerPolicy, Subscribe};
@@ -44,147 +44,151 @@ pub struct Subscribe {
 
 pub(super) type Filter = Arc<dyn Fn(&EventMeta<'_>) -> bool + Send + Sync>;
 
-/// What a [filter](Subscribe::with_filter) decides by.
+/// The event that a [filter](Subscribe::with_filter) is asked about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct EventMeta<'a> {
-    /// The topic that it was published to.
+    /// The topic that the event was published to.
     pub topic: &'a str,
-    /// The key that it was published with.
+    /// The key that the event was published with.
     pub key: Option<&'a str>,
-    /// Its place in the log.
+    /// The position of the event in the log.
     pub position: Position,
 }
 
-/// Where a subscriber starts that has no last event ID.
+/// The start of a client without a last event ID.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum StartFrom {
-    /// With the next event.
+    /// The next event that is published.
     #[default]
     Next,
-    /// With the oldest event that is kept.
+    /// The oldest event that is not evicted.
     Oldest,
-    /// With so many of the last events, if they are in memory.
+    /// The last events of its topics in memory, at most this many.
     Last(usize),
 }
 
-/// What becomes of a subscriber who reads so slowly that an event it has not got is kept no more.
+/// The treatment of a client that reads so slowly that events are evicted before it receives them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SlowConsumerPolicy {
-    /// Its stream ends, as [`CloseReason::SlowConsumer`](crate::CloseReason::SlowConsumer). It may come back by its last
-    /// event ID, and is then told of the gap.
+    /// Ends the stream, with [`CloseReason::SlowConsumer`](crate::CloseReason::SlowConsumer). A client that resumes after
+    /// its last event ID receives a gap event.
     #[default]
     Disconnect,
-    /// It is told of the gap, and goes on with the oldest event that is kept.
+    /// Sends a gap event and continues with the oldest event that is not evicted.
     SkipToOldest,
-    /// It is told of the gap, and goes on with the next event.
+    /// Sends a gap event and continues with the next event that is published.
     SkipToLatest,
-    /// Of several events with the same key, it gets the newest alone, whenever it has not got the others by then; and
-    /// that one also when it is older than all that is kept. It is told of a gap if there were events without a key.
+    /// Sends only the newest of several unread events with the same key. That event is delivered even if it is older than
+    /// all others that the hub keeps. A gap event reports only missing events without a newer one of their key.
     ///
-    /// For what is the state of something: prices, positions, who is there.
+    /// Use it for events that describe a state: prices, positions, presence.
     Coalesce,
 }
 
-/// What becomes of several streams of one session.
+/// The treatment of several streams of one session.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SessionPolicy {
-    /// There may be several: of several tabs, say.
+    /// Allows several streams, for example of several browser tabs.
     #[default]
     Share,
-    /// The new one takes over. The others end, and their clients are told not to come back.
+    /// Ends the older streams. Their clients do not reconnect.
     TakeOver,
-    /// The new one is rejected, as long as there is one. A client that has lost its connection is rejected too, until
-    /// the server has noticed.
+    /// Rejects a new stream while there is one. A client whose connection was lost is rejected until the server has
+    /// noticed the loss.
     RejectNew,
 }
 
 impl Subscribe {
-    /// To one topic.
+    /// Subscribes to one topic.
     pub fn topic(name: &str) -> Self {
         Self::default().with_topic(name)
     }
 
-    /// To several topics.
+    /// Subscribes to several topics.
     pub fn topics<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
         Self { topics: names.into_iter().map(Arc::from).collect(), ..Self::default() }
     }
 
-    /// To all topics whose names begin with this, also those that there will be. The empty prefix is that of all. The first
-    /// subscriber to a prefix has the events of its topics put in order once.
+    /// Subscribes to all topics with this prefix, including future ones. The empty prefix matches all topics.
+    ///
+    /// The first subscriber to a prefix merges the offsets of its topics' events once, under the hub's lock.
     pub fn prefix(prefix: &str) -> Self {
         Self::default().with_prefix(prefix)
     }
 
-    /// The same, and another topic. Events of several are in the order in which they were published.
+    /// Adds a topic. Events of several topics arrive in the order in which they were published.
     pub fn with_topic(mut self, name: &str) -> Self {
         self.topics.insert(name.into());
         self
     }
 
-    /// The same, and all topics whose names begin with this.
+    /// Adds all topics with this prefix. See [`prefix`](Self::prefix).
     pub fn with_prefix(mut self, prefix: &str) -> Self {
         self.prefixes.insert(prefix.into());
         self
     }
 
-    /// The same, but only the events that `filter` is true for: those that the subscriber has a right to. It is asked for
-    /// each event when that is sent, be it new or an old one that the subscriber has missed.
+    /// Delivers only events that `filter` returns true for, for example those that the user may read. The default
+    /// delivers all.
     ///
-    /// It is wakes often, by the connection's task, and must not block. That it is true for a topic is not
-    /// remembered; still, to end a right at once, [disconnect](super::Hub::disconnect_key) its holder.
+    /// The connection's task calls it once for each event, new or missed, just before it delivers the event, with no lock
+    /// held. It must not block. Its answers are not remembered. To revoke a right at once,
+    /// [disconnect](super::Hub::disconnect_key) the user.
     pub fn with_filter(mut self, filter: impl Fn(&EventMeta<'_>) -> bool + Send + Sync + 'static) -> Self {
         self.filter = Some(Arc::new(filter));
         self
     }
 
-    /// The same, behind this event, if the client has it from this hub.
+    /// Resumes after this event. Without an ID, which is the default, the client starts as [`with_start`](Self::with_start)
+    /// says.
     pub fn with_last_event_id(mut self, id: Option<LastEventId>) -> Self {
         self.last_event_id = id;
         self
     }
 
-    /// The same, starting there if the client has no last event ID.
+    /// Sets the start of a client without a last event ID (default [`StartFrom::Next`]).
     pub fn with_start(mut self, start: StartFrom) -> Self {
         self.start = start;
         self
     }
 
-    /// The same, with this policy for when the client reads too slowly.
+    /// Sets the policy for a client that reads too slowly (default [`SlowConsumerPolicy::Disconnect`]).
     pub fn with_policy(mut self, policy: SlowConsumerPolicy) -> Self {
         self.policy = policy;
         self
     }
 
-    /// The same, to be found by this key among the hub's clients: of its user, of its tenant.
+    /// Adds a key, for example of the user or the tenant, to [find](super::Hub::clients_of) and
+    /// [disconnect](super::Hub::disconnect_key) the client by.
     pub fn with_key(mut self, key: &str) -> Self {
         self.keys.insert(key.into());
         self
     }
 
-    /// The same, as a stream of this session, which is a key too.
+    /// Sets the session of the client, which is also one of its keys (default: no session).
     pub fn with_session(mut self, session: &str, policy: SessionPolicy) -> Self {
         self.session = Some((session.into(), policy));
         self.with_key(session)
     }
 
-    /// The same, with this event before all others. There may be several.
+    /// Adds an event that the client receives first. Several are sent in the order in which they were added.
     pub fn with_first_event(mut self, event: impl Into<EncodedEvent>) -> Self {
         self.first.push(event.into());
         self
     }
 
-    /// The same, whose client is told by an event of type [`RESUME_EVENT_TYPE`](super::RESUME_EVENT_TYPE), before all
-    /// others of the hub, where it stands: see [`ResumeOutcome::as_json`](super::ResumeOutcome::as_json).
+    /// Sends an event of type [`RESUME_EVENT_TYPE`](super::RESUME_EVENT_TYPE) before all other events of the hub (default:
+    /// none). Its data is [`ResumeOutcome::to_json`](super::ResumeOutcome::to_json).
     pub fn with_resume_event(mut self) -> Self {
         self.tells_resume = true;
         self
     }
 
-    /// What cannot be served.
+    /// Checks the names against the limits.
     pub(super) fn check(&self) -> Result<(), RejectionReason> {
         let names = || self.topics.iter().chain(&self.prefixes).chain(&self.keys);
         let count = names().count();
@@ -197,10 +201,10 @@ impl Subscribe {
         }
     }
 
-    /// The topics and the prefixes, without those that another prefix has in it.
+    /// Returns the topics and prefixes, without those that start with another of the prefixes.
     pub(super) fn disjoint(&self) -> (Vec<&Arc<str>>, Vec<&Arc<str>>) {
         let mut prefixes: Vec<&Arc<str>> = Vec::new();
-        // A prefix sorts before what it is one of, with nothing in between that it is not one of.
+        // A prefix sorts directly before all names that start with it.
         for prefix in &self.prefixes {
             if prefixes.last().is_none_or(|last| !prefix.starts_with(&***last)) {
                 prefixes.push(prefix);
@@ -230,7 +234,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_event_is_in_two_of_what_is_subscribed_to() {
+    fn subscribed_names_never_overlap() {
         let subscribe = Subscribe::topics(["a", "a/b", "b", "ab", "c/1"])
             .with_prefix("a/")
             .with_prefix("a/b/")

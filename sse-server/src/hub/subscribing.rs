@@ -12,7 +12,7 @@ use super::feeds::SubscribedFeed;
 use super::position::Position;
 use super::registry::{Client, ClientInfo, Slot};
 use super::rejection::RejectionReason;
-use super::resume::{ResumeOutcome, position_frame, resume_frame};
+use super::resume::{ResumeOutcome, position_event, resume_event};
 use super::start_point::StartPoint;
 use super::state::State;
 use super::subscribe::{SessionPolicy, Subscribe};
@@ -207,10 +207,10 @@ impl State {
 /// Encodes the first events of the request, and the events that tell the client where it starts.
 fn encode_head(request: &Subscribe, start: &StartPoint) -> Bytes {
     let gap = start.gap.map(|gap| gap.into_event(start.id));
-    let resume = request.tells_resume.then(|| resume_frame(start.resume, start.id));
+    let resume = request.tells_resume.then(|| resume_event(start.resume, start.id));
     let has_id = gap.is_some() || resume.is_some();
     // A client that is cut off before its first event must resume here, so it always gets an ID.
-    let position = (!has_id).then(|| position_frame(start.id));
+    let position = (!has_id).then(|| position_event(start.id));
     let told = [gap, resume, position].into_iter().flatten();
     let mut bytes = BytesMut::new();
     let events = request.first.iter().cloned().chain(told);

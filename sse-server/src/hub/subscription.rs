@@ -28,7 +28,7 @@ use super::log::{History, ReadHistory};
 use super::position::Position;
 use super::reading::{Candidate, ReadOutcome, Unfiltered};
 use super::registry::Slot;
-use super::resume::{ResumeOutcome, position_frame};
+use super::resume::{ResumeOutcome, position_event};
 use super::subscribe::{EventMeta, Filter};
 use super::subscribing::Admitted;
 use super::tail::RecentEvents;
@@ -249,7 +249,7 @@ impl Subscription {
         self.filtered += count;
         let last = last.filter(|_| self.filtered >= MAX_FILTERED)?;
         self.filtered = 0;
-        Some(position_frame(last))
+        Some(position_event(last))
     }
 
     /// Leaves the waker for the next event.

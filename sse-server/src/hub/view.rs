@@ -8,7 +8,7 @@
 //! | sees | all events in the store | the newest event of each key, in the store or [retained](super::compaction) |
 //! | has lost | all events that the store evicted | evicted events without a key, and retained events that were dropped |
 //! | can begin | after the events it has lost | anywhere: older events may be retained |
-//! | continues after a gap | after the lost events | at its cursor: retained events may be among them |
+//! | continues after a gap | after the lost events | at its cursor, to read retained events |
 
 use std::ops::RangeBounds;
 
@@ -66,7 +66,7 @@ impl<'a> View<'a> {
         self.feeds().map(|feed| if coalesces { feed.lost_to } else { feed.evicted_to }).max().unwrap_or(0)
     }
 
-    /// Counts the events of the client's feeds: all, and those in the store from `cursor` on.
+    /// Counts all events of the client's feeds, and the stored events from `cursor` on.
     #[inline]
     pub(super) fn count(&self, cursor: u64) -> EventCount {
         self.feeds().fold(EventCount { published: 0, unread: 0 }, |count, feed| EventCount {
@@ -75,7 +75,7 @@ impl<'a> View<'a> {
         })
     }
 
-    /// Counts the events that a client at `cursor` does not need: those before it, and lost ones after it.
+    /// Counts the events that a client at `cursor` does not need: events before the cursor, and lost events after it.
     #[inline]
     pub(super) fn accounted(&self, cursor: u64) -> u64 {
         let EventCount { published, unread } = self.count(cursor);
@@ -88,7 +88,7 @@ impl<'a> View<'a> {
         if self.coalesces() { self.retained(cursor..).count() as u64 } else { 0 }
     }
 
-    /// The retained events of the client's feeds with these offsets. None for a client that does not coalesce.
+    /// Iterates over the retained events of the client's feeds. Empty unless the client coalesces.
     pub(super) fn retained(self, offsets: impl RangeBounds<u64>) -> impl Iterator<Item = (u64, &'a RetainedEvent)> {
         let retained = self.compaction.map(|compaction| compaction.range(offsets));
         retained.into_iter().flatten().filter(move |(_, event)| self.has_topic(event.topic))
@@ -110,7 +110,7 @@ impl<'a> View<'a> {
         if self.coalesces() { 1 } else { lost_to + 1 }
     }
 
-    /// The cursor of a client at `cursor` after it was told of a gap up to `to`.
+    /// The cursor of a client at `cursor` after a gap event up to `to`.
     #[inline]
     pub(super) fn cursor_after_gap(&self, cursor: u64, to: u64) -> u64 {
         if self.coalesces() { cursor } else { to + 1 }

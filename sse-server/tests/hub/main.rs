@@ -114,7 +114,7 @@ fn where_a_client_stands_is_told_and_it_goes_on_from_there() {
         assert_eq!(stream.resume(), resume, "{last:?}");
         assert_eq!(ready(&hub, &mut stream), expected, "{last:?}");
         let mut told = hub.subscribe(subscribe.with_resume_event()).unwrap();
-        let json = resume.as_json().replace(&hub.stats().next.epoch.to_string(), "E");
+        let json = resume.to_json().replace(&hub.stats().next.epoch.to_string(), "E");
         let text = ready(&hub, &mut told);
         assert!(text.contains("event: ssekit:resume\nid: E-"), "{text}");
         assert!(text.contains(&format!("data: {json}\n\n")), "{text}");

@@ -264,7 +264,7 @@ impl Client {
                 return Some(FIRST.to_owned());
             }
             Some(Head::ResumeOutcome) => {
-                let json = connection.resume.as_json();
+                let json = connection.resume.to_json();
                 let id = id.expect("it has one");
                 assert_eq!(block, format!("event: ssekit:resume\nid: {id}\ndata: {json}\n\n"));
                 self.starts_behind(log, id.offset);
