@@ -13,7 +13,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::ContentType;
 use actix_web::web::{Bytes, Data, Html, PayloadConfig, Redirect, get, post, to};
 use actix_web::{HttpResponse, HttpServer, Responder};
-use ssekit::actix::{LastEventId, Sse, SseRejection, WantsEventStream, configure, serve};
+use ssekit::actix::{HubResponse, SseRequest, configure, serve};
 
 use app::{Answer, App, MAX_BODY, PAGE};
 
@@ -41,12 +41,8 @@ async fn main() -> ExitCode {
     .await
 }
 
-async fn events(
-    app: Data<App>,
-    LastEventId(last): LastEventId,
-    wants: WantsEventStream,
-) -> Result<impl Responder, SseRejection> {
-    app.events(last).map(Sse::from).map_err(|rejection| SseRejection::new(rejection, wants))
+async fn events(app: Data<App>, request: SseRequest) -> impl Responder {
+    HubResponse::from(app.events(&request))
 }
 
 async fn chat(app: Data<App>, body: Bytes) -> impl Responder {

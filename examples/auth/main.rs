@@ -23,7 +23,7 @@ use axum::http::header::SET_COOKIE;
 use axum::response::{Html, IntoResponse};
 use axum::routing::{get, post};
 use serde::Serialize;
-use ssekit::axum::{DrainOptions, LastEventId, Sse, StreamGroup, TrySendError, serve};
+use ssekit::axum::{DrainOptions, Sse, SseRequest, StreamGroup, TrySendError, serve};
 use ssekit::{EncodedEvent, Event, event_type};
 
 use common::{listen, shutdown};
@@ -115,7 +115,7 @@ async fn run(Arguments { addr, users }: Arguments) -> Result<(), String> {
 }
 
 /// The user's own stream. First who it is: whether there is something to resume is the business of nobody else.
-async fn events(user: User, _: LastEventId, State(app): State<App>) -> impl IntoResponse {
+async fn events(user: User, _: SseRequest, State(app): State<App>) -> impl IntoResponse {
     let (sender, sse) = Sse::channel(16);
     app.users.enter(&user, &sender);
     let hello = Event::data(&user.0).with_event_type(event_type!("hello"));

@@ -16,7 +16,7 @@ use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{Html, IntoResponse, Redirect};
 use axum::routing::{get, post};
-use ssekit::axum::{LastEventId, Sse, SseRejection, WantsEventStream, serve};
+use ssekit::axum::{HubResponse, SseRequest, serve};
 
 use app::{Answer, App, MAX_BODY, PAGE};
 
@@ -38,12 +38,8 @@ async fn main() -> ExitCode {
     .await
 }
 
-async fn events(
-    State(app): State<App>,
-    LastEventId(last): LastEventId,
-    wants: WantsEventStream,
-) -> Result<impl IntoResponse, SseRejection> {
-    app.events(last).map(Sse::from).map_err(|rejection| SseRejection::new(rejection, wants))
+async fn events(State(app): State<App>, request: SseRequest) -> impl IntoResponse {
+    HubResponse::from(app.events(&request))
 }
 
 async fn chat(State(app): State<App>, body: Bytes) -> impl IntoResponse {

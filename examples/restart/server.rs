@@ -12,7 +12,7 @@ use axum::http::header::RETRY_AFTER;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde::Serialize;
-use ssekit::axum::{DrainOptions, LastEventId, Shutdown, Sse, SseRejection, WantsEventStream, serve};
+use ssekit::axum::{DrainOptions, Shutdown, SseRequest, serve};
 use ssekit::hub::{Hub, HubOptions, Subscribe};
 use ssekit::{EncodedEvent, Event, event_type};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -128,17 +128,13 @@ struct Hello {
     process: u32,
 }
 
-async fn events(
-    State(hub): State<Hub>,
-    LastEventId(last): LastEventId,
-    wants: WantsEventStream,
-) -> Result<impl IntoResponse, SseRejection> {
-    let mut subscribe = Subscribe::topics([CLOCK, NOTES]).with_last_event_id(last).with_resume_event();
+async fn events(State(hub): State<Hub>, request: SseRequest) -> impl IntoResponse {
+    let mut subscribe = Subscribe::topics([CLOCK, NOTES]).with_resume_event();
     let hello = Hello { generation: generation(), process: process::id() };
     if let Ok(hello) = EncodedEvent::json(Event::new().with_event_type(event_type!("hello")), &hello) {
         subscribe = subscribe.with_first_event(hello);
     }
-    hub.subscribe(subscribe).map(Sse::from).map_err(|rejection| SseRejection::new(rejection, wants))
+    hub.respond(&request, subscribe)
 }
 
 /// Publishes a note; its place among the events.

@@ -7,12 +7,12 @@
 //! ```
 //! use actix_web::{App, HttpServer, Responder, web};
 //! use futures_util::{StreamExt, stream};
-//! use ssekit_actix::{LastEventId, Sse, StreamGroup, configure};
+//! use ssekit_actix::{Sse, SseRequest, StreamGroup, configure};
 //! use ssekit_core::{Event, EventId, EncodedEvent, InvalidValue};
 //!
-//! async fn count(LastEventId(last): LastEventId) -> impl Responder {
-//!     // It is the client's word: any number at all.
-//!     let seen: u64 = last.and_then(|id| id.as_str().parse().ok()).unwrap_or(0);
+//! async fn count(request: SseRequest) -> impl Responder {
+//!     // The client chooses this text freely.
+//!     let seen: u64 = request.last_event_id().and_then(|id| id.as_str().parse().ok()).unwrap_or(0);
 //!     let events = stream::iter(seen.saturating_add(1)..u64::MAX).map(|n| {
 //!         let id = n.to_string();
 //!         Ok::<_, InvalidValue>(EncodedEvent::from(Event::data("tick").with_id(EventId::new(&id)?)))
@@ -40,7 +40,6 @@ mod server;
 #[cfg(feature = "test")]
 pub mod test;
 
-use std::convert::Infallible;
 use std::error::Error;
 use std::future::{Ready, ready};
 use std::pin::Pin;
@@ -48,8 +47,6 @@ use std::task::{Context, Poll};
 
 use actix_web::body::{self, BodySize, BoxBody, MessageBody};
 use actix_web::dev::Payload;
-#[cfg(feature = "hub")]
-use actix_web::http::header::RETRY_AFTER;
 use actix_web::http::header::{ACCEPT, HeaderValue};
 use actix_web::http::{Method, StatusCode, Version};
 use actix_web::{FromRequest, HttpRequest, HttpResponse, Responder, ResponseError};
@@ -84,16 +81,11 @@ impl<S> Sse<S>
 where
     S: Stream<Item: IntoEvent<Error: Into<Box<dyn Error>>>> + 'static,
 {
-    /// The response, for a handler that returns an [`HttpResponse`]. On HTTP/2, a client that closes its connection is
-    /// then noticed at the next write.
+    /// Creates the response, for a handler that returns an [`HttpResponse`].
+    ///
+    /// On HTTP/2, the server then notices at its next write that the client has closed the connection.
     pub fn into_response(self) -> HttpResponse {
-        let mut response = HttpResponse::Ok();
-        // actix-web has the types of another version of the crate http.
-        for (name, value) in &ssekit_server::headers() {
-            response.insert_header((name.as_str(), value.as_bytes()));
-        }
-        response.extensions_mut().insert(self.handle());
-        response.body(Body { inner: self.0 })
+        convert(self.0.into_http())
     }
 }
 
@@ -104,85 +96,94 @@ where
     type Body = BoxBody;
 
     fn respond_to(self, request: &HttpRequest) -> HttpResponse {
-        // HTTP/2 of actix-web notices a closed connection at a write only, and has no graceful end.
-        if let Some(connection) =
-            request.conn_data::<ConnectionGuard>().filter(|_| request.version() == Version::HTTP_2)
-        {
-            connection.carry(self.handle());
+        respond(self.0.into_http(), request)
+    }
+}
+
+/// Answers a request with a response of the crate http.
+fn respond<B>(response: http::Response<B>, request: &HttpRequest) -> HttpResponse
+where
+    B: http_body::Body<Data = Bytes, Error: Into<Box<dyn Error>>> + 'static,
+{
+    // The HTTP/2 of actix-web notices a closed connection only at a write, and cannot end gracefully.
+    if let Some(connection) = request.conn_data::<ConnectionGuard>().filter(|_| request.version() == Version::HTTP_2) {
+        if let Some(handle) = response.extensions().get::<StreamHandle>() {
+            connection.carry(handle.clone());
             connection.release();
         }
-        let response = self.into_response();
-        // actix-web sends no body for this, but polls it to its end, and answers no other request meanwhile.
-        if request.method() == Method::HEAD {
-            response.set_body(body::None::new()).map_into_boxed_body()
-        } else {
-            response
-        }
     }
+    let response = convert(response);
+    // To a HEAD request, actix-web polls a body to its end without sending it, and answers no other request meanwhile.
+    if request.method() == Method::HEAD { response.set_body(body::None::new()).map_into_boxed_body() } else { response }
+}
+
+/// Converts a response of the crate http. actix-web has the types of an older version of that crate.
+fn convert<B>(response: http::Response<B>) -> HttpResponse
+where
+    B: http_body::Body<Data = Bytes, Error: Into<Box<dyn Error>>> + 'static,
+{
+    let (head, inner) = response.into_parts();
+    let mut response = HttpResponse::build(StatusCode::from_u16(head.status.as_u16()).unwrap_or_default());
+    for (name, value) in &head.headers {
+        response.insert_header((name.as_str(), value.as_bytes()));
+    }
+    if let Some(handle) = head.extensions.get::<StreamHandle>() {
+        response.extensions_mut().insert(handle.clone());
+    }
+    response.body(Body { inner })
 }
 
 pin_project! {
-    /// actix-web's body.
-    struct Body<S: Stream>
-    where
-        S::Item: IntoEvent,
-    {
+    /// A body of the crate http-body as a body of actix-web.
+    struct Body<B> {
         #[pin]
-        inner: EventBody<S>,
+        inner: B,
     }
 }
 
-impl<S> MessageBody for Body<S>
+impl<B> MessageBody for Body<B>
 where
-    S: Stream<Item: IntoEvent<Error: Into<Box<dyn Error>>>>,
+    B: http_body::Body<Data = Bytes, Error: Into<Box<dyn Error>>>,
 {
-    type Error = <S::Item as IntoEvent>::Error;
+    type Error = B::Error;
 
     fn size(&self) -> BodySize {
-        BodySize::Stream
+        self.inner.size_hint().exact().map_or(BodySize::Stream, BodySize::Sized)
     }
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
-        self.project().inner.poll_next(cx)
+        // An event stream has no trailers.
+        let frame = self.project().inner.poll_frame(cx);
+        frame.map(|frame| Some(frame?.map(|frame| frame.into_data().unwrap_or_default())))
     }
 }
 
-ssekit_server::__extractor_types!();
+ssekit_server::__request_types!();
 
-impl FromRequest for LastEventId {
-    type Error = LastEventIdRejection;
-    type Future = Ready<Result<Self, LastEventIdRejection>>;
+impl FromRequest for SseRequest {
+    type Error = SseRequestRejection;
+    type Future = Ready<Result<Self, SseRequestRejection>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let header = request.headers().get("last-event-id").map(HeaderValue::as_bytes);
-        ready(Self::from_fields(header, request.uri().query()))
+        let last_event_id = request.headers().get("last-event-id").map(HeaderValue::as_bytes);
+        let accept = request.headers().get_all(ACCEPT).map(HeaderValue::as_bytes);
+        let (method, query) = (request.method().as_str(), request.uri().query());
+        let request = ssekit_server::SseRequest::from_fields(method, last_event_id, accept, query);
+        ready(request.map(Self).map_err(SseRequestRejection))
     }
 }
 
-impl ResponseError for LastEventIdRejection {
+impl ResponseError for SseRequestRejection {
     fn status_code(&self) -> StatusCode {
-        match self {
-            Self::Malformed(_) => StatusCode::BAD_REQUEST,
-            Self::Done => StatusCode::NO_CONTENT,
-        }
+        StatusCode::from_u16(self.0.status()).unwrap_or(StatusCode::BAD_REQUEST)
     }
 
     fn error_response(&self) -> HttpResponse {
         let mut response = HttpResponse::build(self.status_code());
-        match self {
-            Self::Malformed(error) => response.body(error.to_string()),
-            Self::Done => response.finish(),
+        match self.0 {
+            ssekit_server::SseRequestRejection::Finished => response.finish(),
+            rejection => response.body(rejection.to_string()),
         }
-    }
-}
-
-impl FromRequest for WantsEventStream {
-    type Error = Infallible;
-    type Future = Ready<Result<Self, Infallible>>;
-
-    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let accept = request.headers().get_all(ACCEPT).map(HeaderValue::as_bytes);
-        ready(Ok(Self(ssekit_server::wants_event_stream(accept))))
     }
 }
 
@@ -190,20 +191,20 @@ impl FromRequest for WantsEventStream {
 ssekit_server::__hub_types!(Sse);
 
 #[cfg(feature = "hub")]
-impl ResponseError for SseRejection {
-    fn status_code(&self) -> StatusCode {
-        let status = if self.is_soft() { 200 } else { self.rejection.status() };
-        StatusCode::from_u16(status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE)
+impl HubResponse {
+    /// Creates the response, for a handler that returns an [`HttpResponse`].
+    ///
+    /// On HTTP/2, the server then notices at its next write that the client has closed the connection.
+    pub fn into_response(self) -> HttpResponse {
+        convert(self.0.into_http())
     }
+}
 
-    fn error_response(&self) -> HttpResponse {
-        if self.is_soft() {
-            return Sse::from(self.rejection.into_body()).into_response();
-        }
-        let mut response = HttpResponse::build(self.status_code());
-        if let Some(seconds) = self.retry_after() {
-            response.insert_header((RETRY_AFTER, seconds));
-        }
-        response.body(self.to_string())
+#[cfg(feature = "hub")]
+impl Responder for HubResponse {
+    type Body = BoxBody;
+
+    fn respond_to(self, request: &HttpRequest) -> HttpResponse {
+        respond(self.0.into_http(), request)
     }
 }

@@ -1,4 +1,4 @@
-//! The response and the extractors, by actix-web's own test service and no network.
+//! The response and the extractor, tested through actix-web's test service without a network.
 
 use std::sync::{Arc, Mutex};
 
@@ -6,7 +6,7 @@ use actix_web::http::{StatusCode, header};
 use actix_web::{App, HttpResponse, Responder, test, web};
 use futures_util::{StreamExt, stream};
 use ssekit_actix::test::{TestClient, test_client};
-use ssekit_actix::{CloseReason, LastEventId, LastEventIdRejection, Sse, StreamGroup, WantsEventStream};
+use ssekit_actix::{CloseReason, Sse, SseRequest, SseRequestRejection, StreamGroup};
 use ssekit_core::{EncodedEvent, Event};
 
 async fn get(handler: actix_web::Route, uri: &str, headers: &[(&str, &str)]) -> TestClient {
@@ -23,7 +23,7 @@ fn hello() -> Sse<impl futures_util::Stream<Item = Event<'static>>> {
 }
 
 #[actix_web::test]
-async fn a_stream_is_a_response_with_its_headers() {
+async fn response_of_a_stream_has_three_header_fields() {
     let mut client = get(web::get().to(async || hello()), "/", &[]).await;
     assert_eq!(client.status(), 200);
     assert_eq!(client.header("content-type"), Some("text/event-stream"));
@@ -35,7 +35,7 @@ async fn a_stream_is_a_response_with_its_headers() {
 }
 
 #[actix_web::test]
-async fn a_handler_has_its_own_way_with_headers_and_status() {
+async fn handler_overrides_headers_and_status() {
     let own = async || {
         let sse = hello().customize().with_status(StatusCode::ACCEPTED);
         sse.insert_header((header::CACHE_CONTROL, "no-store"))
@@ -47,33 +47,33 @@ async fn a_handler_has_its_own_way_with_headers_and_status() {
 }
 
 #[actix_web::test]
-async fn a_handler_can_decide_on_an_id_itself() {
-    async fn decide(last: Result<LastEventId, LastEventIdRejection>) -> HttpResponse {
-        match last {
-            Ok(LastEventId(id)) => HttpResponse::Ok().body(format!("{id:?}")),
+async fn handler_that_takes_a_result_answers_a_malformed_id_itself() {
+    async fn decide(request: Result<SseRequest, SseRequestRejection>) -> HttpResponse {
+        match request {
+            Ok(request) => HttpResponse::Ok().body(format!("{:?}", request.last_event_id())),
             Err(rejection) => HttpResponse::ImATeapot().body(rejection.to_string()),
         }
     }
     let cases = [
         ("/", 200, "None"),
         ("/?lastEventId=7", 200, "Some(LastEventId(\"7\"))"),
-        ("/?lastEventId=%00", 418, "last event id is malformed: id has a null character (0x00) at byte 0"),
-        ("/?lastEventId=ssekit:done", 418, "the client has all there is"),
+        ("/?lastEventId=%00", 418, "malformed last event id: id has a null character (0x00) at byte 0"),
+        ("/?lastEventId=ssekit:done", 418, "the stream is finished"),
     ];
     for (uri, status, text) in cases {
-        let mut client = get(web::get().to(async |last| decide(last).await), uri, &[]).await;
+        let mut client = get(web::get().to(async |request| decide(request).await), uri, &[]).await;
         assert_eq!(client.status(), status, "{uri}");
         assert_eq!(client.next_chunk().await.unwrap().unwrap(), text);
     }
-    // It answers by itself otherwise.
-    let taken = async |_: LastEventId| hello();
+    // Without a `Result`, the extractor answers.
+    let taken = async |_: SseRequest| hello();
     assert_eq!(get(web::get().to(taken), "/?lastEventId=%00", &[]).await.status(), 400);
     assert_eq!(get(web::get().to(taken), "/", &[("last-event-id", "ssekit:done")]).await.status(), 204);
 }
 
 #[actix_web::test]
-async fn a_handler_can_answer_otherwise() {
-    let either = async |WantsEventStream(wants): WantsEventStream| match wants {
+async fn handler_chooses_its_answer_by_the_accept_header() {
+    let either = async |request: SseRequest| match request.wants_event_stream() {
         true => hello().into_response(),
         false => HttpResponse::Ok().json("hello"),
     };
@@ -84,7 +84,7 @@ async fn a_handler_can_answer_otherwise() {
 }
 
 #[actix_web::test]
-async fn a_stream_is_told_of_its_end() {
+async fn on_close_reports_why_each_stream_ended() {
     let (streams, closed) = (StreamGroup::new(), Arc::new(Mutex::new(Vec::new())));
     let (all, reasons) = (streams.clone(), closed.clone());
     let idle = move || {

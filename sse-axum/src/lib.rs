@@ -14,12 +14,12 @@
 //! use std::time::Duration;
 //! use axum::{Router, routing::get};
 //! use futures_util::{Stream, StreamExt, stream};
-//! use ssekit_axum::{LastEventId, Sse};
+//! use ssekit_axum::{Sse, SseRequest};
 //! use ssekit_core::{Event, EventId, EncodedEvent, InvalidValue};
 //!
-//! async fn count(LastEventId(last): LastEventId) -> Sse<impl Stream<Item = Result<EncodedEvent, InvalidValue>>> {
-//!     // It is the client's word: any number at all.
-//!     let seen: u64 = last.and_then(|id| id.as_str().parse().ok()).unwrap_or(0);
+//! async fn count(request: SseRequest) -> Sse<impl Stream<Item = Result<EncodedEvent, InvalidValue>>> {
+//!     // The client chooses this text freely.
+//!     let seen: u64 = request.last_event_id().and_then(|id| id.as_str().parse().ok()).unwrap_or(0);
 //!     let events = stream::iter(seen.saturating_add(1)..u64::MAX).map(|n| {
 //!         let id = n.to_string();
 //!         Ok(EncodedEvent::from(Event::data("tick").with_id(EventId::new(&id)?)))
@@ -36,14 +36,9 @@
 #[cfg(feature = "serve")]
 mod serve;
 
-use std::convert::Infallible;
-
 use axum::body::Body;
 use axum::extract::FromRequestParts;
 use axum::http::StatusCode;
-#[cfg(feature = "hub")]
-use axum::http::header::RETRY_AFTER;
-use axum::http::header::{ACCEPT, HeaderValue};
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use futures_core::Stream;
@@ -83,32 +78,23 @@ where
     }
 }
 
-ssekit_server::__extractor_types!();
+ssekit_server::__request_types!();
 
-impl<T: Sync> FromRequestParts<T> for LastEventId {
-    type Rejection = LastEventIdRejection;
+impl<T: Sync> FromRequestParts<T> for SseRequest {
+    type Rejection = SseRequestRejection;
 
-    async fn from_request_parts(parts: &mut Parts, _: &T) -> Result<Self, LastEventIdRejection> {
-        let header = parts.headers.get("last-event-id").map(HeaderValue::as_bytes);
-        Self::from_fields(header, parts.uri.query())
+    async fn from_request_parts(parts: &mut Parts, _: &T) -> Result<Self, SseRequestRejection> {
+        let request = ssekit_server::SseRequest::from_head(&parts.method, &parts.uri, &parts.headers);
+        request.map(Self).map_err(SseRequestRejection)
     }
 }
 
-impl IntoResponse for LastEventIdRejection {
+impl IntoResponse for SseRequestRejection {
     fn into_response(self) -> Response {
-        match self {
-            Self::Malformed(error) => (StatusCode::BAD_REQUEST, error.to_string()).into_response(),
-            Self::Done => StatusCode::NO_CONTENT.into_response(),
+        match self.0 {
+            ssekit_server::SseRequestRejection::Finished => StatusCode::NO_CONTENT.into_response(),
+            rejection => (StatusCode::BAD_REQUEST, rejection.to_string()).into_response(),
         }
-    }
-}
-
-impl<T: Sync> FromRequestParts<T> for WantsEventStream {
-    type Rejection = Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, _: &T) -> Result<Self, Infallible> {
-        let accept = parts.headers.get_all(ACCEPT).iter().map(HeaderValue::as_bytes);
-        Ok(Self(ssekit_server::wants_event_stream(accept)))
     }
 }
 
@@ -116,16 +102,8 @@ impl<T: Sync> FromRequestParts<T> for WantsEventStream {
 ssekit_server::__hub_types!(Sse);
 
 #[cfg(feature = "hub")]
-impl IntoResponse for SseRejection {
+impl IntoResponse for HubResponse {
     fn into_response(self) -> Response {
-        if self.is_soft() {
-            return Sse::from(self.rejection.into_body()).into_response();
-        }
-        let status = StatusCode::from_u16(self.rejection.status()).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
-        let mut response = (status, self.to_string()).into_response();
-        if let Some(seconds) = self.retry_after() {
-            response.headers_mut().insert(RETRY_AFTER, seconds.into());
-        }
-        response
+        self.0.into_http().map(Body::new)
     }
 }

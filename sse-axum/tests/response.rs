@@ -1,4 +1,4 @@
-//! The response and the extractor, by axum's router and no network.
+//! The response and the extractor, tested through axum's router without a network.
 
 use axum::Router;
 use axum::body::Body;
@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use futures_util::stream;
 use http_body_util::BodyExt;
-use ssekit_axum::{LastEventId, LastEventIdRejection, Sse};
+use ssekit_axum::{Sse, SseRequest, SseRequestRejection};
 use ssekit_core::Event;
 use tower::ServiceExt;
 
@@ -26,7 +26,7 @@ fn hello() -> impl IntoResponse {
 }
 
 #[tokio::test]
-async fn a_stream_is_a_response_with_its_headers() {
+async fn response_of_a_stream_has_three_header_fields() {
     let app = Router::new().route("/", get(|| async { hello() }));
     let (response, body) = call(app, request("/")).await;
     assert_eq!(response.status(), StatusCode::OK);
@@ -39,7 +39,7 @@ async fn a_stream_is_a_response_with_its_headers() {
 }
 
 #[tokio::test]
-async fn a_handler_has_its_own_way_with_headers_and_status() {
+async fn handler_overrides_headers_and_status() {
     let fields = [(header::CACHE_CONTROL, "no-store"), (header::CONTENT_TYPE, "text/event-stream; charset=utf-8")];
     let app = Router::new().route("/", get(move || async move { (StatusCode::ACCEPTED, fields, hello()) }));
     let (response, _) = call(app, request("/")).await;
@@ -51,11 +51,13 @@ async fn a_handler_has_its_own_way_with_headers_and_status() {
 }
 
 #[tokio::test]
-async fn the_last_event_id_is_extracted_from_header_or_query() {
+async fn extractor_reads_last_event_id_from_header_or_query() {
     let app = || {
         Router::new().route(
             "/",
-            get(|LastEventId(id): LastEventId| async move { id.map_or("none".to_owned(), |id| id.to_string()) }),
+            get(|request: SseRequest| async move {
+                request.last_event_id().map_or("none".to_owned(), |id| id.to_string())
+            }),
         )
     };
     let with_header =
@@ -67,13 +69,13 @@ async fn the_last_event_id_is_extracted_from_header_or_query() {
 
     let (response, body) = call(app(), request("/?lastEventId=a%00")).await;
     assert_eq!(response.status(), StatusCode::BAD_REQUEST);
-    assert_eq!(body, "last event id is malformed: id has a null character (0x00) at byte 1");
+    assert_eq!(body, "malformed last event id: id has a null character (0x00) at byte 1");
 }
 
 #[tokio::test]
-async fn a_handler_can_decide_on_a_malformed_id() {
-    let handler = |id: Result<LastEventId, LastEventIdRejection>| async move {
-        if id.is_err() { "from the start" } else { "ok" }
+async fn handler_that_takes_a_result_answers_a_malformed_id_itself() {
+    let handler = |request: Result<SseRequest, SseRequestRejection>| async move {
+        if request.is_err() { "from the start" } else { "ok" }
     };
     let app = Router::new().route("/", get(handler));
     assert_eq!(call(app, request("/?lastEventId=a%0A")).await.1, "from the start");

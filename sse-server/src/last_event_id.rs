@@ -1,3 +1,5 @@
+//! The last event ID of a request.
+
 use std::borrow::Cow;
 use std::fmt;
 use std::str;
@@ -5,41 +7,36 @@ use std::str;
 use percent_encoding::percent_decode_str;
 use ssekit_core::{EventId, InvalidValue};
 
-/// The last event ID that a client which reconnects has seen.
+/// The last event ID that a client sends when it reconnects.
 ///
-/// It comes from outside: a position in a stream, never a right.
+/// The client chooses this text freely. Use it as a position in a stream, never as a permission.
+///
+/// [`SseRequest::last_event_id`](crate::SseRequest::last_event_id) reads it from a request. Tests make one by `try_from`:
+///
+/// ```
+/// use ssekit_server::LastEventId;
+///
+/// let id = LastEventId::try_from("41")?;
+/// assert_eq!(id.as_str(), "41");
+/// assert!(LastEventId::try_from("4\n1").is_err());
+/// # Ok::<(), ssekit_server::LastEventIdError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct LastEventId(String);
 
 impl LastEventId {
-    /// The most bytes that it may have. Keep the IDs that you send within it: a client that comes back with a longer one
-    /// is told that it is malformed.
+    /// The most bytes that a last event ID may have: 256.
+    ///
+    /// Send shorter IDs. The request of a client with a longer one is rejected as malformed.
     pub const MAX_LEN: usize = 256;
 
-    /// The ID that a stream with [`AfterEnd::Stop`](crate::AfterEnd::Stop) ends with. A client that comes with it is to be
-    /// answered by 204 (No Content), which ends its reconnecting.
+    /// The ID with which a finished stream ends: see [`AfterEnd::Stop`](crate::AfterEnd::Stop).
+    ///
+    /// A request with this ID must be answered by 204 (No Content), so that the client does not reconnect again.
     pub const FINISHED: &str = "ssekit:done";
 
-    /// Looks for it in a request: in the header field `Last-Event-ID`, as the standard has it, then in the query, as
-    /// `last_event_id` or `lastEventId`, for clients that cannot set a header. An empty one is none.
-    ///
-    /// # Errors
-    ///
-    /// [`LastEventIdError`] when there is one and it cannot be an ID.
-    ///
-    /// ```
-    /// use ssekit_server::LastEventId;
-    ///
-    /// let id = LastEventId::from_request(Some(b"41"), None)?;
-    /// assert_eq!(id.as_ref().map(LastEventId::as_str), Some("41"));
-    ///
-    /// let id = LastEventId::from_request(None, Some("topic=a&lastEventId=4%2C2"))?;
-    /// assert_eq!(id.as_ref().map(LastEventId::as_str), Some("4,2"));
-    ///
-    /// assert!(LastEventId::from_request(None, Some("last_event_id=4%0A2")).is_err());
-    /// # Ok::<(), ssekit_server::LastEventIdError>(())
-    /// ```
-    pub fn from_request(header: Option<&[u8]>, query: Option<&str>) -> Result<Option<Self>, LastEventIdError> {
+    /// Looks for an ID in the header field and then in the query. An empty one counts as none.
+    pub(crate) fn from_fields(header: Option<&[u8]>, query: Option<&str>) -> Result<Option<Self>, LastEventIdError> {
         if let Some(value) = header.filter(|value| !value.is_empty()) {
             return Self::check(value).map(Some);
         }
@@ -63,12 +60,12 @@ impl LastEventId {
         EventId::new(text).map(|id| Self(id.as_str().to_owned())).map_err(LastEventIdError::Invalid)
     }
 
-    /// Whether the client has all there is: see [`FINISHED`](Self::FINISHED).
+    /// Returns whether the stream is finished: see [`FINISHED`](Self::FINISHED).
     pub fn is_finished(&self) -> bool {
         self.0 == Self::FINISHED
     }
 
-    /// The ID.
+    /// Returns the text of the ID.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -100,35 +97,37 @@ impl fmt::Display for LastEventId {
     }
 }
 
-/// What a request has as last event ID cannot be one. A client sends such if it makes its IDs up, or was given one of
-/// more than [`LastEventId::MAX_LEN`] bytes.
+/// The error for a text that is not a valid last event ID.
+///
+/// A client sends such a text if it makes up its own IDs, or if the server sent an ID of more than
+/// [`LastEventId::MAX_LEN`] bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum LastEventIdError {
-    /// It has more than [`LastEventId::MAX_LEN`] bytes.
+    /// The text has more than [`LastEventId::MAX_LEN`] bytes.
     TooLong {
-        /// How many it has.
+        /// The number of bytes.
         len: usize,
     },
-    /// It has a CR, an LF or a NUL in it.
+    /// The text contains a CR, an LF or a NUL.
     Invalid(InvalidValue),
-    /// It is not UTF-8.
+    /// The bytes are not UTF-8.
     NotUtf8 {
-        /// The first byte that is not, counted from 0.
+        /// The index of the first invalid byte.
         position: usize,
     },
 }
 
 impl fmt::Display for LastEventIdError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("last event id is malformed: ")?;
+        f.write_str("malformed last event id: ")?;
         match self {
-            Self::TooLong { len } => write!(f, "it has {len} bytes, of {} at the most", LastEventId::MAX_LEN),
+            Self::TooLong { len } => write!(f, "it has {len} bytes, the limit is {}", LastEventId::MAX_LEN),
             Self::Invalid(error) => error.fmt(f),
-            Self::NotUtf8 { position } => write!(f, "it is not utf-8 at byte {position}"),
+            Self::NotUtf8 { position } => write!(f, "invalid utf-8 at byte {position}"),
         }
     }
 }
 
-// What it is about is in the text already, so there is no `source`.
+// The text holds the inner error already, so there is no `source`.
 impl std::error::Error for LastEventIdError {}

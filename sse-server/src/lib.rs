@@ -14,8 +14,7 @@
 //! - [`StreamGroup`] are all open streams of a server. [`StreamGroup::drain`] ends them when it shuts down.
 //! - A `hub` (feature `hub`) is one log of events for many clients, who come back to where they were.
 //! - [`EventBody::into_http`] makes an [`http::Response`] with the [header fields](headers) that it needs.
-//! - [`LastEventId`] is where a client that reconnects has stopped; [`wants_event_stream`] is whether a request asks for
-//!   an event stream.
+//! - [`SseRequest`] is what a request says: the last event ID, and whether it asks for an event stream.
 //! - `SocketOptions` (feature `net`) are those of a listener's sockets, so that clients that are gone are noticed.
 //!
 //! # Example
@@ -55,6 +54,7 @@
 #![cfg_attr(not(test), warn(clippy::expect_used, clippy::panic, clippy::unwrap_used))]
 
 mod accept;
+mod adapter;
 mod batch;
 mod body;
 mod channel;
@@ -72,7 +72,7 @@ mod into_event;
 mod keep_alive;
 mod last_event_id;
 mod pool;
-mod response;
+mod request;
 mod schedule;
 #[cfg(feature = "serve")]
 mod serve;
@@ -85,7 +85,6 @@ mod stream_handle;
 pub mod test;
 mod wakeups;
 
-pub use accept::wants_event_stream;
 pub use batch::Chunk;
 pub use body::{DEFAULT_MAX_CHUNK, DEFAULT_STALL_TIMEOUT, EventBody};
 pub use channel::{Receiver, SendError, Sender, TrySendError};
@@ -96,6 +95,7 @@ pub use http_response::headers;
 pub use into_event::IntoEvent;
 pub use keep_alive::KeepAlive;
 pub use last_event_id::{LastEventId, LastEventIdError};
+pub use request::{SseRequest, SseRequestRejection};
 #[cfg(feature = "serve")]
 pub use serve::{Serve, Shutdown, serve};
 #[cfg(feature = "net")]

@@ -14,7 +14,7 @@ use ssekit_core::{EncodedEvent, Event};
 use ssekit_server::test::{TestClient, TestError};
 use ssekit_server::{
     AfterEnd, CloseReason, DrainOptions, EventBody, IntoEvent, KeepAlive, LastEventId, Outcome, SendError, Sender,
-    StreamGroup, StreamHandle,
+    SseRequest, SseRequestRejection, StreamGroup, StreamHandle,
 };
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
@@ -212,7 +212,8 @@ async fn a_client_that_has_all_is_told_so_by_its_last_event_id() {
     assert!(client.next_event().await.is_none(), "the ID comes with no event");
     assert_eq!(client.last_event_id(), LastEventId::FINISHED);
     let header = client.last_event_id().as_bytes();
-    assert!(LastEventId::from_request(Some(header), None).unwrap().unwrap().is_finished());
+    let request = SseRequest::from_fields("GET", Some(header), [], None);
+    assert_eq!(request, Err(SseRequestRejection::Finished));
     assert!(!LastEventId::try_from("7").unwrap().is_finished());
 }
 

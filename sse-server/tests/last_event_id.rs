@@ -1,13 +1,14 @@
-//! Where a client that reconnects says it has stopped.
+//! The last event ID of a request, from its header or its query.
 
-use ssekit_server::{LastEventId, LastEventIdError};
+use ssekit_server::{LastEventId, SseRequest, SseRequestRejection};
 
-fn from(header: Option<&[u8]>, query: Option<&str>) -> Result<Option<String>, LastEventIdError> {
-    LastEventId::from_request(header, query).map(|id| id.map(|id| id.to_string()))
+fn from(header: Option<&[u8]>, query: Option<&str>) -> Result<Option<String>, SseRequestRejection> {
+    let request = SseRequest::from_fields("GET", header, [], query)?;
+    Ok(request.last_event_id().map(ToString::to_string))
 }
 
 #[test]
-fn the_header_comes_first_then_the_query() {
+fn id_comes_from_the_header_before_the_query() {
     let id = |text: &str| Ok(Some(text.to_owned()));
     assert_eq!(from(None, None), Ok(None));
     assert_eq!(from(Some(b""), Some("")), Ok(None));
@@ -21,28 +22,29 @@ fn the_header_comes_first_then_the_query() {
 }
 
 #[test]
-fn it_can_be_made_for_a_test_of_a_handler() {
+fn id_made_by_try_from_is_checked() {
     let id = LastEventId::try_from("41").unwrap();
     assert_eq!(String::from(id), "41");
-    assert_eq!(LastEventId::try_from("4\n1").unwrap_err(), from(Some(b"4\n1"), None).unwrap_err());
+    let error = LastEventId::try_from("4\n1").unwrap_err();
+    assert_eq!(from(Some(b"4\n1"), None), Err(SseRequestRejection::Malformed(error)));
 }
 
 #[test]
-fn what_cannot_be_an_id_is_malformed_and_says_why() {
+fn invalid_id_is_rejected_with_the_reason() {
     let longest = "x".repeat(LastEventId::MAX_LEN);
     assert_eq!(from(Some(longest.as_bytes()), None), Ok(Some(longest.clone())));
     let text = |header: Option<&[u8]>, query: Option<&str>| from(header, query).unwrap_err().to_string();
     let longer = longest + "x";
-    let too_long = "last event id is malformed: it has 257 bytes, of 256 at the most";
+    let too_long = "malformed last event id: it has 257 bytes, the limit is 256";
     assert_eq!(text(Some(longer.as_bytes()), None), too_long);
     assert_eq!(text(None, Some(&format!("lastEventId={longer}"))), too_long);
-    assert_eq!(text(Some(b"ab\xFF"), None), "last event id is malformed: it is not utf-8 at byte 2");
-    assert_eq!(text(None, Some("lastEventId=a%FFb")), "last event id is malformed: it is not utf-8 at byte 1");
+    assert_eq!(text(Some(b"ab\xFF"), None), "malformed last event id: invalid utf-8 at byte 2");
+    assert_eq!(text(None, Some("lastEventId=a%FFb")), "malformed last event id: invalid utf-8 at byte 1");
     for (query, what) in [
         ("last_event_id=a%0Adata:x", "line feed (0x0a)"),
         ("lastEventId=a%0D", "carriage return (0x0d)"),
         ("lastEventId=a%00", "null character (0x00)"),
     ] {
-        assert_eq!(text(None, Some(query)), format!("last event id is malformed: id has a {what} at byte 1"));
+        assert_eq!(text(None, Some(query)), format!("malformed last event id: id has a {what} at byte 1"));
     }
 }

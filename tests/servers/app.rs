@@ -18,10 +18,12 @@ use futures_util::{Stream, StreamExt, TryStreamExt};
 use http_body_util::{BodyStream, Empty};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
-use hyper::{Request, Response, header};
+use hyper::{Method, Request, Response, header};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use ssekit::hub::{Hub, SessionPolicy, Subscribe, Subscription};
-use ssekit::server::{AfterEnd, CloseReason, DrainOptions, DrainReport, EventBody, SendError, Sender, StreamGroup};
+use ssekit::hub::{Hub, SessionPolicy, Subscribe};
+use ssekit::server::{
+    AfterEnd, CloseReason, DrainOptions, DrainReport, EventBody, SendError, Sender, SseRequest, StreamGroup,
+};
 use ssekit::{EncodedEvent, Event, EventStream, ReceivedEvent, actix as on_actix, axum as on_axum};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
@@ -60,26 +62,19 @@ pub(crate) enum Http {
 
 pub(crate) type Body = EventBody<BoxStream<'static, io::Result<EncodedEvent>>>;
 
-/// What a handler is told of a request.
-#[derive(Clone, Debug)]
-pub(crate) struct Asked {
-    pub(crate) last_event_id: Option<String>,
-    pub(crate) wants_event_stream: bool,
-}
-
 /// An application: at `/events` what the test has made it for, and `/channel` and `/callback`; at `/hub/TOPIC` a topic of a
 /// hub.
 #[derive(Clone)]
 pub(crate) struct App {
     pub(crate) streams: StreamGroup,
     pub(crate) hub: Hub,
-    handler: Arc<dyn Fn(Asked) -> Body + Send + Sync>,
+    handler: Arc<dyn Fn(SseRequest) -> Body + Send + Sync>,
     is_compressed: bool,
     closed: Arc<Mutex<Vec<CloseReason>>>,
 }
 
 impl App {
-    pub(crate) fn new(handler: impl Fn(Asked) -> Body + Send + Sync + 'static) -> Self {
+    pub(crate) fn new(handler: impl Fn(SseRequest) -> Body + Send + Sync + 'static) -> Self {
         let hub = Hub::default();
         let streams = hub.streams().clone();
         Self { streams, hub, handler: Arc::new(handler), is_compressed: false, closed: Arc::default() }
@@ -102,14 +97,14 @@ impl App {
         self.closed.lock().unwrap().clone()
     }
 
-    fn subscribe(topic: &str, last: Option<ssekit::server::LastEventId>) -> Subscribe {
-        let subscribe = Subscribe::topic(topic).with_last_event_id(last);
+    fn subscribe(topic: &str) -> Subscribe {
+        let subscribe = Subscribe::topic(topic);
         if topic == "session" { subscribe.with_session("s", SessionPolicy::TakeOver) } else { subscribe }
     }
 
-    fn body(&self, asked: Asked) -> Body {
+    fn body(&self, request: SseRequest) -> Body {
         let closed = self.closed.clone();
-        let body = (self.handler)(asked).with_group(&self.streams);
+        let body = (self.handler)(request).with_group(&self.streams);
         body.on_close(move |reason| closed.lock().unwrap().push(reason))
     }
 
@@ -160,13 +155,8 @@ impl App {
     }
 
     fn on_axum(self) -> Router {
-        async fn events(
-            State(app): State<App>,
-            last: on_axum::LastEventId,
-            wants: on_axum::WantsEventStream,
-        ) -> impl IntoResponse {
-            let last_event_id = last.0.map(String::from);
-            on_axum::Sse::from(app.body(Asked { last_event_id, wants_event_stream: wants.0 }))
+        async fn events(State(app): State<App>, request: on_axum::SseRequest) -> impl IntoResponse {
+            on_axum::Sse::from(app.body(request.0))
         }
         async fn channel() -> impl IntoResponse {
             let (sender, sse) = on_axum::Sse::channel(1);
@@ -176,17 +166,14 @@ impl App {
         async fn hub(
             State(app): State<App>,
             axum::extract::Path(topic): axum::extract::Path<String>,
-            last: on_axum::LastEventId,
-            wants: on_axum::WantsEventStream,
-        ) -> Result<on_axum::Sse<Subscription>, on_axum::SseRejection> {
-            let subscription = app.hub.subscribe(App::subscribe(&topic, last.0));
-            let sse = |subscription| on_axum::Sse::from(subscription).with_stall_timeout(STALL);
-            subscription.map(sse).map_err(|rejection| on_axum::SseRejection::new(rejection, wants))
+            request: on_axum::SseRequest,
+        ) -> impl IntoResponse {
+            app.hub.respond(&request, App::subscribe(&topic)).with_stall_timeout(STALL)
         }
         let is_compressed = self.is_compressed;
         let router = Router::new()
             .route("/events", get(events))
-            .route("/hub/{topic}", get(hub))
+            .route("/hub/{topic}", get(hub).post(hub))
             .route("/channel", get(channel))
             .route("/callback", get(async || on_axum::Sse::from_fn(count)))
             .with_state(self);
@@ -205,34 +192,23 @@ impl App {
             InitError = (),
         > + use<>,
     > {
-        async fn events(
-            app: web::Data<App>,
-            last: on_actix::LastEventId,
-            wants: on_actix::WantsEventStream,
-        ) -> impl Responder {
-            let last_event_id = last.0.map(String::from);
-            on_actix::Sse::from(app.body(Asked { last_event_id, wants_event_stream: wants.0 }))
+        async fn events(app: web::Data<App>, request: on_actix::SseRequest) -> impl Responder {
+            on_actix::Sse::from(app.body(request.0))
         }
         async fn channel() -> impl Responder {
             let (sender, sse) = on_actix::Sse::channel(1);
             actix_web::rt::spawn(count(sender));
             sse
         }
-        async fn hub(
-            app: web::Data<App>,
-            topic: web::Path<String>,
-            last: on_actix::LastEventId,
-            wants: on_actix::WantsEventStream,
-        ) -> Result<on_actix::Sse<Subscription>, on_actix::SseRejection> {
-            let subscription = app.hub.subscribe(App::subscribe(&topic, last.0));
-            let sse = |subscription| on_actix::Sse::from(subscription).with_stall_timeout(STALL);
-            subscription.map(sse).map_err(|rejection| on_actix::SseRejection::new(rejection, wants))
+        async fn hub(app: web::Data<App>, topic: web::Path<String>, request: on_actix::SseRequest) -> impl Responder {
+            app.hub.respond(&request, App::subscribe(&topic)).with_stall_timeout(STALL)
         }
         actix_web::App::new()
             .wrap(Condition::new(self.is_compressed, Compress::default()))
             .app_data(web::Data::new(self.clone()))
             .route("/events", web::get().to(events))
             .route("/hub/{topic}", web::get().to(hub))
+            .route("/hub/{topic}", web::post().to(hub))
             .route("/channel", web::get().to(channel))
             .route("/callback", web::get().to(async || on_actix::Sse::from_fn(count)))
     }
@@ -312,11 +288,15 @@ impl Client {
     }
 
     pub(crate) async fn get(&mut self, path: &str, headers: &[(&str, &str)]) -> Response<Incoming> {
+        self.send(Method::GET, path, headers).await
+    }
+
+    pub(crate) async fn send(&mut self, method: Method, path: &str, headers: &[(&str, &str)]) -> Response<Incoming> {
         let uri = match self.sender {
             Connection::One(_) => path.to_owned(),
             Connection::Two(_) => format!("http://{}{path}", self.addr),
         };
-        let mut request = Request::get(uri);
+        let mut request = Request::builder().method(method).uri(uri);
         if let Connection::One(_) = self.sender {
             request = request.header(header::HOST, self.addr.to_string());
         }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use hyper::StatusCode;
+use hyper::{Method, StatusCode};
 use ssekit::Event;
 use ssekit::hub::{Disconnect, Hub, HubOptions, ResumeOutcome};
 use ssekit::server::{AfterEnd, CloseReason, DrainOptions};
@@ -60,7 +60,7 @@ async fn a_client_that_comes_back_goes_on_where_it_was() {
 }
 
 #[tokio::test]
-async fn who_is_not_taken_is_told_so_by_what_it_asks_for() {
+async fn rejected_client_gets_a_stream_only_for_get_that_accepts_one() {
     on_all(async |kind, http| {
         let options = HubOptions::new().with_max_clients_per_topic(1).with_retry(Duration::from_secs(30));
         let app = App::with_hub(Hub::new(options));
@@ -76,13 +76,17 @@ async fn who_is_not_taken_is_told_so_by_what_it_asks_for() {
         let text: Vec<u8> = soon(chunks(soft).map(|chunk| chunk.unwrap().to_vec()).concat()).await;
         let retry = std::str::from_utf8(&text).unwrap().strip_prefix(": \n\nretry: ").unwrap();
         assert!((30_000..60_000).contains(&retry.trim_end().parse::<u64>().unwrap()), "{retry}");
-        let hard = client.get("/hub/a", &[]).await;
-        assert_eq!(hard.status(), StatusCode::SERVICE_UNAVAILABLE);
-        let retry: u64 = hard.headers()["retry-after"].to_str().unwrap().parse().unwrap();
-        assert!((30..=60).contains(&retry), "{retry}");
-        let text = soon(chunks(hard).next()).await.unwrap().unwrap();
-        assert_eq!(text, "there are 1 clients of this topic, the most there may be");
-        // What will never do is no stream, whatever is asked for.
+        // A client that is no EventSource reads the status.
+        let accepts = [("accept", "text/event-stream")];
+        for (method, headers) in [(Method::GET, &[][..]), (Method::POST, &accepts[..])] {
+            let hard = client.send(method, "/hub/a", headers).await;
+            assert_eq!(hard.status(), StatusCode::SERVICE_UNAVAILABLE);
+            let retry: u64 = hard.headers()["retry-after"].to_str().unwrap().parse().unwrap();
+            assert!((30..=60).contains(&retry), "{retry}");
+            let text = soon(chunks(hard).next()).await.unwrap().unwrap();
+            assert_eq!(text, "there are 1 clients of this topic, the most there may be");
+        }
+        // A permanent rejection is a status for every request.
         let long = format!("/hub/{}", "x".repeat(257));
         let wrong = client.get(&long, &[("accept", "text/event-stream")]).await;
         assert_eq!((wrong.status(), wrong.headers().contains_key("retry-after")), (StatusCode::BAD_REQUEST, false));

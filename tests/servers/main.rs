@@ -109,8 +109,8 @@ async fn the_three_ways_to_write_and_done_for_good() {
 #[tokio::test]
 async fn what_a_request_says_is_extracted() {
     on_all(async |kind, http| {
-        let app = App::new(|asked| {
-            let text = format!("{:?} {}", asked.last_event_id, asked.wants_event_stream);
+        let app = App::new(|request| {
+            let text = format!("{:?} {}", request.last_event_id().map(|id| id.as_str()), request.wants_event_stream());
             EventBody::new(stream::iter([Ok(data(&text))]).boxed())
         });
         let server = app.start(kind, DrainOptions::new()).await;
@@ -137,7 +137,7 @@ async fn what_a_request_says_is_extracted() {
         let response = Client::connect(server.addr, http).await.get("/events?lastEventId=a%0Ab", &[]).await;
         assert_eq!(response.status(), StatusCode::BAD_REQUEST);
         let text = soon(chunks(response).next()).await.unwrap().unwrap();
-        assert!(text.starts_with(b"last event id is malformed: "), "{text:?}");
+        assert!(text.starts_with(b"malformed last event id: "), "{text:?}");
     })
     .await;
 }

@@ -8,7 +8,7 @@ use ::axum::response::{IntoResponse, Response};
 use ::axum::routing::get;
 use actix_web::{App, HttpServer, rt, web};
 use ssekit_core::Event;
-use ssekit_server::hub::{Hub, HubOptions, Rejection, Subscribe, Subscription};
+use ssekit_server::hub::{Hub, HubOptions, HubResponse, Rejection, Subscribe, Subscription};
 
 use super::actix_web_lab::OnWorker;
 use super::publisher::{self, Jobs, Topic};
@@ -61,15 +61,13 @@ fn router(jobs: Jobs) -> Router {
     tokio::spawn(publisher::run(jobs, feed.clone()));
     let subscribe = |topic: &'static str| {
         let feed = feed.clone();
-        get(async move |wants| respond(&feed, topic, wants))
+        get(async move |request| respond(&feed, topic, &request))
     };
     Router::new().route(PATH, subscribe(TOPIC)).route(OTHER_PATH, subscribe(OTHER_TOPIC))
 }
 
-fn respond(feed: &Feed, topic: &str, wants: ssekit_axum::WantsEventStream) -> Response {
-    let subscription = feed.subscribe(topic);
-    let rejected = |rejection| ssekit_axum::SseRejection::new(rejection, wants);
-    subscription.map(ssekit_axum::Sse::from).map_err(rejected).into_response()
+fn respond(feed: &Feed, topic: &str, request: &ssekit_axum::SseRequest) -> Response {
+    ssekit_axum::HubResponse::from(HubResponse::new(request, feed.subscribe(topic))).into_response()
 }
 
 pub(super) fn serve_actix(listener: TcpListener, jobs: Jobs) -> io::Result<()> {
@@ -80,11 +78,9 @@ pub(super) fn serve_actix(listener: TcpListener, jobs: Jobs) -> io::Result<()> {
         publish.start();
         let subscribe = |topic: &'static str| {
             let feed = feed.clone();
-            web::get().to(move |wants| {
-                let subscription = feed.subscribe(topic);
-                let rejected = |rejection| ssekit_actix::SseRejection::new(rejection, wants);
-                let response = subscription.map(ssekit_actix::Sse::from).map_err(rejected);
-                async { response }
+            web::get().to(move |request: ssekit_actix::SseRequest| {
+                let response = HubResponse::new(&request, feed.subscribe(topic));
+                async { ssekit_actix::HubResponse::from(response) }
             })
         };
         App::new().route(PATH, subscribe(TOPIC)).route(OTHER_PATH, subscribe(OTHER_TOPIC))

@@ -16,8 +16,8 @@ use std::thread::available_parallelism;
 use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
-use ssekit::hub::{Rejection, SlowConsumerPolicy, StartFrom, Subscribe, Subscription};
-use ssekit::server::{DrainOptions, DrainReport, EventBody, LastEventId};
+use ssekit::hub::{HubResponse, SlowConsumerPolicy, StartFrom, Subscribe};
+use ssekit::server::{DrainOptions, DrainReport, LastEventId, SseRequest};
 use ssekit::{EncodedEvent, Event, event_type};
 use sysinfo::System;
 
@@ -70,12 +70,13 @@ impl App {
     }
 
     /// The event stream: where this connection stands, what it has missed, and then all that comes.
-    pub(crate) fn events(&self, last_event_id: Option<LastEventId>) -> Result<EventBody<Subscription>, Rejection> {
+    pub(crate) fn events(&self, request: &SseRequest) -> HubResponse {
+        let last_event_id = request.last_event_id();
         let hello = Hello {
             server: self.hub.position().epoch.to_string(),
             host: System::host_name(),
             cpus: available_parallelism().map_or(1, usize::from),
-            last_event_id: last_event_id.as_ref().map(LastEventId::as_str),
+            last_event_id: last_event_id.map(LastEventId::as_str),
             tail: self.tail.as_deref(),
         };
         let mut subscribe = Subscribe::topics([&*self.topic(MACHINE), &*self.topic(LOG), CHAT]).with_resume_event();
@@ -86,8 +87,8 @@ impl App {
             // All of the chat and the log that is kept, but of the machine, whose events have a key, how it is now.
             subscribe = subscribe.with_start(StartFrom::Oldest).with_policy(SlowConsumerPolicy::Coalesce);
         }
-        let subscription = self.hub.subscribe(subscribe.with_last_event_id(last_event_id))?;
-        Ok(subscription.into_body().with_reconnection_time(Duration::from_secs(1)))
+        let result = self.hub.subscribe(subscribe.with_last_event_id(last_event_id.cloned()));
+        HubResponse::new(request, result).with_reconnection_time(Duration::from_secs(1))
     }
 
     /// Whether it is good to send clients here: for a load balancer.

@@ -57,6 +57,7 @@ mod publication;
 mod reading;
 mod registry;
 mod rejection;
+mod response;
 mod resume;
 mod start_point;
 mod state;
@@ -89,6 +90,7 @@ pub use position::{Position, PositionError};
 pub use publication::{NewEvent, PublishError};
 pub use registry::ClientInfo;
 pub use rejection::{Rejection, RejectionReason, RetryStream};
+pub use response::{HubBody, HubRequest, HubResponse};
 pub use resume::{GAP_EVENT_TYPE, Gap, GapReason, RESUME_EVENT_TYPE, ResumeOutcome};
 pub use stats::{HubStats, ResumeCounts, TopicInfo};
 pub use subscribe::{EventMeta, SessionPolicy, SlowConsumerPolicy, StartFrom, Subscribe};
@@ -207,6 +209,19 @@ impl<L: Log> Hub<L> {
 }
 
 impl<L: History> Hub<L> {
+    /// Responds to a request: with the stream of a new subscriber, or with a refusal.
+    ///
+    /// The client resumes after its last event ID, unless `subscribe` has a last event ID of its own. With the extractor of
+    /// an adapter as the request, the return type is that adapter's response. [`HubResponse`] says which requests get which
+    /// answer.
+    pub fn respond<R: HubRequest>(&self, request: &R, mut subscribe: Subscribe) -> R::Response {
+        let sse_request = request.as_ref();
+        if subscribe.last_event_id.is_none() {
+            subscribe.last_event_id = sse_request.last_event_id().cloned();
+        }
+        HubResponse::new(sse_request, self.subscribe(subscribe)).into()
+    }
+
     /// Takes a subscriber, who then is one of the hub's clients until its stream is over.
     ///
     /// # Errors
