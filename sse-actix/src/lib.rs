@@ -34,6 +34,7 @@
 //! Its graceful stop waits for open streams until its own timeout, 30 seconds. [`serve`] drains them first.
 
 #![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(not(test), warn(clippy::expect_used, clippy::panic, clippy::unwrap_used))]
 
 mod server;

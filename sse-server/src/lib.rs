@@ -51,6 +51,7 @@
 //! - **test**: the module `test`, a client for tests of handlers.
 
 #![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(not(test), warn(clippy::expect_used, clippy::panic, clippy::unwrap_used))]
 
 mod accept;
