@@ -13,7 +13,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde::Serialize;
 use ssekit::axum::{DrainOptions, Shutdown, SseRequest, serve};
-use ssekit::hub::{Hub, HubOptions, Subscribe};
+use ssekit::hub::{Hub, HubOptions, MemoryLog, Subscribe};
 use ssekit::{EncodedEvent, Event, event_type};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval};
@@ -80,7 +80,8 @@ async fn run(Arguments { addr, retry, patience }: Arguments) -> Result<(), Strin
     let shutdown = shutdown()?;
     let hangup = signal(SignalKind::hangup()).map_err(|error| format!("cannot catch signals: {error}"))?;
 
-    let hub = successor::hub(HubOptions::new())?;
+    let log = successor::log()?;
+    let hub = Hub::with_log(log.clone(), HubOptions::new());
     let router = Router::new()
         .route("/", get(async || format!("generation {}, process {}\n", generation(), process::id())))
         .route("/events", get(events))
@@ -95,7 +96,7 @@ async fn run(Arguments { addr, retry, patience }: Arguments) -> Result<(), Strin
     if let Err(error) = successor::notify() {
         say(&format!("systemd is not told: {error}"));
     }
-    let hand_over = hand_over(hangup, socket, hub.clone(), patience);
+    let hand_over = hand_over(hangup, socket, log, patience);
     let end = async move {
         tokio::select! {
             () = shutdown => Shutdown::Stop,
@@ -108,10 +109,10 @@ async fn run(Arguments { addr, retry, patience }: Arguments) -> Result<(), Strin
 }
 
 /// Comes when there is a successor that serves.
-async fn hand_over(mut hangup: Signal, listener: TcpListener, hub: Hub, patience: Duration) {
+async fn hand_over(mut hangup: Signal, listener: TcpListener, log: MemoryLog, patience: Duration) {
     loop {
         hangup.recv().await;
-        match successor::start(&listener, &hub, patience).await {
+        match successor::start(&listener, &log, patience).await {
             Ok(id) => {
                 say(&format!("is succeeded by process {id}"));
                 return;
@@ -139,7 +140,7 @@ async fn events(State(hub): State<Hub>, request: SseRequest) -> impl IntoRespons
 
 /// Publishes a note; its place among the events.
 async fn publish(State(hub): State<Hub>, note: String) -> Response {
-    match hub.publish(NOTES, Event::data(&note).with_event_type(event_type!("note"))) {
+    match hub.publish(NOTES, Event::data(&note).with_event_type(event_type!("note"))).await {
         Ok(position) => position.to_string().into_response(),
         // The log is on its way to the successor, who takes the note in a moment.
         Err(error) => (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "1")], error.to_string()).into_response(),
@@ -152,7 +153,7 @@ async fn clock(hub: Hub) {
     seconds.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
         seconds.tick().await;
-        let _ = hub.publish(CLOCK, Event::data(&milliseconds().to_string()));
+        let _ = hub.publish(CLOCK, Event::data(&milliseconds().to_string())).await;
     }
 }
 

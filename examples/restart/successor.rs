@@ -10,7 +10,7 @@ use std::{env, mem};
 
 use command_fds::{CommandFdExt, FdMapping};
 use listenfd::ListenFd;
-use ssekit::hub::{Hub, HubOptions};
+use ssekit::hub::{MemoryLog, RetentionOptions};
 use ssekit::server::SocketOptions;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
@@ -33,13 +33,13 @@ pub(crate) fn inherited() -> io::Result<Option<(TcpListener, SocketAddr)>> {
     Ok(Some((listener, local)))
 }
 
-/// The hub: a new one, or one with the log of the predecessor.
-pub(crate) fn hub(options: HubOptions) -> Result<Hub, String> {
+/// Returns the hub's log: a new one, or the log of the predecessor.
+pub(crate) fn log() -> Result<MemoryLog, String> {
     if generation() == 1 {
-        return Ok(Hub::new(options));
+        return Ok(MemoryLog::default());
     }
-    let log = receive().map_err(|error| format!("the log does not come: {error}"))?;
-    Hub::import(&log, options).map_err(|error| format!("the log that came is of no use: {error}"))
+    let bytes = receive().map_err(|error| format!("cannot receive the log: {error}"))?;
+    MemoryLog::import(&bytes, RetentionOptions::new()).map_err(|error| format!("cannot import the log: {error}"))
 }
 
 /// Asks for the log. It may block: this process has nothing else to do yet.
@@ -58,10 +58,10 @@ pub(crate) fn consent() -> io::Result<()> {
     if generation() == 1 { Ok(()) } else { io::stdin().read_exact(&mut [0]) }
 }
 
-/// Starts a successor, and waits until it serves; its process ID. If it fails, the hub is as it was.
-pub(crate) async fn start(listener: &TcpListener, hub: &Hub, patience: Duration) -> Result<u32, String> {
+/// Starts a successor, waits until it serves, and returns its process ID. If it fails, the log is as it was.
+pub(crate) async fn start(listener: &TcpListener, log: &MemoryLog, patience: Duration) -> Result<u32, String> {
     let mut child = spawn(listener)?;
-    let handed_over = match timeout(patience, hand_over(&mut child, hub)).await {
+    let handed_over = match timeout(patience, hand_over(&mut child, log)).await {
         Ok(handed_over) => handed_over,
         Err(_) => Err(format!("it does not serve after {patience:?}")),
     };
@@ -71,7 +71,7 @@ pub(crate) async fn start(listener: &TcpListener, hub: &Hub, patience: Duration)
     } else {
         // Until it is gone, both might publish. That it cannot be killed means that it is.
         let _ = child.kill().await;
-        hub.unseal();
+        log.unseal();
     }
     handed_over
 }
@@ -95,16 +95,16 @@ fn spawn(listener: &TcpListener) -> Result<Child, String> {
 }
 
 /// Gives the log to a successor, when it is ready, and lets it serve; its process ID.
-async fn hand_over(child: &mut Child, hub: &Hub) -> Result<u32, String> {
+async fn hand_over(child: &mut Child, log: &MemoryLog) -> Result<u32, String> {
     let id = child.id().ok_or("it has ended")?;
     let (mut input, output) = (child.stdin.take().ok_or("it has no input")?, child.stdout.take());
     let mut lines = BufReader::new(output.ok_or("it has no output")?).lines();
     let mut line = async || lines.next_line().await.ok().flatten();
     let is_done = async {
         line().await?;
-        let log = hub.seal();
-        input.write_all(&(log.len() as u64).to_le_bytes()).await.ok()?;
-        input.write_all(&log).await.ok()?;
+        let bytes = log.seal();
+        input.write_all(&(bytes.len() as u64).to_le_bytes()).await.ok()?;
+        input.write_all(&bytes).await.ok()?;
         line().await?;
         // Nothing may come behind this that can fail.
         input.write_all(b"\n").await.ok()

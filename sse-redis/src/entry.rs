@@ -73,28 +73,28 @@ impl Entry {
         if self.server().is_some() {
             return Content::Epoch;
         }
-        self.publication()
+        self.new_event()
             .filter(|_| (1..MAX_OFFSET).contains(&self.position.offset))
             .map_or(Content::Foreign, Content::Event)
     }
 
-    /// Whether its names are short enough is seen when it is put into the tail, or sent.
-    fn publication(&self) -> Option<NewEvent<'_>> {
-        let publication = NewEvent::from_block(self.text(TOPIC)?, Bytes::copy_from_slice(self.field(EVENT)?)).ok()?;
+    /// Returns the event of the entry. The lengths of its names are checked when it is appended or sent.
+    fn new_event(&self) -> Option<NewEvent<'_>> {
+        let event = NewEvent::from_block(self.text(TOPIC)?, Bytes::copy_from_slice(self.field(EVENT)?)).ok()?;
         match self.field(KEY) {
-            // A key that is no text is none of a hub's.
-            Some(key) => Some(publication.with_key(std::str::from_utf8(key).ok()?)),
-            None => Some(publication),
+            // A hub writes only keys that are text.
+            Some(key) => Some(event.with_key(std::str::from_utf8(key).ok()?)),
+            None => Some(event),
         }
     }
 
-    /// The same as an event of a history; at its place there is none if it is none of a hub's.
-    pub(crate) fn into_old_event(self) -> LoggedEvent {
-        let (topic, key, frame) = match self.content() {
-            Content::Event(NewEvent { topic, key, frame, .. }) => (topic, key, Some(frame)),
+    /// Turns the entry into an event of a page. A foreign entry is a position without an event.
+    pub(crate) fn into_logged_event(self) -> LoggedEvent {
+        let (topic, key, event) = match self.content() {
+            Content::Event(NewEvent { topic, key, event, .. }) => (topic, key, Some(event)),
             Content::Epoch | Content::Foreign => ("", None, None),
         };
-        LoggedEvent { position: self.position, topic: topic.to_owned(), key: key.map(str::to_owned), frame }
+        LoggedEvent { position: self.position, topic: topic.to_owned(), key: key.map(str::to_owned), event }
     }
 }
 

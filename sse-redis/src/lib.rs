@@ -1,43 +1,52 @@
-//! The log of ssekit's hub on Redis or Valkey Streams: any number of processes serve the same topics, a client goes on at
-//! any of them behind the last event that another gave it, and what was published outlives every process.
+//! The log of ssekit's hub on Redis or Valkey Streams. Any number of processes serve the same topics.
+//!
+//! A client that loses its process resumes on any other, after its last event. Published events outlive every process.
 //!
 //! ```no_run
 //! use ssekit_core::Event;
 //! use ssekit_redis::{RedisLog, RedisOptions, redis::Client};
-//! use ssekit_server::hub::{HubOptions, Subscribe};
+//! use ssekit_server::hub::{Hub, HubOptions, RetentionOptions, Subscribe};
 //!
 //! # async fn start() -> Result<(), Box<dyn std::error::Error>> {
 //! let client = Client::open("redis://127.0.0.1:6379")?;
-//! let hub = RedisLog::connect(client, RedisOptions::new("myapp:events"), HubOptions::new()).await?;
+//! let log = RedisLog::connect(client, RedisOptions::new("myapp:events"), RetentionOptions::new()).await?;
+//! let hub = Hub::with_log(log.clone(), HubOptions::new());
 //! let position = hub.publish("news", Event::data("hello")).await?;
 //! println!("published at {position}");
 //! let body = hub.subscribe(Subscribe::topic("news"))?.into_body();
+//! assert!(log.status().is_ready());
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! # What holds
+//! # Guarantees
 //!
-//! - What Redis has acknowledged and keeps reaches every client that subscribes to it, on every process, once and in one
-//!   order; or the client is told of a gap in its stream. That is so also when Redis is restarted, with or without its data,
-//!   or a replica takes over that lacks the last events: see [`RecentEvents::start_over`](ssekit_server::hub::RecentEvents::start_over).
-//! - While Redis is away, streams stay open and are kept alive. Publishing fails in time, by an error that says whether the
-//!   event may be published all the same: see [`RedisPublishError`].
-//! - Each process reads new events once, whatever the number of its clients, and serves them from memory.
-//! - Names, keys and events are arguments of commands, never parts of them. What others write into the stream and is no
-//!   event of a hub is left out, counted and logged.
+//! - Every event that Redis acknowledged and keeps reaches every client that subscribes to it, on every process, once and
+//!   in one order; or the client receives a gap event. This also holds when Redis restarts, with or without its data, or
+//!   when a replica without the last events takes over: see
+//!   [`RecentEvents::restart_epoch`](ssekit_server::hub::RecentEvents::restart_epoch).
+//! - While Redis is away, streams stay open and are kept alive. Publishing fails after the
+//!   [timeout](RedisOptions::with_timeout). The error says whether the event may be published all the same: see
+//!   [`PublishError`](ssekit_server::hub::PublishError).
+//! - Each process reads each new event once, whatever the number of its clients, and serves clients from memory.
+//! - Names, keys and events are arguments of commands and never parts of them. Entries of the stream that are not events
+//!   of a hub are skipped, counted and logged.
 //!
 //! # Limits
 //!
-//! At most 65,536 events and 64 MiB wait to be published, 1,024 or 1 MiB in a batch; at most 8 pages of old events are read
-//! at once, and a client gets 64 KiB of them at a time, or one event. See [`RedisOptions`]. What is kept in memory, and who is
-//! served, is said by [`HubOptions`](ssekit_server::hub::HubOptions), as for any hub.
+//! | what | limit | option |
+//! |---|---|---|
+//! | events that wait to be published | 65,536 and 64 MiB | [`RedisOptions::with_max_queued`] |
+//! | one batch | 1,024 events and 1 MiB | |
+//! | pages of old events read at once | 8 | |
+//! | one page for one client | 64 KiB, or one event | |
+//! | events in memory | [`RetentionOptions`](ssekit_server::hub::RetentionOptions) | `RedisLog::connect` |
 //!
 //! # Crate features
 //!
 //! - **metrics**: `RedisStatus::record`, for the crate metrics.
-//! - **tls**: `rediss://`, by rustls and ring with the certificates that the system trusts. A program that has chosen another
-//!   provider for rustls keeps that.
+//! - **tls**: `rediss://`, by rustls and ring with the certificates that the system trusts. A program that has chosen
+//!   another provider for rustls keeps it.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -45,10 +54,10 @@
 
 mod connection;
 mod entry;
+mod epoch;
 mod error;
-mod join;
-mod keeper;
 mod log;
+mod maintenance;
 mod options;
 mod queue;
 mod reader;
@@ -57,8 +66,8 @@ mod source;
 mod status;
 mod writer;
 
-pub use error::{RedisConnectError, RedisPublishError};
-pub use log::{Publishing, RedisLog};
+pub use error::RedisConnectError;
+pub use log::RedisLog;
 pub use options::RedisOptions;
 pub use source::RedisSource;
 pub use status::RedisStatus;

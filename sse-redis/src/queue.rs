@@ -4,11 +4,11 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use ssekit_server::hub::Position;
+use ssekit_server::hub::{Position, PublishError};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep_until};
 
-use crate::error::RedisPublishError;
+use crate::log;
 
 /// How many bytes an event takes beside its own: in memory, and as a command but for the stream's key.
 const OVERHEAD: usize = 128;
@@ -20,7 +20,7 @@ pub(crate) struct Item {
     /// When it was published, in milliseconds since 1970.
     pub(crate) at: u64,
     pub(crate) deadline: Instant,
-    pub(crate) reply: oneshot::Sender<Result<Position, RedisPublishError>>,
+    pub(crate) reply: oneshot::Sender<Result<Position, PublishError>>,
 }
 
 impl Item {
@@ -28,7 +28,7 @@ impl Item {
         OVERHEAD + self.topic.len() + self.key.as_ref().map_or(0, |key| key.len()) + self.block.len()
     }
 
-    pub(crate) fn end(self, result: Result<Position, RedisPublishError>) {
+    pub(crate) fn end(self, result: Result<Position, PublishError>) {
         // Nobody may wait for it.
         let _ = self.reply.send(result);
     }
@@ -122,7 +122,7 @@ impl Queue {
             }
             waiting.items.front().map(|item| item.deadline)
         };
-        late.into_iter().for_each(|item| item.end(Err(RedisPublishError::Unavailable { reason: reason.clone() })));
+        late.into_iter().for_each(|item| item.end(Err(PublishError::Unavailable(log::reason(reason)))));
         next
     }
 

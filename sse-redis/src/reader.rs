@@ -1,4 +1,4 @@
-//! Hears of new entries, and puts them into the tail: one for each process, however many clients it has.
+//! Reads new entries into the recent events. A process has one reader, whatever the number of its clients.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use redis::cmd;
-use ssekit_server::hub::{HubOptions, NewEvent, Position, RecentEvents};
+use ssekit_server::hub::{NewEvent, Position, RecentEvents, RetentionOptions};
 
 use crate::connection::Connection;
 use crate::entry::{self, Content, Entry, MAX_OFFSET};
@@ -23,10 +23,10 @@ const MAX_PRELOAD: usize = 8 << 20;
 
 /// What is read before a process serves.
 pub(crate) struct Start {
-    pub(crate) tail: RecentEvents,
+    pub(crate) recent: RecentEvents,
     /// The last entry.
     pub(crate) read: Position,
-    /// Those that are to be in the tail.
+    /// The entries for the recent events.
     pub(crate) entries: Vec<Entry>,
 }
 
@@ -34,7 +34,7 @@ impl Start {
     pub(crate) async fn read(
         connection: &mut Connection,
         options: &RedisOptions,
-        hub: HubOptions,
+        retention: RetentionOptions,
     ) -> Result<Self, RedisConnectError> {
         let key = &*options.key;
         let read = connection.stream(key).await?.ok_or(RedisConnectError::Unexpected("stream"))?.last;
@@ -67,13 +67,13 @@ impl Start {
             before.push(first);
         }
         before.reverse();
-        Ok(Self { tail: RecentEvents::behind(&before, last, hub), read, entries })
+        Ok(Self { recent: RecentEvents::starting_after(&before, last, retention), read, entries })
     }
 }
 
-/// Puts what was read at the start into the tail. Then it reads for ever.
+/// Appends the entries that were read at the start. The returned future then reads until it is aborted.
 pub(crate) fn start(shared: Arc<Shared>, entries: &[Entry]) -> impl Future<Output = ()> + use<> {
-    let (at, epoch) = (shared.read(), shared.tail.last().epoch);
+    let (at, epoch) = (shared.read(), shared.recent.last_position().epoch);
     let mut reader = Reader { at, epoch, is_broken: false, shared };
     for entry in entries {
         reader.take(entry);
@@ -100,9 +100,9 @@ struct Reader {
     shared: Arc<Shared>,
     /// The last entry that was read.
     at: Position,
-    /// The tail's, which nobody else changes.
+    /// The epoch of the recent events, which only this reader changes.
     epoch: u64,
-    /// Entries behind the tail's last may have been lost before they were read.
+    /// Entries after the last position may have been lost before they were read.
     is_broken: bool,
 }
 
@@ -124,7 +124,7 @@ impl Reader {
 
     async fn read_page(&mut self, connection: &mut Connection, block: Duration) -> Result<(), RedisConnectError> {
         if self.shared.is_lost.swap(false, Ordering::Relaxed) {
-            self.at = self.shared.tail.last();
+            self.at = self.shared.recent.last_position();
         }
         let acked = self.shared.acked();
         let mut command = cmd("XREAD");
@@ -165,10 +165,11 @@ impl Reader {
     }
 
     fn take(&mut self, entry: &Entry) {
-        let (tail, position) = (&self.shared.tail, entry.position);
+        let (recent, position) = (&self.shared.recent, entry.position);
         if self.enters(entry) {
             let is_broken = std::mem::take(&mut self.is_broken) || entry.is_break();
-            let change = if is_broken { tail.start_over(position.epoch) } else { tail.go_on(position.epoch) };
+            let change =
+                if is_broken { recent.restart_epoch(position.epoch) } else { recent.continue_epoch(position.epoch) };
             if change.is_ok() {
                 self.epoch = position.epoch;
             }
@@ -191,12 +192,12 @@ impl Reader {
             self.shared.skip(position);
             if position.offset < MAX_OFFSET {
                 // If it is of this epoch, nobody is to look for it.
-                let _ = tail.leave_out(position);
+                let _ = recent.skip(position);
             }
         }
     }
 
     fn append(&self, position: Position, event: &NewEvent<'_>) -> bool {
-        self.shared.tail.append_at(position, event).is_ok()
+        self.shared.recent.append_at(position, event).is_ok()
     }
 }

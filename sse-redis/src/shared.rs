@@ -29,12 +29,12 @@ const LAST_PAUSE: Duration = Duration::from_secs(2);
 pub(crate) struct Shared {
     pub(crate) source: RedisSource,
     pub(crate) options: RedisOptions,
-    pub(crate) tail: RecentEvents,
+    pub(crate) recent: RecentEvents,
     pub(crate) queue: Queue,
     state: Mutex<State>,
     /// The writer is to look again in which epoch it publishes.
     pub(crate) rejoin: Notify,
-    /// The reader is to go on behind the tail: what it has read beyond is lost.
+    /// The reader continues after the last position in memory: entries that it read after that are lost.
     pub(crate) is_lost: AtomicBool,
     /// The connection by which is asked for what is old.
     asking: AsyncMutex<Option<Connection>>,
@@ -47,7 +47,7 @@ pub(crate) struct Shared {
 pub(crate) enum Part {
     Reader,
     Writer,
-    Keeper,
+    Maintenance,
 }
 
 struct State {
@@ -62,7 +62,7 @@ impl Shared {
     pub(crate) fn new(
         source: RedisSource,
         options: RedisOptions,
-        tail: RecentEvents,
+        recent: RecentEvents,
         read: Position,
         first: Position,
     ) -> Self {
@@ -88,7 +88,7 @@ impl Shared {
         Self {
             queue: Queue::new(options.max_queued, options.max_queued_bytes),
             source,
-            tail,
+            recent,
             state: Mutex::new(State { is_well: [true; 3], acked, status }),
             rejoin: Notify::new(),
             is_lost: AtomicBool::new(false),
@@ -129,7 +129,7 @@ impl Shared {
 
     /// All up to this place has been in the stream.
     pub(crate) fn known(&self) -> Position {
-        self.tail.last().max(self.acked())
+        self.recent.last_position().max(self.acked())
     }
 
     pub(crate) fn acked(&self) -> Position {

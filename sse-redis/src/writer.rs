@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis::{Cmd, Pipeline, Value};
-use ssekit_server::hub::Position;
+use ssekit_server::hub::{Position, PublishError};
 use tokio::time::sleep;
 
 use crate::connection::{Connection, is_passing};
 use crate::entry::{self, MAX_OFFSET};
-use crate::error::{RedisConnectError, RedisPublishError};
-use crate::join;
+use crate::epoch;
+use crate::error::RedisConnectError;
+use crate::log;
 use crate::queue::Item;
 use crate::shared::{Backoff, Part, Shared};
 
@@ -51,7 +52,8 @@ pub(crate) async fn write(shared: Arc<Shared>, connection: Connection, epoch: u6
                 None => sleep(PAUSE).await,
             }
             let mut connection = Connection::open(&shared.source, shared.options.timeout).await?;
-            let epoch = join::join(&mut connection, &shared.options.key, shared.known(), writer.is_astray).await?;
+            let epoch =
+                epoch::join_epoch(&mut connection, &shared.options.key, shared.known(), writer.is_astray).await?;
             Ok((connection, epoch))
         };
         joined = tokio::select! {
@@ -90,7 +92,7 @@ impl Writer {
                         self.bytes = (self.bytes / 8).max(MIN_BATCH_BYTES);
                     }
                     self.shared.count(|status| status.failed += batch.len() as u64);
-                    batch.into_iter().for_each(|item| item.end(Err(RedisPublishError::Unanswered)));
+                    batch.into_iter().for_each(|item| item.end(Err(PublishError::Unanswered)));
                     return Some(error);
                 }
             };
@@ -154,7 +156,7 @@ impl Writer {
                         // It is where no hub looks for it.
                         reason = Err(None);
                         failed += 1;
-                        item.end(Err(RedisPublishError::Unanswered));
+                        item.end(Err(PublishError::Unanswered));
                         continue;
                     }
                 },
@@ -165,9 +167,9 @@ impl Writer {
                     reason = Err(Some(RedisConnectError::Redis(error.into())));
                     back.push(item);
                 }
-                Some(error) if !join::is_passed(error.details()) => {
+                Some(error) if !epoch::is_passed(error.details()) => {
                     failed += 1;
-                    item.end(Err(RedisPublishError::Refused { reason: error.to_string().into() }));
+                    item.end(Err(PublishError::Refused(log::reason(&error.to_string()))));
                 }
                 // The stream is gone, or its epoch is over.
                 _ => {

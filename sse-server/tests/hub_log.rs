@@ -11,8 +11,8 @@ use std::task::{Context, Poll};
 use futures_util::{FutureExt, StreamExt};
 use ssekit_core::Event;
 use ssekit_server::hub::{
-    History, Hub, HubOptions, Log, LoggedEvent, MemoryLog, NewEvent, Position, PublishError, ReadHistory, RecentEvents,
-    ResumeOutcome, SlowConsumerPolicy, StartFrom, Subscribe,
+    Hub, HubOptions, Log, LoggedEvent, MemoryLog, NewEvent, Position, PublishError, Publishing, RecentEvents,
+    ResumeOutcome, RetentionOptions, SlowConsumerPolicy, StartFrom, Subscribe,
 };
 use ssekit_server::{CloseReason, LastEventId};
 
@@ -55,34 +55,43 @@ impl Future for Page {
     }
 }
 
-impl History for Shared {
-    fn first(&self) -> Option<Position> {
-        self.0.lock().unwrap().all.first().map(|event| event.position)
-    }
-
-    fn read(&self, from: Position) -> ReadHistory {
-        Box::pin(Page(self.clone(), from, false))
-    }
+/// A process that shares the log with others: what they have in common, and what this one has in memory.
+struct Node {
+    shared: Shared,
+    recent: RecentEvents,
 }
 
-impl Log for Shared {
-    type Published = Result<Position, PublishError>;
+fn node(shared: &Shared, recent: &RecentEvents) -> Hub {
+    Hub::with_log(Node { shared: shared.clone(), recent: recent.clone() }, HubOptions::new())
+}
 
-    fn publish(&self, tail: &RecentEvents, event: NewEvent<'_>) -> Self::Published {
-        event.block()?;
-        let mut events = self.0.lock().unwrap();
+impl Log for Node {
+    fn recent(&self) -> &RecentEvents {
+        &self.recent
+    }
+
+    fn publish(&self, event: NewEvent<'_>) -> Publishing {
+        let mut events = self.shared.0.lock().unwrap();
         let offset = events.all.last().map_or(0, |event| event.position.offset) + 1;
-        let position = Position { epoch: tail.last().epoch, offset };
+        let position = Position { epoch: self.recent.last_position().epoch, offset };
         let (topic, key) = (event.topic.to_owned(), event.key.map(str::to_owned));
-        events.all.push(LoggedEvent { position, topic, key, frame: Some(event.frame.clone()) });
-        tail.append_at(position, &event)
+        events.all.push(LoggedEvent { position, topic, key, event: Some(event.event.clone()) });
+        Publishing::done(self.recent.append_at(position, &event))
+    }
+
+    fn first(&self) -> Option<Position> {
+        self.shared.0.lock().unwrap().all.first().map(|event| event.position)
+    }
+
+    fn read(&self, from: Position) -> impl Future<Output = io::Result<Vec<LoggedEvent>>> + Send {
+        Page(self.shared.clone(), from, false)
     }
 }
 
 /// A hub that keeps 2 events itself.
-fn hub(log: &Shared) -> (Hub<Shared>, RecentEvents) {
-    let tail = RecentEvents::with_epoch(EPOCH, HubOptions::new().with_max_events(2));
-    (Hub::with_log(log.clone(), tail.clone()), tail)
+fn hub(log: &Shared) -> (Hub, RecentEvents) {
+    let tail = RecentEvents::with_epoch(EPOCH, RetentionOptions::new().with_max_events(2));
+    (node(log, &tail), tail)
 }
 
 fn at(offset: u64) -> Position {
@@ -97,10 +106,10 @@ fn event(offset: u64) -> String {
     format!("id: 7-{offset}\ndata: {offset}\n\n")
 }
 
-fn publish(hub: &Hub<Shared>, topics: &[&str]) {
+fn publish(hub: &Hub, topics: &[&str]) {
     for topic in topics {
         let next = hub.stats().next.offset.to_string();
-        hub.publish(topic, Event::data(&next)).unwrap();
+        hub.publish(topic, Event::data(&next)).now().unwrap();
     }
 }
 
@@ -111,7 +120,7 @@ fn what_the_tail_has_no_more_comes_from_the_history() {
     publish(&hub, &["a", "b", "a", "a", "b", "a", "b", "a"]);
     let subscribe = |last| hub.subscribe(Subscribe::topic("a").with_last_event_id(last)).unwrap();
     let mut stream = subscribe(after(1));
-    assert_eq!(stream.resume(), ResumeOutcome::Resumed { missed: 7 }, "at the most");
+    assert_eq!(stream.resume_outcome(), ResumeOutcome::Resumed { missed: 7 }, "at the most");
     assert_eq!(all(&mut stream), format!("id: 7-1\n\n{}{}{}{}", event(3), event(4), event(6), event(8)));
     publish(&hub, &["a"]);
     assert_eq!(all(&mut stream), event(9));
@@ -142,7 +151,7 @@ fn what_the_history_has_not_either_is_a_gap() {
     let subscribe = |last| hub.subscribe(Subscribe::topic("a").with_last_event_id(last)).unwrap();
     log.0.lock().unwrap().all.drain(..2);
     let mut stream = subscribe(after(1));
-    assert_eq!(stream.resume(), ResumeOutcome::Gap { oldest: Position { epoch: EPOCH, offset: 3 } });
+    assert_eq!(stream.resume_outcome(), ResumeOutcome::Gap { oldest: Position { epoch: EPOCH, offset: 3 } });
     let events = |from: u64| (from..=9).map(event).collect::<String>();
     assert_eq!(all(&mut stream), format!("{}{}", gap(2, 2), events(3)));
 
@@ -165,14 +174,17 @@ fn a_tail_may_begin_anywhere_and_leave_offsets_out() {
     let (hub, tail) = hub(&log);
     let mut early = hub.subscribe(Subscribe::topic("a")).unwrap();
     assert_eq!(all(&mut early), "id: 7-0\n\n");
-    hub.publish("a", Event::data("6")).unwrap();
+    hub.publish("a", Event::data("6")).now().unwrap();
     // What it has not seen coming is read.
     assert_eq!(all(&mut early), (1..=6).map(event).collect::<String>());
     let mut stream = hub.subscribe(Subscribe::topic("a").with_last_event_id(after(3))).unwrap();
     assert_eq!(all(&mut stream), format!("id: 7-3\n\n{}", (4..=6).map(event).collect::<String>()));
     for offset in [0, 6, u64::MAX] {
-        let error = append_at(&tail, offset, "x");
-        assert_eq!(error, Err(PublishError::Passed { position: at(offset), next: at(7) }));
+        let error = append_at(&tail, offset, "x").unwrap_err();
+        assert!(
+            matches!(error, PublishError::Passed { position, next } if (position, next) == (at(offset), at(7))),
+            "{error}"
+        );
     }
 }
 
@@ -181,23 +193,23 @@ fn a_tail_may_begin_anywhere_and_leave_offsets_out() {
 fn a_tail_may_begin_behind_an_event() {
     let log = Shared::default();
     publish(&hub(&log).0, &["a"; 5]);
-    let tail = RecentEvents::behind(&[], at(5), HubOptions::new().with_max_events(2));
-    let subscribe = |hub: &Hub<Shared>, last| hub.subscribe(Subscribe::topic("a").with_last_event_id(last)).unwrap();
-    let hub = Hub::with_log(log.clone(), tail);
+    let tail = RecentEvents::starting_after(&[], at(5), RetentionOptions::new().with_max_events(2));
+    let subscribe = |hub: &Hub, last| hub.subscribe(Subscribe::topic("a").with_last_event_id(last)).unwrap();
+    let hub = node(&log, &tail);
     let mut streams = [3, 5].map(|offset| subscribe(&hub, after(offset)));
-    assert_eq!(streams[0].resume(), ResumeOutcome::Resumed { missed: 2 });
-    assert_eq!(streams[1].resume(), ResumeOutcome::UpToDate);
+    assert_eq!(streams[0].resume_outcome(), ResumeOutcome::Resumed { missed: 2 });
+    assert_eq!(streams[1].resume_outcome(), ResumeOutcome::UpToDate);
     assert_eq!(all(&mut streams[0]), format!("id: 7-3\n\n{}{}", event(4), event(5)));
     assert_eq!(all(&mut streams[1]), "id: 7-5\n\n");
-    hub.publish("a", Event::data("6")).unwrap();
+    hub.publish("a", Event::data("6")).now().unwrap();
     assert_eq!(streams.map(|mut stream| all(&mut stream)), [event(6), event(6)]);
 
-    let tail = RecentEvents::behind(&[], at(5), HubOptions::new());
-    let hub = Hub::with_log(MemoryLog::default(), tail);
+    let tail = RecentEvents::starting_after(&[], at(5), RetentionOptions::new());
+    let hub = Hub::with_log(MemoryLog::from(tail), HubOptions::new());
     let gone = hub.subscribe(Subscribe::topic("a").with_last_event_id(after(3))).unwrap();
-    assert!(matches!(gone.resume(), ResumeOutcome::Gap { .. }));
+    assert!(matches!(gone.resume_outcome(), ResumeOutcome::Gap { .. }));
     let here = hub.subscribe(Subscribe::topic("a").with_last_event_id(after(5))).unwrap();
-    assert_eq!(here.resume(), ResumeOutcome::UpToDate);
+    assert_eq!(here.resume_outcome(), ResumeOutcome::UpToDate);
 }
 
 /// The history has not got that far, or what it says to have is not there.
@@ -205,8 +217,8 @@ fn a_tail_may_begin_behind_an_event() {
 fn what_is_left_out_and_not_in_the_history_is_a_gap_and_no_loop() {
     let log = Shared::default();
     publish(&hub(&log).0, &["a"]);
-    let tail = RecentEvents::with_epoch(EPOCH, HubOptions::new());
-    let hub = Hub::with_log(log.clone(), tail.clone());
+    let tail = RecentEvents::with_epoch(EPOCH, RetentionOptions::new());
+    let hub = node(&log, &tail);
     append_at(&tail, 1, "1").unwrap();
     let mut stream = hub.subscribe(Subscribe::topic("a").with_last_event_id(after(0))).unwrap();
     assert_eq!(all(&mut stream), format!("id: 7-0\n\n{}", event(1)));
@@ -219,8 +231,8 @@ fn what_is_left_out_and_not_in_the_history_is_a_gap_and_no_loop() {
 #[test]
 fn offsets_that_are_left_out_are_counted_as_missed() {
     for (topics, missed) in [(&["a"][..], 4), (&["a", "b"], 4), (&["b"], 3)] {
-        let tail = RecentEvents::with_epoch(EPOCH, HubOptions::new());
-        let hub = Hub::with_log(MemoryLog::default(), tail.clone());
+        let tail = RecentEvents::with_epoch(EPOCH, RetentionOptions::new());
+        let hub = Hub::with_log(MemoryLog::from(tail.clone()), HubOptions::new());
         let subscribe = Subscribe::topics(topics.iter().copied()).with_policy(SlowConsumerPolicy::SkipToOldest);
         let mut stream = hub.subscribe(subscribe).unwrap();
         assert_eq!(all(&mut stream), "id: 7-0\n\n");
@@ -292,29 +304,29 @@ fn news_that_come_while_the_history_is_waited_for_keep_nobody_busy() {
 /// A history that has nothing yet, and while it is asked the tail hears of an event.
 struct Late(RecentEvents);
 
-impl History for Late {
+impl Log for Late {
+    fn recent(&self) -> &RecentEvents {
+        &self.0
+    }
+
+    fn publish(&self, event: NewEvent<'_>) -> Publishing {
+        Publishing::done(self.0.append(&event))
+    }
+
     fn first(&self) -> Option<Position> {
         Some(at(1))
     }
 
-    fn read(&self, _: Position) -> ReadHistory {
+    async fn read(&self, _: Position) -> io::Result<Vec<LoggedEvent>> {
         append_at(&self.0, 1, "1").unwrap();
-        Box::pin(std::future::ready(Ok(Vec::new())))
-    }
-}
-
-impl Log for Late {
-    type Published = Result<Position, PublishError>;
-
-    fn publish(&self, tail: &RecentEvents, event: NewEvent<'_>) -> Self::Published {
-        tail.append(&event)
+        Ok(Vec::new())
     }
 }
 
 #[test]
 fn what_a_client_knows_may_come_while_the_history_is_asked_for_it() {
-    let tail = RecentEvents::with_epoch(EPOCH, HubOptions::new());
-    let hub = Hub::with_log(Late(tail.clone()), tail.clone());
+    let tail = RecentEvents::with_epoch(EPOCH, RetentionOptions::new());
+    let hub = Hub::with_log(Late(tail.clone()), HubOptions::new());
     let mut stream = hub.subscribe(Subscribe::topic("a").with_last_event_id(after(1))).unwrap();
     assert_eq!(all(&mut stream), "id: 7-1\n\n");
     append_at(&tail, 2, "2").unwrap();
@@ -326,7 +338,7 @@ fn an_old_event_with_an_id_of_its_own_does_not_go_out() {
     let log = Shared::default();
     let (hub, _) = hub(&log);
     publish(&hub, &["a"; 9]);
-    log.0.lock().unwrap().all[1].frame = Some(Event::data("2").with_id(ssekit_core::event_id!("8-1")).into());
+    log.0.lock().unwrap().all[1].event = Some(Event::data("2").with_id(ssekit_core::event_id!("8-1")).into());
     let mut stream = hub.subscribe(Subscribe::topic("a").with_last_event_id(after(0))).unwrap();
     assert_eq!(all(&mut stream), format!("id: 7-0\n\n{}{}", event(1), (3..=9).map(event).collect::<String>()));
 }
@@ -380,7 +392,7 @@ fn a_gap_before_the_oldest_event_of_the_history_is_told_once_and_the_newest_of_a
     let log = Shared::default();
     let (hub, _) = hub(&log);
     publish(&hub, &["news"]);
-    hub.publish_keyed("news", "key", Event::data("2")).unwrap();
+    hub.publish_keyed("news", "key", Event::data("2")).now().unwrap();
     publish(&hub, &["news"; 7]);
     log.0.lock().unwrap().all.drain(..4);
     for (last, told) in [(None, String::new()), (after(0), gap(1, 4)), (after(1), gap(2, 4))] {
@@ -399,7 +411,7 @@ fn who_is_new_is_told_of_no_break_before_the_oldest_event_of_the_history() {
         let (hub, tail) = hub(&log);
         publish(&hub, &["news"; 3]);
         log.0.lock().unwrap().all.clear();
-        tail.start_over(8).unwrap();
+        tail.restart_epoch(8).unwrap();
         publish(&hub, &["news"; 5]);
         let subscribe = Subscribe::topic("news").with_start(StartFrom::Oldest).with_policy(policy);
         let all = all(&mut hub.subscribe(subscribe).unwrap());

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use futures_util::Stream;
 use ssekit_core::Event;
-use ssekit_server::hub::{Hub, HubOptions, StartFrom, Subscribe, Subscription};
+use ssekit_server::hub::{Hub, HubOptions, MemoryLog, RetentionOptions, StartFrom, Subscribe, Subscription};
 use ssekit_server::{EventBody, LastEventId};
 
 ssekit_testkit::count_allocations!();
@@ -51,11 +51,14 @@ fn an_idle_client_is_small() {
 #[test]
 fn a_long_replay_to_a_slow_client_holds_a_page() {
     with_timer(|| {
-        let hub = Hub::new(HubOptions::new().with_max_events(200_000).with_max_bytes(64 << 20));
+        let hub = Hub::with_log(
+            MemoryLog::new(RetentionOptions::new().with_max_events(200_000).with_max_bytes(64 << 20)),
+            HubOptions::new(),
+        );
         let data = "x".repeat(80);
         for n in 0..100_000 {
             // Of two topics, so that the pages of one have to be put together.
-            hub.publish(if n % 3 == 0 { "b" } else { "a" }, Event::data(&data)).unwrap();
+            hub.publish(if n % 3 == 0 { "b" } else { "a" }, Event::data(&data)).now().unwrap();
         }
         for (request, expected) in [(Subscribe::topic("a"), 66_666), (Subscribe::topics(["a", "b"]), 100_000)] {
             let request = request.with_start(StartFrom::Oldest);
@@ -79,12 +82,15 @@ fn a_long_replay_to_a_slow_client_holds_a_page() {
 #[test]
 fn what_is_kept_is_bounded_whoever_does_not_read() {
     with_timer(|| {
-        let hub = Hub::new(HubOptions::new().with_max_events(1000).with_max_bytes(1 << 20));
+        let hub = Hub::with_log(
+            MemoryLog::new(RetentionOptions::new().with_max_events(1000).with_max_bytes(1 << 20)),
+            HubOptions::new(),
+        );
         let mut stuck: Vec<Body> = (0..100).map(|_| subscribe(&hub, Subscribe::prefix(""))).collect();
         let data = "x".repeat(500);
         let publish = |count: usize| {
             for n in 0..count {
-                hub.publish(&format!("topic/{}", n % 50), Event::data(&data)).unwrap();
+                hub.publish(&format!("topic/{}", n % 50), Event::data(&data)).now().unwrap();
             }
         };
         publish(2_000);
@@ -101,11 +107,11 @@ fn what_is_kept_is_bounded_whoever_does_not_read() {
 #[test]
 fn a_quiet_topic_holds_nothing_of_who_has_gone_or_is_woken_by_another() {
     with_timer(|| {
-        let hub = Hub::new(HubOptions::new().with_max_events(100));
+        let hub = Hub::with_log(MemoryLog::new(RetentionOptions::new().with_max_events(100)), HubOptions::new());
         let mut client = subscribe(&hub, Subscribe::topics(["quiet", "busy"]));
         let mut round = || {
             drop(subscribe(&hub, Subscribe::topic("quiet").with_prefix("p")));
-            hub.publish("busy", Event::data("x")).unwrap();
+            hub.publish("busy", Event::data("x")).now().unwrap();
             assert!(next(&mut client).is_some() && next(&mut client).is_none());
         };
         (0..5_000).for_each(|_| round());
@@ -120,7 +126,7 @@ fn a_delivery_allocates_nothing() {
         let hub = Hub::default();
         let mut clients: Vec<Body> = (0..100).map(|_| subscribe(&hub, Subscribe::topic("a"))).collect();
         let mut round = || {
-            hub.publish("a", Event::data("x")).unwrap();
+            hub.publish("a", Event::data("x")).now().unwrap();
             for client in &mut clients {
                 assert!(next(client).is_some() && next(client).is_none());
             }
@@ -136,10 +142,13 @@ fn a_delivery_allocates_nothing() {
 /// An old ID costs its client no more than others.
 #[test]
 fn a_resume_copies_nothing_that_is_not_asked_for() {
-    let hub = Hub::new(HubOptions::new().with_max_events(200_000).with_max_bytes(64 << 20));
-    let first = hub.publish("a", Event::data("x")).unwrap();
+    let hub = Hub::with_log(
+        MemoryLog::new(RetentionOptions::new().with_max_events(200_000).with_max_bytes(64 << 20)),
+        HubOptions::new(),
+    );
+    let first = hub.publish("a", Event::data("x")).now().unwrap();
     for _ in 0..100_000 {
-        hub.publish("a", Event::data("x")).unwrap();
+        hub.publish("a", Event::data("x")).now().unwrap();
     }
     let last = LastEventId::try_from(&*first.to_string()).ok();
     let (subscription, held) = held(|| hub.subscribe(Subscribe::topic("a").with_last_event_id(last)).unwrap());

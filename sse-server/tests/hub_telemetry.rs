@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures_util::{FutureExt, StreamExt};
 use metrics::{Counter, CounterFn, Gauge, GaugeFn, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 use ssekit_core::Event;
-use ssekit_server::hub::{Hub, HubOptions, Subscribe};
+use ssekit_server::hub::{Hub, HubOptions, MemoryLog, RetentionOptions, Subscribe};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 
@@ -83,7 +83,7 @@ fn one_client(hub: &Hub) {
     let mut stream = hub.subscribe(Subscribe::topic("a")).unwrap();
     assert!(stream.next().now_or_never().is_some());
     for topic in ["a", "b", "a"] {
-        hub.publish(topic, Event::data("x")).unwrap();
+        hub.publish(topic, Event::data("x")).now().unwrap();
     }
     assert!(stream.next().now_or_never().is_some());
 }
@@ -93,7 +93,10 @@ fn what_is_counted_is_told_when_it_is_asked_for() {
     let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let recorder = Remember::default();
     metrics::with_local_recorder(&recorder, || {
-        let hub = Hub::new(HubOptions::new().with_max_events(3).with_max_clients(1));
+        let hub = Hub::with_log(
+            MemoryLog::new(RetentionOptions::new().with_max_events(3)),
+            HubOptions::new().with_max_clients(1),
+        );
         one_client(&hub);
         assert!(recorder.0.lock().unwrap().is_empty());
         let _client = hub.subscribe(Subscribe::topic("a")).unwrap();

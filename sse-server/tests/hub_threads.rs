@@ -13,7 +13,9 @@ use std::time::Duration;
 use futures_util::{Stream, StreamExt};
 use ssekit_core::Event;
 use ssekit_server::LastEventId;
-use ssekit_server::hub::{Hub, HubOptions, Position, ResumeOutcome, SlowConsumerPolicy, Subscribe};
+use ssekit_server::hub::{
+    Hub, HubOptions, MemoryLog, Position, ResumeOutcome, RetentionOptions, SlowConsumerPolicy, Subscribe,
+};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
@@ -81,7 +83,10 @@ struct Received {
 fn run(max_events: usize, deliveries: u64) -> (u64, usize) {
     let shares = (0..CLIENTS).map(|n| topics_of(n).len() as u64).sum::<u64>();
     let each = (deliveries / shares / PUBLISHERS as u64 + 1) as usize;
-    let hub = Hub::new(HubOptions::new().with_max_events(max_events).with_max_bytes(1 << 32));
+    let hub = Hub::with_log(
+        MemoryLog::new(RetentionOptions::new().with_max_events(max_events).with_max_bytes(1 << 32)),
+        HubOptions::new(),
+    );
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build().unwrap();
     let (received, offsets) = runtime.block_on(async {
         let (ready, mut all_ready) = tokio::sync::mpsc::channel::<()>(1);
@@ -96,7 +101,7 @@ fn run(max_events: usize, deliveries: u64) -> (u64, usize) {
         // Whoever skips to the latest event may skip an end.
         for _ in 0..1_000 {
             for name in TOPICS {
-                hub.publish(name, Event::data(name)).unwrap();
+                hub.publish(name, Event::data(name)).now().unwrap();
             }
             sleep(Duration::from_millis(20)).await;
             if clients.iter().all(JoinHandle::is_finished) {
@@ -164,7 +169,7 @@ fn publish(hub: &Hub, each: usize, is_slow: bool) -> HashMap<Source, Vec<u64>> {
                     for number in 0..each {
                         for (topic, name) in TOPICS.iter().enumerate() {
                             let data = format!("{publisher} {topic} {number}");
-                            let position = hub.publish(name, Event::data(&data)).unwrap();
+                            let position = hub.publish(name, Event::data(&data)).now().unwrap();
                             offsets[topic].push(position.offset);
                         }
                         // More than is kept, and then time for some to catch up.
@@ -204,7 +209,7 @@ async fn client(hub: Hub, n: usize, ready: tokio::sync::mpsc::Sender<()>) -> Rec
     while received.ended.len() < topics {
         let last_id = received.last_id.as_deref().map(|id| LastEventId::try_from(id).unwrap());
         let subscription = hub.subscribe(subscribe.clone().with_last_event_id(last_id)).unwrap();
-        let resume = subscription.resume();
+        let resume = subscription.resume_outcome();
         assert_eq!(resume == ResumeOutcome::Fresh, received.last_id.is_none());
         let is_body = n / PATTERNS.len() / POLICIES.len() % 2 == 1;
         let mut stream: Pin<Box<dyn Stream<Item = Vec<u8>> + Send>> = if is_body {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use hyper::{Method, StatusCode};
 use ssekit::Event;
-use ssekit::hub::{Disconnect, Hub, HubOptions, ResumeOutcome};
+use ssekit::hub::{Disconnect, Hub, HubOptions, MemoryLog, ResumeOutcome, RetentionOptions};
 use ssekit::server::{AfterEnd, CloseReason, DrainOptions};
 
 use super::app::{App, Client, chunks, events, soon, until};
@@ -35,7 +35,7 @@ async fn a_client_that_comes_back_goes_on_where_it_was() {
         let mut other = events(Client::connect(server.addr, http).await.get("/hub/a", &[]).await);
         until("both are there", || app.hub.len() == 2).await;
         for n in 1..=3 {
-            app.hub.publish("a", Event::data(&n.to_string())).unwrap();
+            app.hub.publish("a", Event::data(&n.to_string())).now().unwrap();
             assert_eq!(next(&mut other, 1).await.0, [n.to_string()], "at once");
         }
         let (texts, id) = next(&mut one, 3).await;
@@ -43,7 +43,7 @@ async fn a_client_that_comes_back_goes_on_where_it_was() {
         drop((one, client));
         until("it is gone", || app.hub.len() == 1).await;
         for n in 4..=2000 {
-            app.hub.publish("a", Event::data(&n.to_string())).unwrap();
+            app.hub.publish("a", Event::data(&n.to_string())).now().unwrap();
         }
         let mut client = Client::connect(server.addr, http).await;
         let mut back = events(client.get("/hub/a", &[("last-event-id", &id)]).await);
@@ -62,7 +62,7 @@ async fn a_client_that_comes_back_goes_on_where_it_was() {
 #[tokio::test]
 async fn rejected_client_gets_a_stream_only_for_get_that_accepts_one() {
     on_all(async |kind, http| {
-        let options = HubOptions::new().with_max_clients_per_topic(1).with_retry(Duration::from_secs(30));
+        let options = HubOptions::new().with_max_clients_per_topic(1).with_retry_after(Duration::from_secs(30));
         let app = App::with_hub(Hub::new(options));
         let server = app.start(kind, DrainOptions::new()).await;
         let mut first = Client::connect(server.addr, http).await;
@@ -131,7 +131,7 @@ async fn a_drain_through_the_hub_lets_each_have_what_there_is() {
         }
         until("all are there", || app.hub.len() == 20).await;
         for n in 0..100 {
-            app.hub.publish("a", Event::data(&n.to_string())).unwrap();
+            app.hub.publish("a", Event::data(&n.to_string())).now().unwrap();
         }
         server.stop();
         for (mut events, _client) in open {
@@ -149,7 +149,8 @@ async fn a_drain_through_the_hub_lets_each_have_what_there_is() {
 #[tokio::test]
 async fn a_client_that_reads_nothing_costs_nobody_anything() {
     on_all(async |kind, http| {
-        let app = App::with_hub(Hub::new(HubOptions::new().with_max_events(1000)));
+        let log = MemoryLog::new(RetentionOptions::new().with_max_events(1000));
+        let app = App::with_hub(Hub::with_log(log, HubOptions::new()));
         let server = app.start(kind, DrainOptions::new()).await;
         let mut client = Client::connect(server.addr, http).await;
         let stuck = client.get("/hub/a", &[]).await;
@@ -164,7 +165,7 @@ async fn a_client_that_reads_nothing_costs_nobody_anything() {
         // Until it is found not to read, and then some more.
         while app.hub.len() == 6 || published % 20 != 0 {
             for _ in 0..500 {
-                app.hub.publish("a", Event::data(&text)).unwrap();
+                app.hub.publish("a", Event::data(&text)).now().unwrap();
             }
             published += 1;
             for (events, _) in &mut others {

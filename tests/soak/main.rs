@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use ssekit::Event;
-use ssekit::hub::{Hub, HubOptions};
+use ssekit::hub::{Hub, HubOptions, MemoryLog, RetentionOptions};
 use ssekit::server::DrainOptions;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
@@ -49,7 +49,7 @@ async fn publish(hub: Hub, is_over: Arc<AtomicBool>) {
             let topic = fastrand::u64(..TOPICS);
             let number = numbers.entry(topic).or_default();
             *number += 1;
-            hub.publish(&topic.to_string(), Event::data(&number.to_string())).unwrap();
+            hub.publish(&topic.to_string(), Event::data(&number.to_string())).now().unwrap();
         }
     }
 }
@@ -104,7 +104,7 @@ async fn come_and_go(app: App, addr: std::net::SocketAddr, counts: Arc<Counts>, 
 async fn clients_come_and_go_and_nothing_is_left() {
     let seconds = std::env::var("SSEKIT_SOAK").map_or(60, |text| text.parse().unwrap());
     let apps = [Kind::AxumServe, Kind::Actix].map(|kind| {
-        let hub = Hub::new(HubOptions::new().with_max_events(EVENTS));
+        let hub = Hub::with_log(MemoryLog::new(RetentionOptions::new().with_max_events(EVENTS)), HubOptions::new());
         (kind, App::with_hub(hub))
     });
     let mut servers = Vec::new();

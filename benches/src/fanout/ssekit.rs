@@ -8,7 +8,9 @@ use ::axum::response::{IntoResponse, Response};
 use ::axum::routing::get;
 use actix_web::{App, HttpServer, rt, web};
 use ssekit_core::Event;
-use ssekit_server::hub::{Hub, HubOptions, HubResponse, Rejection, Subscribe, Subscription};
+use ssekit_server::hub::{
+    Hub, HubOptions, HubResponse, MemoryLog, Rejection, RetentionOptions, Subscribe, Subscription,
+};
 
 use super::actix_web_lab::OnWorker;
 use super::publisher::{self, Jobs, Topic};
@@ -25,7 +27,8 @@ struct Feed(Hub);
 
 impl Feed {
     fn new() -> Self {
-        let mut feed = Self(Hub::new(HubOptions::new().with_max_events(RING)));
+        let mut feed =
+            Self(Hub::with_log(MemoryLog::new(RetentionOptions::new().with_max_events(RING)), HubOptions::new()));
         (0..BEFORE).for_each(|_| feed.publish("before"));
         feed
     }
@@ -38,7 +41,7 @@ impl Feed {
 impl Topic for Feed {
     fn publish(&mut self, text: &str) {
         // What is refused is missed by who subscribes.
-        let _ = self.0.publish(TOPIC, Event::data(text));
+        let _ = self.0.publish(TOPIC, Event::data(text)).now();
     }
 }
 

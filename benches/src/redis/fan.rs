@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::StreamExt;
 use ssekit_core::Event;
-use ssekit_server::hub::{Hub, HubOptions, Log, Subscribe};
+use ssekit_server::hub::{Hub, HubOptions, Subscribe};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
@@ -28,7 +28,7 @@ struct Seen {
 }
 
 impl Subscribers {
-    fn new<L: Log>(hub: &Hub<L>, count: u64) -> io::Result<Self> {
+    fn new(hub: &Hub, count: u64) -> io::Result<Self> {
         let seen = Arc::new(Seen::default());
         let tasks = (0..count).map(|_| {
             let mut body = hub.subscribe(Subscribe::topic(TOPIC)).map_err(io::Error::other)?.into_body();
@@ -47,7 +47,7 @@ impl Subscribers {
     }
 
     /// So many events, the number of the first of which is this; waits until all have them.
-    async fn publish<L: Log>(&self, hub: &Hub<L>, first: u64, burst: u64) {
+    async fn publish(&self, hub: &Hub, first: u64, burst: u64) {
         let mut text = String::new();
         self.seen.last.store(first + burst - 1, Ordering::Relaxed);
         self.seen.by.store(0, Ordering::Relaxed);
@@ -76,18 +76,12 @@ pub(super) async fn fan<T>(
     measure: impl FnOnce() -> T,
 ) -> io::Result<T> {
     match url {
-        Some(url) => fan_by(&node(url).await?, subscribers, bursts, burst, measure).await,
+        Some(url) => fan_by(&*node(url).await?, subscribers, bursts, burst, measure).await,
         None => fan_by(&Hub::new(HubOptions::new()), subscribers, bursts, burst, measure).await,
     }
 }
 
-async fn fan_by<L: Log, T>(
-    hub: &Hub<L>,
-    subscribers: u64,
-    bursts: u64,
-    burst: u64,
-    measure: impl FnOnce() -> T,
-) -> io::Result<T> {
+async fn fan_by<T>(hub: &Hub, subscribers: u64, bursts: u64, burst: u64, measure: impl FnOnce() -> T) -> io::Result<T> {
     let subscribers = Subscribers::new(hub, subscribers)?;
     let mut first = 0;
     for _ in 0..10 {

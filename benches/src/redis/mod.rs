@@ -1,13 +1,14 @@
 //! A node whose hub has its log on Redis, next to what one would write by hand.
 
 use std::io;
+use std::ops::Deref;
 
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use ssekit_redis::redis;
 use ssekit_redis::{RedisLog, RedisOptions};
-use ssekit_server::hub::{Hub, HubOptions};
+use ssekit_server::hub::{Hub, HubOptions, RetentionOptions};
 use ssekit_testkit::redis::{RedisServer, RedisSetup};
 
 pub mod counted;
@@ -24,7 +25,26 @@ const TOPIC: &str = "feed";
 /// How many events are kept, about.
 const KEPT: usize = 100_000;
 
-type RedisHub = Hub<RedisLog>;
+/// A hub on Redis, and its log.
+#[derive(Clone)]
+struct RedisHub {
+    hub: Hub,
+    log: RedisLog,
+}
+
+impl RedisHub {
+    fn log(&self) -> &RedisLog {
+        &self.log
+    }
+}
+
+impl Deref for RedisHub {
+    type Target = Hub;
+
+    fn deref(&self) -> &Hub {
+        &self.hub
+    }
+}
 
 /// A server of Redis on the first CPU. This thread and those that it starts keep to the others, if there are any.
 pub struct Place(RedisServer);
@@ -60,7 +80,8 @@ impl Place {
 
 async fn node(url: &str) -> io::Result<RedisHub> {
     let options = RedisOptions::new(KEY).with_max_events(KEPT);
-    RedisLog::connect(client(url)?, options, HubOptions::new()).await.map_err(io::Error::other)
+    let log = RedisLog::connect(client(url)?, options, RetentionOptions::new()).await.map_err(io::Error::other)?;
+    Ok(RedisHub { hub: Hub::with_log(log.clone(), HubOptions::new()), log })
 }
 
 fn client(url: &str) -> io::Result<Client> {

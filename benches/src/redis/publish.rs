@@ -41,7 +41,7 @@ pub(super) trait Publish: Clone + Send + 'static {
 
 impl Publish for RedisHub {
     fn publish(&self, text: &str) -> impl Future<Output = io::Result<()>> + Send + use<> {
-        let published = self.publish(TOPIC, Event::data(text));
+        let published = self.hub.publish(TOPIC, Event::data(text));
         async { published.await.map(drop).map_err(io::Error::other) }
     }
 }

@@ -1,7 +1,6 @@
 //! What the pages say to each other.
 
 use serde::{Deserialize, Serialize};
-use ssekit::redis::RedisPublishError;
 use ssekit::{EncodedEvent, Event, event_type};
 
 use super::{Answer, App, CHAT, now};
@@ -36,9 +35,7 @@ impl App {
         };
         match self.hub.publish(CHAT, frame).await {
             Ok(position) => (202, position.to_string()),
-            Err(RedisPublishError::Event(error)) => (400, error.to_string()),
-            Err(error @ RedisPublishError::Unanswered) => (504, error.to_string()),
-            Err(error) => (503, error.to_string()),
+            Err(error) => (error.status(), error.to_string()),
         }
     }
 }

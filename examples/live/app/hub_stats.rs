@@ -43,7 +43,7 @@ struct Client {
 
 impl App {
     pub(crate) fn hub_stats(&self) -> String {
-        let stats = Stats::new(self.hub.stats(), &self.hub.clients(MAX_LISTED));
+        let stats = Stats::new(self.hub.stats(), &self.hub.clients_after(0, MAX_LISTED));
         // Plain numbers cannot fail.
         serde_json::to_string(&stats).unwrap_or_default()
     }

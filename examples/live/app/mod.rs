@@ -1,7 +1,6 @@
 //! All of `live` and `live_actix` but the web framework.
 
 mod chat;
-mod hub;
 mod hub_stats;
 mod machine;
 mod tail;
@@ -16,18 +15,23 @@ use std::thread::available_parallelism;
 use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
-use ssekit::hub::{HubResponse, SlowConsumerPolicy, StartFrom, Subscribe};
+use ssekit::hub::{
+    Hub, HubOptions, HubResponse, MemoryLog, RetentionOptions, SlowConsumerPolicy, StartFrom, Subscribe,
+};
+use ssekit::redis::{RedisLog, RedisOptions, redis::Client};
 use ssekit::server::{DrainOptions, DrainReport, LastEventId, SseRequest};
 use ssekit::{EncodedEvent, Event, event_type};
 use sysinfo::System;
 
 use crate::common::{self, listen, shutdown};
-use hub::AnyHub;
 use tail::Tail;
 
 pub(crate) const PAGE: &str = include_str!("index.html");
 /// No request's body is longer, for either framework to see to it.
 pub(crate) const MAX_BODY: usize = 16 << 10;
+
+/// The number of events that are kept.
+const MAX_EVENTS: usize = 10_000;
 
 /// The topic of what is said at all nodes. What is of one machine has a topic of its own at each: see [`App::topic`].
 const CHAT: &str = "chat";
@@ -37,7 +41,7 @@ const LOG: &str = "log";
 /// The application, for a framework to serve.
 #[derive(Clone)]
 pub(crate) struct App {
-    pub(crate) hub: AnyHub,
+    pub(crate) hub: Hub,
     /// Its name among those that have their events in the same Redis.
     node: Arc<str>,
     tail: Option<Arc<str>>,
@@ -58,7 +62,7 @@ struct Hello<'a> {
 }
 
 impl App {
-    fn new(hub: AnyHub, addr: SocketAddr, tail: Option<&Path>) -> Self {
+    fn new(hub: Hub, addr: SocketAddr, tail: Option<&Path>) -> Self {
         let host = System::host_name().unwrap_or_else(|| addr.ip().to_string());
         let node = format!("{host}:{}", addr.port()).into();
         Self { hub, node, tail: tail.map(|path| path.display().to_string().into()) }
@@ -93,7 +97,10 @@ impl App {
 
     /// Whether it is good to send clients here: for a load balancer.
     pub(crate) fn ready(&self) -> Answer {
-        self.hub.is_unready().map_or((200, "ready".to_owned()), |reason| (503, reason))
+        match self.hub.is_ready() {
+            true => (200, "ready".to_owned()),
+            false => (503, "the server shuts down, or Redis is away".to_owned()),
+        }
     }
 
     /// How the streams end with the program.
@@ -111,10 +118,7 @@ where
     let run = async |Arguments { addr, tail, redis }| {
         let (listener, local) = listen(&addr)?;
         let signal = shutdown()?;
-        let hub = match redis {
-            Some(url) => AnyHub::on_redis(&url).await?,
-            None => AnyHub::in_memory(),
-        };
+        let hub = open_hub(redis.as_deref()).await?;
         let app = App::new(hub, local, tail.as_deref());
         tokio::spawn(machine::sample(app.clone()));
         if let Some(path) = &tail {
@@ -126,6 +130,21 @@ where
         Ok(())
     };
     common::main(name, &help(name), arguments(), run).await
+}
+
+/// Creates the hub: its log is in memory, or in the Redis with this URL, which several nodes share.
+async fn open_hub(redis: Option<&str>) -> Result<Hub, String> {
+    let retention = RetentionOptions::new().with_max_events(MAX_EVENTS).with_max_bytes(4 << 20);
+    let options = HubOptions::new().with_name("live").with_max_clients(10_000);
+    let Some(url) = redis else { return Ok(Hub::with_log(MemoryLog::new(retention), options)) };
+    // The URL may contain a password, so the errors name only the address.
+    let client = Client::open(url).map_err(|error| format!("cannot use the URL of --redis: {error}"))?;
+    let addr = client.get_connection_info().addr().to_string();
+    // Every event in Redis is in memory too. A message that cannot be published fails after two seconds.
+    let redis = RedisOptions::new("ssekit:live").with_max_events(MAX_EVENTS).with_preload(MAX_EVENTS);
+    let redis = redis.with_timeout(Duration::from_secs(2));
+    let log = RedisLog::connect(client, redis, retention).await;
+    log.map(|log| Hub::with_log(log, options)).map_err(|error| format!("cannot use Redis at {addr}: {error}"))
 }
 
 /// Comes when the program is to end.

@@ -1,7 +1,7 @@
 use futures_util::StreamExt;
 use ssekit_core::Event;
 use ssekit_server::LastEventId;
-use ssekit_server::hub::{HubOptions, ResumeOutcome, StartFrom, Subscribe};
+use ssekit_server::hub::{ResumeOutcome, RetentionOptions, StartFrom, Subscribe};
 use ssekit_testkit::redis::RedisSetup;
 
 use crate::node::{Client, node, node_with, options, publish, until_status};
@@ -31,7 +31,7 @@ async fn what_one_publishes_all_hear_and_a_client_goes_on_at_any() {
     }
     let stats = (a.log().status(), b.log().status());
     assert_eq!((stats.0.published, stats.1.published, stats.0.skipped, stats.0.failed), (2, 1, 0, 0));
-    assert!(a.log().is_ready() && b.log().is_ready());
+    assert!(a.is_ready() && b.is_ready());
 }
 
 #[tokio::test]
@@ -82,7 +82,7 @@ async fn what_is_not_in_memory_comes_from_redis() {
         }
     }
     // One that has little of it.
-    let b = node_with(&server.url(), options().with_preload(10), HubOptions::new().with_max_events(10)).await;
+    let b = node_with(&server.url(), options().with_preload(10), RetentionOptions::new().with_max_events(10)).await;
     until_status(&b, "all read", |status| status.is_ready()).await;
     let client = Client::start(&b, Some(&start.to_string()));
     client.until("all", |client| client.data().len() == 5000).await;
@@ -97,7 +97,7 @@ async fn what_is_not_in_memory_comes_from_redis() {
         Subscribe::topic("news")
             .with_last_event_id(Some(LastEventId::try_from(&*format!("{}-4990", start.epoch)).unwrap())),
     );
-    assert!(matches!(subscription.unwrap().resume(), ResumeOutcome::Resumed { missed: 10 }));
+    assert!(matches!(subscription.unwrap().resume_outcome(), ResumeOutcome::Resumed { missed: 10 }));
 }
 
 #[tokio::test]
@@ -114,7 +114,7 @@ async fn a_client_is_given_little_of_the_past_at_once() {
             }
         }
     }
-    let b = node_with(&server.url(), options().with_preload(10), HubOptions::new().with_max_events(10)).await;
+    let b = node_with(&server.url(), options().with_preload(10), RetentionOptions::new().with_max_events(10)).await;
     let mut old = b.subscribe(Subscribe::topic("news").with_last_event_id(start)).unwrap();
     let mut bytes = 0;
     while bytes < 500 * (500 + 40_000 + 500) {

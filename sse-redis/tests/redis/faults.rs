@@ -5,8 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use ssekit_core::Event;
-use ssekit_redis::RedisPublishError;
-use ssekit_server::hub::{HubOptions, Position, ResumeOutcome, Subscribe};
+use ssekit_server::hub::{Position, PublishError, ResumeOutcome, RetentionOptions, Subscribe};
 use ssekit_testkit::redis::{Proxy, RedisServer, RedisSetup};
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::timeout;
@@ -47,8 +46,8 @@ impl Publishers {
                         // It never hangs.
                         match timeout(PATIENCE, publish(&hub, &data)).await.expect("an answer") {
                             Ok(position) => load.acked.push((position, data)),
-                            Err(RedisPublishError::Unavailable { .. }) => {}
-                            Err(RedisPublishError::Unanswered) => load.unknown.push(data),
+                            Err(PublishError::Unavailable(_)) => {}
+                            Err(PublishError::Unanswered) => load.unknown.push(data),
                             Err(error) => panic!("{error}"),
                         }
                         tokio::time::sleep(Duration::from_micros(500)).await;
@@ -111,7 +110,7 @@ async fn redis_is_killed_and_comes_back_with_its_data() {
         }
         // It says so in time, and what to do.
         let error = publish(&a, "never").await.unwrap_err();
-        assert!(matches!(&error, RedisPublishError::Unavailable { .. }), "{error:?}");
+        assert!(matches!(&error, PublishError::Unavailable(_)), "{error:?}");
         assert!(error.to_string().contains("can be tried again"), "{error}");
         blocking(&server, RedisServer::start).await;
         for hub in [&a, &b] {
@@ -175,7 +174,7 @@ async fn redis_is_killed_and_comes_back_with_nothing() {
         (&b, Position { offset: second.offset - 1, ..second }, told(ResumeOutcome::Resumed { missed: 1 }, &["two"])),
     ] {
         let subscription = hub.subscribe(Subscribe::prefix("").with_last_event_id(last_id(last))).unwrap();
-        assert_eq!(subscription.resume(), expected.0);
+        assert_eq!(subscription.resume_outcome(), expected.0);
         let client = Client::start(hub, Some(&last.to_string()));
         client.until("all", |client| client.data() == expected.1).await;
         assert_eq!(client.told().len(), usize::from(expected.0 == ResumeOutcome::EpochChanged));
@@ -220,10 +219,10 @@ async fn the_link_is_cut_or_dead_or_slow() {
         a_while().await;
         fault(&proxy);
         until_status(&a, "not ready", |status| !status.is_reading && !status.is_writing && !status.is_answering).await;
-        assert!(b.log().is_ready(), "the other has another link");
+        assert!(b.is_ready(), "the other has another link");
         clients[0].is_kept_alive().await;
         let error = publish(&a, "never").await.unwrap_err();
-        assert!(matches!(&error, RedisPublishError::Unavailable { .. }), "{error:?}");
+        assert!(matches!(&error, PublishError::Unavailable(_)), "{error:?}");
         proxy.heal();
         until_status(&a, "ready", |status| status.is_ready()).await;
     }
@@ -252,7 +251,7 @@ async fn what_is_large_comes_over_a_slow_link() {
     let text = "x".repeat(4000);
     let expected: Vec<String> = (0..100).map(|n| format!("{n} {text}")).collect();
     // 400 KB, of which a second's worth is 100.
-    let a = node_with(&server.url_by(proxy.addr()), options().with_preload(0), HubOptions::new()).await;
+    let a = node_with(&server.url_by(proxy.addr()), options().with_preload(0), RetentionOptions::new()).await;
     let live = Client::start(&a, None);
     proxy.slow(150_000, Duration::from_millis(5));
     for data in &expected {
@@ -373,7 +372,7 @@ async fn a_master_that_became_a_replica_is_left() {
     client.until_data(&["one"]).await;
     one.follow(&other);
     let error = publish(&hub, "two").await.unwrap_err();
-    assert!(matches!(&error, RedisPublishError::Unavailable { .. }), "{error:?}");
+    assert!(matches!(&error, PublishError::Unavailable(_)), "{error:?}");
     assert!(error.to_string().contains("replica") && !hub.log().status().is_writing, "{error}");
     link.set_target(other.addr());
     publish_at_last(&hub, "three").await;
@@ -397,20 +396,20 @@ async fn no_two_servers_begin_the_same_epoch() {
 #[tokio::test]
 async fn what_waits_is_bounded_and_ends_in_time() {
     let server = Arc::new(RedisSetup::new().start());
-    let hub = node_with(&server.url(), options().with_max_queued(10, 10_000), HubOptions::new()).await;
+    let hub = node_with(&server.url(), options().with_max_queued(10, 10_000), RetentionOptions::new()).await;
     server.pause();
     // One batch is on its way.
     let first = tokio::spawn(hub.publish("news", Event::data("first")));
     until_status(&hub, "sent", |status| status.batches == 1).await;
     let waiting: Vec<_> = (0..10).map(|_| tokio::spawn(hub.publish("news", Event::data("waits")))).collect();
     let error = publish(&hub, "one too many").await.unwrap_err();
-    assert!(matches!(&error, RedisPublishError::Overloaded { queued: 10 }), "{error:?}");
-    assert!(matches!(first.await.unwrap(), Err(RedisPublishError::Unanswered)));
+    assert!(matches!(&error, PublishError::Overloaded { queued: 10 }), "{error:?}");
+    assert!(matches!(first.await.unwrap(), Err(PublishError::Unanswered)));
     for waiting in waiting {
-        assert!(matches!(waiting.await.unwrap(), Err(RedisPublishError::Unavailable { .. })));
+        assert!(matches!(waiting.await.unwrap(), Err(PublishError::Unavailable(_))));
     }
     let large = "x".repeat(10_000);
-    assert!(matches!(publish(&hub, &large).await, Err(RedisPublishError::Overloaded { queued: 0 })));
+    assert!(matches!(publish(&hub, &large).await, Err(PublishError::Overloaded { queued: 0 })));
     server.resume();
     publish_at_last(&hub, "last").await;
     assert_eq!(hub.log().status().queued, 0);
@@ -424,7 +423,7 @@ async fn a_node_with_nothing_to_publish_notices_that_redis_was_away() {
     server.kill();
     until_status(&a, "all are noticed", |status| !status.is_writing && !status.is_reading).await;
     let error = publish(&a, "meanwhile").await.unwrap_err();
-    assert!(matches!(error, RedisPublishError::Unavailable { .. }), "{error}");
+    assert!(matches!(error, PublishError::Unavailable(_)), "{error}");
     server.start();
     until_status(&a, "it is ready", |status| status.is_ready()).await;
     publish(&a, "after").await.unwrap();

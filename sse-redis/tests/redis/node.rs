@@ -1,13 +1,14 @@
 //! A process of several, as it would be, and its clients.
 
 use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use ssekit_core::{Decoder, Event};
-use ssekit_redis::{RedisLog, RedisOptions, RedisPublishError, RedisStatus, redis};
-use ssekit_server::hub::{Hub, HubOptions, Position, Subscribe};
+use ssekit_redis::{RedisConnectError, RedisLog, RedisOptions, RedisSource, RedisStatus, redis};
+use ssekit_server::hub::{Hub, HubOptions, Position, PublishError, RetentionOptions, Subscribe};
 use ssekit_server::{KeepAlive, LastEventId};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
@@ -15,22 +16,50 @@ use tokio::time::{Instant, sleep, timeout};
 /// For how long something may take that ought to be at once.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-pub(crate) type RedisHub = Hub<RedisLog>;
+/// A hub on Redis, and its log.
+#[derive(Clone, Debug)]
+pub(crate) struct RedisHub {
+    hub: Hub,
+    log: RedisLog,
+}
+
+impl RedisHub {
+    pub(crate) async fn connect(
+        source: impl Into<RedisSource>,
+        options: RedisOptions,
+        retention: RetentionOptions,
+    ) -> Result<Self, RedisConnectError> {
+        let log = RedisLog::connect(source, options, retention).await?;
+        Ok(Self { hub: Hub::with_log(log.clone(), HubOptions::new()), log })
+    }
+
+    pub(crate) fn log(&self) -> &RedisLog {
+        &self.log
+    }
+}
+
+impl Deref for RedisHub {
+    type Target = Hub;
+
+    fn deref(&self) -> &Hub {
+        &self.hub
+    }
+}
 
 pub(crate) fn options() -> RedisOptions {
     RedisOptions::new("test:events").with_timeout(Duration::from_secs(1))
 }
 
 pub(crate) async fn node(url: &str) -> RedisHub {
-    node_with(url, options(), HubOptions::new()).await
+    node_with(url, options(), RetentionOptions::new()).await
 }
 
-pub(crate) async fn node_with(url: &str, options: RedisOptions, hub: HubOptions) -> RedisHub {
+pub(crate) async fn node_with(url: &str, options: RedisOptions, retention: RetentionOptions) -> RedisHub {
     let client = redis::Client::open(url).unwrap();
-    RedisLog::connect(client, options, hub).await.unwrap()
+    RedisHub::connect(client, options, retention).await.unwrap()
 }
 
-pub(crate) async fn publish(hub: &RedisHub, data: &str) -> Result<Position, RedisPublishError> {
+pub(crate) async fn publish(hub: &RedisHub, data: &str) -> Result<Position, PublishError> {
     hub.publish("news", Event::data(data)).await
 }
 

@@ -1,8 +1,8 @@
 //! What others write into the stream, or do to it.
 
 use ssekit_core::Event;
-use ssekit_redis::{RedisConnectError, RedisLog, RedisPublishError, redis};
-use ssekit_server::hub::{HubOptions, Position, ResumeOutcome, Subscribe};
+use ssekit_redis::{RedisConnectError, redis};
+use ssekit_server::hub::{Position, PublishError, ResumeOutcome, RetentionOptions, Subscribe};
 use ssekit_testkit::redis::{Proxy, RedisServer, RedisSetup, Reply};
 
 use crate::node::{Client, RedisHub, last_id, node, node_with, options, publish, publish_at_last, until_status};
@@ -20,8 +20,10 @@ fn next(hub: &RedisHub) -> String {
 #[tokio::test]
 async fn what_is_no_event_is_left_out_and_nobody_misses_it() {
     let server = RedisSetup::new().start();
-    let (a, b) =
-        (node(&server.url()).await, node_with(&server.url(), options(), HubOptions::new().with_max_events(2)).await);
+    let (a, b) = (
+        node(&server.url()).await,
+        node_with(&server.url(), options(), RetentionOptions::new().with_max_events(2)).await,
+    );
     let clients = [&a, &b].map(|hub| Client::start(hub, None));
     let first = publish(&a, "first").await.unwrap();
     let long = "x".repeat(257);
@@ -54,7 +56,7 @@ async fn what_is_no_event_is_left_out_and_nobody_misses_it() {
     }
     for hub in [&a, &b] {
         assert_eq!(hub.log().status().skipped, 16);
-        assert!(hub.log().is_ready());
+        assert!(hub.is_ready());
     }
     // What other programs write in the right way is as good as what a hub does.
     add(&server, &next(&a), &[b"event", b"data: theirs\n\n", b"topic", b"news", b"more", b"x"]);
@@ -62,7 +64,7 @@ async fn what_is_no_event_is_left_out_and_nobody_misses_it() {
         client.until_data(&["first", "last", "theirs"]).await;
     }
     // By the history too.
-    for hub in [&b, &node_with(&server.url(), options().with_preload(0), HubOptions::new()).await] {
+    for hub in [&b, &node_with(&server.url(), options().with_preload(0), RetentionOptions::new()).await] {
         let client = Client::start(hub, Some(&first.to_string()));
         client.until_data(&["last", "theirs"]).await;
         assert_eq!(client.told(), [""; 0]);
@@ -99,7 +101,7 @@ async fn an_id_of_another_kind_costs_an_epoch_and_no_event() {
         client.until_data(&data).await;
         assert_eq!(client.told(), [""; 0], "nothing is missing");
     }
-    let fresh = node_with(&server.url(), options().with_preload(1), HubOptions::new()).await;
+    let fresh = node_with(&server.url(), options().with_preload(1), RetentionOptions::new()).await;
     let last = last.to_string();
     for hub in [&a, &b] {
         let client = Client::start(hub, Some(&start.to_string()));
@@ -134,9 +136,10 @@ async fn the_highest_id_there_is_ends_publishing_with_a_clear_error() {
     publish(&hub, "first").await.unwrap();
     add(&server, "18446744073709551615-18446744073709551615", &[b"foo", b"bar"]);
     let error = publish(&hub, "second").await.unwrap_err();
-    assert!(matches!(&error, RedisPublishError::Unavailable { .. }), "{error:?}");
+    assert!(matches!(&error, PublishError::Unavailable(_)), "{error:?}");
     assert!(error.to_string().contains("delete its key"), "{error}");
-    let refused = RedisLog::connect(redis::Client::open(server.url()).unwrap(), options(), HubOptions::new()).await;
+    let refused =
+        RedisHub::connect(redis::Client::open(server.url()).unwrap(), options(), RetentionOptions::new()).await;
     assert!(matches!(refused.unwrap_err(), RedisConnectError::Exhausted));
     assert!(!hub.log().status().is_writing);
     server.command(&[b"DEL", b"test:events"]);
@@ -149,7 +152,8 @@ async fn the_highest_id_there_is_ends_publishing_with_a_clear_error() {
 async fn something_else_at_the_key_is_told() {
     let server = RedisSetup::new().start();
     server.command(&[b"SET", b"test:events", b"x"]);
-    let refused = RedisLog::connect(redis::Client::open(server.url()).unwrap(), options(), HubOptions::new()).await;
+    let refused =
+        RedisHub::connect(redis::Client::open(server.url()).unwrap(), options(), RetentionOptions::new()).await;
     let error = refused.unwrap_err();
     assert!(matches!(error, RedisConnectError::NotAStream), "{error:?}");
     assert!(error.to_string().contains("another key"), "{error}");
@@ -161,7 +165,7 @@ async fn something_else_at_the_key_is_told() {
     server.command(&[b"SET", b"test:events", b"x"]);
     until_status(&hub, "not ready", |status| !status.is_ready()).await;
     let error = publish(&hub, "two").await.unwrap_err();
-    assert!(matches!(&error, RedisPublishError::Refused { reason } if reason.contains("WRONGTYPE")), "{error:?}");
+    assert!(matches!(&error, PublishError::Refused(reason) if reason.to_string().contains("WRONGTYPE")), "{error:?}");
     client.is_kept_alive().await;
     server.command(&[b"DEL", b"test:events"]);
     publish_at_last(&hub, "three").await;
@@ -173,7 +177,7 @@ async fn something_else_at_the_key_is_told() {
 #[tokio::test]
 async fn what_is_deleted_or_trimmed_by_hand_is_a_gap_for_those_who_need_it() {
     let server = RedisSetup::new().start();
-    let hub = node_with(&server.url(), options().with_preload(0), HubOptions::new().with_max_events(1)).await;
+    let hub = node_with(&server.url(), options().with_preload(0), RetentionOptions::new().with_max_events(1)).await;
     let client = Client::start(&hub, None);
     let mut positions: Vec<Position> = Vec::new();
     for n in 0..10 {
@@ -190,13 +194,13 @@ async fn what_is_deleted_or_trimmed_by_hand_is_a_gap_for_those_who_need_it() {
     // And it is known before, soon.
     until_status(&hub, "known", |status| status.first == positions[2]).await;
     let subscribe = || Subscribe::prefix("").with_last_event_id(last_id(positions[0]));
-    assert_eq!(hub.subscribe(subscribe()).unwrap().resume(), ResumeOutcome::Gap { oldest: positions[2] });
+    assert_eq!(hub.subscribe(subscribe()).unwrap().resume_outcome(), ResumeOutcome::Gap { oldest: positions[2] });
     server.command(&[b"XTRIM", b"test:events", b"MAXLEN", b"0"]);
     until_status(&hub, "known", |status| status.first.offset == 11).await;
     publish(&hub, "10").await.unwrap();
     client.until("it", |client| client.data().len() == 11).await;
     assert_eq!(client.told(), [""; 0]);
-    assert!(matches!(hub.subscribe(subscribe()).unwrap().resume(), ResumeOutcome::Gap { .. }));
+    assert!(matches!(hub.subscribe(subscribe()).unwrap().resume_outcome(), ResumeOutcome::Gap { .. }));
 }
 
 #[tokio::test]

@@ -1,14 +1,14 @@
 //! Passwords, rights, TLS.
 
+use ssekit_redis::RedisConnectError;
 use ssekit_redis::redis::{Client as RedisClient, TlsCertificates};
-use ssekit_redis::{RedisConnectError, RedisLog, RedisPublishError};
-use ssekit_server::hub::{HubOptions, StartFrom, Subscribe};
+use ssekit_server::hub::{PublishError, RetentionOptions, StartFrom, Subscribe};
 use ssekit_testkit::redis::{Proxy, RedisSetup};
 
-use crate::node::{Client, node, options, publish, publish_at_last, until_status};
+use crate::node::{Client, RedisHub, node, options, publish, publish_at_last, until_status};
 
 async fn refusal(client: RedisClient) -> RedisConnectError {
-    RedisLog::connect(client, options(), HubOptions::new()).await.unwrap_err()
+    RedisHub::connect(client, options(), RetentionOptions::new()).await.unwrap_err()
 }
 
 #[tokio::test]
@@ -42,14 +42,15 @@ async fn a_user_needs_few_rights_and_what_is_missing_is_named() {
     };
     let right = set("right", "~test:*", rights);
     let hub =
-        RedisLog::connect(right, options().with_max_age(std::time::Duration::from_secs(1)), HubOptions::new()).await;
+        RedisHub::connect(right, options().with_max_age(std::time::Duration::from_secs(1)), RetentionOptions::new())
+            .await;
     let hub = hub.unwrap();
     publish(&hub, "one").await.unwrap();
     let oldest = Client::subscribe(&hub, Subscribe::prefix("").with_start(StartFrom::Oldest));
     oldest.until_data(&["one"]).await;
     publish(&hub, "more").await.unwrap();
     until_status(&hub, "trimmed", |status| status.first.offset == 2).await;
-    assert!(hub.log().is_ready());
+    assert!(hub.is_ready());
 
     let error = refusal(set("nothing", "~test:*", "")).await;
     assert!(error.to_string().contains("info"), "{error}");
@@ -61,7 +62,7 @@ async fn a_user_needs_few_rights_and_what_is_missing_is_named() {
     // A right that is taken away.
     set("right", "~test:*", &format!("{rights} -xadd"));
     let error = publish(&hub, "two").await.unwrap_err();
-    assert!(matches!(&error, RedisPublishError::Refused { reason } if reason.contains("xadd")), "{error:?}");
+    assert!(matches!(&error, PublishError::Refused(reason) if reason.to_string().contains("xadd")), "{error:?}");
     set("right", "~test:*", rights);
     publish_at_last(&hub, "three").await;
     oldest.until_data(&["one", "more", "three"]).await;
@@ -78,7 +79,7 @@ async fn what_redis_has_no_memory_for_is_refused() {
             Err(error) => break error,
         }
     };
-    assert!(matches!(&error, RedisPublishError::Refused { reason } if reason.contains("OOM")), "{error:?}");
+    assert!(matches!(&error, PublishError::Refused(reason) if reason.to_string().contains("OOM")), "{error:?}");
     assert!(error.to_string().contains("not published"), "{error}");
 }
 
@@ -90,8 +91,8 @@ async fn a_connection_may_be_by_tls() {
     let client = || RedisClient::build_with_tls(server.tls_url(), certificates(Some(authority.clone()))).unwrap();
     let proxy = Proxy::start(server.tls_addr());
     let by_proxy = RedisClient::build_with_tls(server.tls_url_by(proxy.addr()), certificates(Some(authority.clone())));
-    let a = RedisLog::connect(client(), options(), HubOptions::new()).await.unwrap();
-    let b = RedisLog::connect(by_proxy.unwrap(), options(), HubOptions::new()).await.unwrap();
+    let a = RedisHub::connect(client(), options(), RetentionOptions::new()).await.unwrap();
+    let b = RedisHub::connect(by_proxy.unwrap(), options(), RetentionOptions::new()).await.unwrap();
     let client = Client::start(&b, None);
     publish(&a, "one").await.unwrap();
     client.until_data(&["one"]).await;

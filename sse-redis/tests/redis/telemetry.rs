@@ -128,7 +128,7 @@ async fn what_goes_wrong_is_logged_and_counted_and_no_event_is() {
         ("all clients are told", 1),
         ("part=Reader", 2),
         ("part=Writer", 2),
-        ("part=Keeper", 2),
+        ("part=Maintenance", 2),
         ("redis is back", 3),
     ] {
         assert_eq!(count(part), expected, "{part}: {lines:#?}");

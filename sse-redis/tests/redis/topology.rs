@@ -4,11 +4,11 @@ use std::sync::{Arc, Mutex};
 
 use ssekit_core::Event;
 use ssekit_redis::redis::{Client as RedisClient, RedisResult, cmd};
-use ssekit_redis::{RedisConnectError, RedisLog, RedisSource};
-use ssekit_server::hub::HubOptions;
+use ssekit_redis::{RedisConnectError, RedisSource};
+use ssekit_server::hub::RetentionOptions;
 use ssekit_testkit::redis::{RedisSentinel, RedisServer, RedisSetup, Reply};
 
-use crate::node::{Client, PATIENCE, node, options, publish, publish_at_last, until, until_status};
+use crate::node::{Client, PATIENCE, RedisHub, node, options, publish, publish_at_last, until, until_status};
 
 /// How many clients a server has besides the one that asks, and how many times it was asked to read.
 fn load(server: &RedisServer) -> (usize, usize) {
@@ -85,7 +85,7 @@ async fn a_sentinel_says_who_the_master_is() {
         let (host, port): (String, u16) = command.query_async(&mut sentinel).await?;
         RedisClient::open((host, port))
     });
-    let hub = RedisLog::connect(source, options(), HubOptions::new()).await.unwrap();
+    let hub = RedisHub::connect(source, options(), RetentionOptions::new()).await.unwrap();
     let client = Client::start(&hub, None);
     publish(&hub, "before").await.unwrap();
     client.until_data(&["before"]).await;
@@ -124,7 +124,7 @@ async fn a_cluster_says_where_the_key_is() {
     };
     until("the cluster is up", || servers.iter().all(is_up)).await;
 
-    let wrong = RedisLog::connect(RedisClient::open(one.url()).unwrap(), options(), HubOptions::new()).await;
+    let wrong = RedisHub::connect(RedisClient::open(one.url()).unwrap(), options(), RetentionOptions::new()).await;
     let error = wrong.unwrap_err();
     assert!(matches!(error, RedisConnectError::Redis(_)) && error.to_string().contains(&port), "{error}");
     let url = one.url();
@@ -132,11 +132,11 @@ async fn a_cluster_says_where_the_key_is() {
         let url = url.clone();
         async move { owner(&url, "test:events").await }
     });
-    let hub = RedisLog::connect(source, options(), HubOptions::new()).await.unwrap();
+    let hub = RedisHub::connect(source, options(), RetentionOptions::new()).await.unwrap();
     let client = Client::start(&hub, None);
     publish_at_last(&hub, "one").await;
     client.until_data(&["one"]).await;
-    assert!(hub.log().is_ready());
+    assert!(hub.is_ready());
 }
 
 /// The server of a cluster that has a key, by what any other says.
@@ -162,7 +162,7 @@ async fn what_is_old_is_asked_of_the_server_that_the_source_names() {
         let url = url.clone();
         move || std::future::ready(RedisClient::open(&**url.lock().unwrap()))
     });
-    let hub = RedisLog::connect(source, options(), HubOptions::new()).await.unwrap();
+    let hub = RedisHub::connect(source, options(), RetentionOptions::new()).await.unwrap();
     let one = publish(&hub, "one").await.unwrap();
     master.wait_for_replica();
     replica.promote();
@@ -173,5 +173,5 @@ async fn what_is_old_is_asked_of_the_server_that_the_source_names() {
     replica.command(&[b"XTRIM", b"test:events", b"MAXLEN", b"0"]);
     // Nothing is left there of the epoch before.
     until_status(&hub, "known", |status| status.first.epoch >= two.epoch).await;
-    assert!(hub.log().is_ready());
+    assert!(hub.is_ready());
 }

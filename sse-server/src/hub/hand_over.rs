@@ -5,8 +5,8 @@ use std::{fmt, str};
 
 use super::epochs::MAX_OFFSET;
 use super::feeds::Feed;
-use super::options::{HubOptions, MAX_NAME_LEN};
-use super::publication::is_block;
+use super::new_event::is_block;
+use super::options::{MAX_NAME_LEN, RetentionOptions};
 use super::state::{Counts, State};
 use super::waiters::WakeList;
 
@@ -94,7 +94,7 @@ impl State {
     }
 
     /// The log that was these bytes.
-    pub(super) fn import(bytes: &[u8], options: HubOptions) -> Result<Self, ImportError> {
+    pub(super) fn import(bytes: &[u8], retention: RetentionOptions) -> Result<Self, ImportError> {
         let mut reader = Reader { bytes, position: 0 };
         if !bytes.starts_with(MAGIC) {
             return Err(ImportError::NotALog);
@@ -103,7 +103,7 @@ impl State {
         let [epoch, next, forgotten_to] = [reader.u64()?, reader.u64()?, reader.u64()?];
         // So far that no hub ever gets there.
         reader.check((1..=MAX_OFFSET).contains(&next) && forgotten_to < next, "offset of the next event")?;
-        let mut state = Self::new(epoch, options);
+        let mut state = Self::new(epoch, retention);
         state.feeds.set_forgotten_to(forgotten_to);
 
         let mut topics = HashMap::new();

@@ -18,7 +18,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::epochs::Epochs;
 use super::log::LoggedEvent;
-use super::publication::NewEvent;
+use super::new_event::NewEvent;
 use super::registry::Slot;
 use super::resume::{Gap, GapReason};
 use super::state::State;
@@ -76,7 +76,7 @@ impl State {
                 // The offsets before this event are in memory, or have yet to arrive there.
                 break;
             }
-            let is_wanted = event.frame.is_some() && view.feeds().any(|feed| feed.has(&event.topic));
+            let is_wanted = event.event.is_some() && view.feeds().any(|feed| feed.has(&event.topic));
             selector.pass(offset, is_wanted);
             events.push(SelectedEvent { gap: gap.take(), is_wanted });
         }
@@ -167,9 +167,9 @@ impl EncodedPage {
     }
 
     fn add_event(&mut self, event: &LoggedEvent, filter: Option<&Filter>) {
-        let LoggedEvent { topic, key, position, frame } = event;
-        let (key, Some(frame)) = (key.as_deref(), frame.clone()) else { return };
-        let event = NewEvent { topic, key, frame };
+        let LoggedEvent { topic, key, position, event } = event;
+        let (key, Some(event)) = (key.as_deref(), event.clone()) else { return };
+        let event = NewEvent { topic, key, event };
         // The history is not trusted: a malformed event could replace the client's last event ID.
         let Ok(block) = event.block() else { return };
         if filter.is_none_or(|filter| filter(&EventMeta { topic, key, position: *position })) {

@@ -57,7 +57,7 @@ pub enum RejectionReason {
         /// How many.
         max: usize,
     },
-    /// The log was [sealed](super::Hub::seal), and the client comes from the process that has it now. It is to go there.
+    /// The log was [sealed](super::MemoryLog::seal), and the client comes from the process that has it now. It is to go there.
     Sealed,
     /// The session has a stream already, and [rejects](super::SessionPolicy::RejectNew) others.
     SessionTaken,

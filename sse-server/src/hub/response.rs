@@ -86,7 +86,7 @@ impl HubResponse {
     pub fn new(request: &SseRequest, result: Result<Subscription, Rejection>) -> Self {
         Self(match result {
             Ok(subscription) => {
-                Answer::Stream { resume_outcome: subscription.resume(), body: subscription.into_body() }
+                Answer::Stream { resume_outcome: subscription.resume_outcome(), body: subscription.into_body() }
             }
             Err(rejection) if rejection.is_temporary() && request.may_be_event_source() => Answer::Retry(rejection),
             Err(rejection) => Answer::Status(rejection),

@@ -10,9 +10,9 @@ use tokio::time::Instant;
 use super::compaction::{Compaction, RetainedEvent};
 use super::epochs::{Epochs, MAX_OFFSET};
 use super::feeds::Feeds;
-use super::options::HubOptions;
+use super::options::RetentionOptions;
 use super::position::Position;
-use super::publication::PublishError;
+use super::publishing::PublishError;
 use super::registry::Registry;
 use super::resume::ResumeOutcome;
 use super::store::{FeedId, Store};
@@ -27,7 +27,7 @@ const PAST: u64 = 1 << 40;
 /// Whoever holds its lock calls nothing of the application's, wakes no one and waits for nothing.
 pub(super) struct State {
     pub(super) epochs: Epochs,
-    pub(super) options: HubOptions,
+    retention: RetentionOptions,
     made: Instant,
     pub(super) store: Store,
     pub(super) feeds: Feeds,
@@ -66,13 +66,13 @@ impl Counts {
 
 impl State {
     /// With no events yet.
-    pub(super) fn new(epoch: u64, options: HubOptions) -> Self {
+    pub(super) fn new(epoch: u64, retention: RetentionOptions) -> Self {
         let id_line = id_line(epoch);
         Self {
             epochs: Epochs::new(epoch),
             made: Instant::now(),
             store: Store::new(1),
-            feeds: Feeds::new(options.max_idle_topics),
+            feeds: Feeds::new(retention.max_idle_topics),
             compaction: Compaction::default(),
             registry: Registry::default(),
             counts: Counts::default(),
@@ -81,7 +81,7 @@ impl State {
             id_line,
             spare: None,
             selected: Vec::new(),
-            options,
+            retention,
         }
     }
 
@@ -110,7 +110,7 @@ impl State {
         self.check_open()?;
         let offset = position.map_or(Ok(self.store.next()), |position| self.offset(position))?;
         // An offset has at most 20 digits.
-        let (len, max) = (self.epoch_len + 21 + block.len(), self.options.max_bytes.min(u32::MAX as usize / 2));
+        let (len, max) = (self.epoch_len + 21 + block.len(), self.retention.max_bytes.min(u32::MAX as usize / 2));
         if len > max {
             return Err(PublishError::TooLarge { len, max });
         }
@@ -231,8 +231,8 @@ impl State {
 
     /// Drops what is not to be kept.
     pub(super) fn evict(&mut self, now: u64) {
-        let HubOptions { max_events, max_bytes, max_keys, .. } = self.options;
-        let max_age = self.options.max_age.map(millis);
+        let RetentionOptions { max_events, max_bytes, max_keys, .. } = self.retention;
+        let max_age = self.retention.max_age.map(millis);
         let is_old = |at: u64| max_age.is_some_and(|max| now.saturating_sub(at) > max);
         while self.store.len() > max_events
             || self.store.bytes() > max_bytes
@@ -263,7 +263,7 @@ impl State {
         let topic = entry.topic;
         let is_lost = match (&entry.key, self.feeds.get_mut(topic)) {
             (Some(key), Some(feed)) => {
-                self.compaction.evicted(&mut feed.keys, offset, (entry, key), bytes, self.options.max_keys)
+                self.compaction.evicted(&mut feed.keys, offset, (entry, key), bytes, self.retention.max_keys)
             }
             _ => true,
         };

@@ -9,6 +9,7 @@ use ssekit_core::EncodedEvent;
 use tokio::time::Instant;
 
 use super::feeds::SubscribedFeed;
+use super::options::HubOptions;
 use super::position::Position;
 use super::registry::{Client, ClientInfo, Slot};
 use super::rejection::RejectionReason;
@@ -38,9 +39,10 @@ impl State {
         request: &mut Subscribe,
         control: &Arc<StreamControl>,
         history: Option<Position>,
+        limits: &HubOptions,
     ) -> Result<Admitted, RejectionReason> {
         let history = history.map(|first| self.epochs.first_offset(first));
-        let admission = request.check().and_then(|()| self.admit(request));
+        let admission = request.check().and_then(|()| self.admit(request, limits));
         let taken_over = admission.inspect_err(|_| self.counts.rejected += 1)?;
         self.evict(self.now());
 
@@ -102,24 +104,24 @@ impl State {
     }
 
     /// Checks the hub's limits. Returns the clients whose session the new one takes over; their places are free.
-    fn admit(&self, request: &Subscribe) -> Result<Vec<Arc<StreamControl>>, RejectionReason> {
+    fn admit(&self, request: &Subscribe, limits: &HubOptions) -> Result<Vec<Arc<StreamControl>>, RejectionReason> {
         if self.is_sealed() && request.last_event_id.as_ref().is_some_and(|id| self.is_ahead(id)) {
             return Err(RejectionReason::Sealed);
         }
         let nobody = BTreeSet::new();
         let leaving = self.taken_over(request)?.unwrap_or(&nobody);
-        let max = self.options.max_clients;
+        let max = limits.max_clients;
         if self.registry.clients.len() - leaving.len() >= max {
             return Err(RejectionReason::Full { max });
         }
-        let max = self.options.max_per_key;
+        let max = limits.max_per_key;
         let staying = |of_key: &BTreeSet<usize>| of_key.len() - of_key.intersection(leaving).count();
         let count = |key| self.registry.keys.get(key).map_or(0, staying);
         if request.keys.iter().any(|key| count(key) >= max) {
             return Err(RejectionReason::KeyFull { max });
         }
         let leaving: Vec<_> = leaving.iter().filter_map(|index| self.registry.clients.get(*index)).collect();
-        self.check_feeds(request, &leaving)?;
+        self.check_feeds(request, &leaving, limits.max_per_topic)?;
         Ok(leaving.into_iter().map(|client| client.control.clone()).collect())
     }
 
@@ -134,7 +136,7 @@ impl State {
     }
 
     /// Checks the limit on subscribers of each topic and prefix, without the leaving clients.
-    fn check_feeds(&self, request: &Subscribe, leaving: &[&Client]) -> Result<(), RejectionReason> {
+    fn check_feeds(&self, request: &Subscribe, leaving: &[&Client], max: usize) -> Result<(), RejectionReason> {
         let mut leaving_of = HashMap::<_, usize>::new();
         for feed in leaving.iter().flat_map(|client| &client.subscribed) {
             *leaving_of.entry(feed.id).or_default() += 1;
@@ -146,7 +148,6 @@ impl State {
         let (topics, prefixes) = request.disjoint();
         let topics = topics.into_iter().filter_map(|name| self.feeds.find_topic(name));
         let feeds = topics.chain(prefixes.into_iter().filter_map(|name| self.feeds.find_prefix(name)));
-        let max = self.options.max_per_topic;
         // A topic that does not exist yet has no subscribers.
         match feeds.map(count).chain([0]).any(|subscribers| subscribers >= max) {
             true => Err(RejectionReason::TopicFull { max }),

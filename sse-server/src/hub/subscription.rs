@@ -24,14 +24,14 @@ use bytes::Bytes;
 use futures_core::Stream;
 use ssekit_core::EncodedEvent;
 
-use super::log::{History, ReadHistory};
+use super::Hub;
+use super::log::Page;
 use super::position::Position;
 use super::reading::{Candidate, ReadOutcome, Unfiltered};
 use super::registry::Slot;
 use super::resume::{ResumeOutcome, position_event};
 use super::subscribe::{EventMeta, Filter};
 use super::subscribing::Admitted;
-use super::tail::RecentEvents;
 use crate::body::EventBody;
 use crate::close::CloseReason;
 use crate::drain::StreamGroup;
@@ -55,13 +55,12 @@ type Polled = Poll<Option<EncodedEvent>>;
 /// The client is registered with the hub until the stream is over or the subscription is dropped.
 #[must_use = "a subscriber gets nothing unless its stream is sent"]
 pub struct Subscription {
-    recent: RecentEvents,
+    hub: Hub,
     slot: Slot,
     control: Arc<StreamControl>,
     resume: ResumeOutcome,
     /// The bytes before all events. Boxed, like `history_read`, because an idle client has neither.
     head: Option<Box<Bytes>>,
-    history: Arc<dyn History>,
     /// The page of the history that is being read.
     history_read: Option<Box<HistoryRead>>,
     /// Whether the client has caught up. The hub wakes it at the next event.
@@ -77,7 +76,7 @@ pub struct Subscription {
 struct HistoryRead {
     /// The offset of its first event.
     from: u64,
-    page: ReadHistory,
+    page: Page,
     purpose: ReadPurpose,
 }
 
@@ -90,15 +89,10 @@ enum ReadPurpose {
 }
 
 impl Subscription {
-    pub(super) fn new(
-        recent: &RecentEvents,
-        history: Arc<dyn History>,
-        admitted: Admitted,
-        control: Arc<StreamControl>,
-    ) -> Self {
+    pub(super) fn new(hub: &Hub, admitted: Admitted, control: Arc<StreamControl>) -> Self {
         let Admitted { slot, resume, head, .. } = admitted;
         // A body is closed, and no longer polled, when its client has stopped reading.
-        let of_stream = recent.clone();
+        let of_stream = hub.0.recent.clone();
         #[cfg(feature = "tracing")]
         let span = tracing::debug_span!("sse_client", id = slot.id, resume = resume.as_str());
         #[cfg(feature = "tracing")]
@@ -113,12 +107,11 @@ impl Subscription {
             }
         }));
         Self {
-            recent: recent.clone(),
+            hub: hub.clone(),
             slot,
             control,
             resume,
             head: Some(Box::new(head)),
-            history,
             history_read: None,
             is_waiting: false,
             is_in_body: false,
@@ -128,7 +121,7 @@ impl Subscription {
     }
 
     /// Returns how the client was resumed after its last event ID.
-    pub fn resume(&self) -> ResumeOutcome {
+    pub fn resume_outcome(&self) -> ResumeOutcome {
         self.resume
     }
 
@@ -145,7 +138,7 @@ impl Subscription {
     /// Converts it into a response body, which a drain of the hub includes.
     pub fn into_body(mut self) -> EventBody<Self> {
         self.is_in_body = true;
-        let (control, streams): (_, StreamGroup) = (self.control.clone(), self.recent.0.streams.clone());
+        let (control, streams): (_, StreamGroup) = (self.control.clone(), self.hub.streams().clone());
         EventBody::with_control(self, control).with_group(&streams)
     }
 
@@ -181,13 +174,13 @@ impl Subscription {
         };
         self.history_read = None;
         if matches!(purpose, ReadPurpose::Verify) {
-            self.recent.state().verify_last_event(self.slot, from, &page);
+            self.hub.state().verify_last_event(self.slot, from, &page);
             return ControlFlow::Continue(());
         }
-        let selection = self.recent.state().select_history(self.slot, from, &page);
+        let selection = self.hub.state().select_history(self.slot, from, &page);
         let Some(selection) = selection else { return ControlFlow::Continue(()) };
         let encoded = selection.encode(&page);
-        self.recent.state().delivered(self.slot, encoded.count, encoded.event_bytes);
+        self.hub.state().delivered(self.slot, encoded.count, encoded.event_bytes);
         encoded.into_bytes().map_or(ControlFlow::Continue(()), item)
     }
 
@@ -195,8 +188,8 @@ impl Subscription {
     /// of the history.
     #[inline]
     fn read_hub(&mut self, cx: &Context<'_>) -> ControlFlow<Polled> {
-        let history = self.history.first();
-        let outcome = self.recent.state().read(self.slot, history);
+        let history = self.hub.0.log.first();
+        let outcome = self.hub.state().read(self.slot, history);
         match outcome {
             ReadOutcome::Events { bytes, is_caught_up } => {
                 self.is_waiting = is_caught_up;
@@ -219,7 +212,7 @@ impl Subscription {
 
     /// Begins to read a page of the history.
     fn read_history(&mut self, from: u64, position: Position, purpose: ReadPurpose) -> ControlFlow<Polled> {
-        let page = self.history.read(position);
+        let page = self.hub.0.log.clone().read(position);
         self.history_read = Some(Box::new(HistoryRead { from, page, purpose }));
         ControlFlow::Continue(())
     }
@@ -231,7 +224,7 @@ impl Subscription {
         let (passed, count) = filter_events(&filter, &candidates, &bytes);
         if count > 0 {
             self.filtered = 0;
-            self.recent.state().delivered(self.slot, count, passed.len());
+            self.hub.state().delivered(self.slot, count, passed.len());
             return item(passed.into());
         }
         let last = candidates.last().map(|event| event.position);

@@ -75,7 +75,7 @@ fn a_filter_that_is_not_taken_goes_outside_the_lock() {
 #[test]
 fn there_are_no_more_clients_than_there_may_be() {
     let options = HubOptions::new().with_max_clients(4).with_max_clients_per_key(2).with_max_clients_per_topic(3);
-    let hub = Hub::new(options.with_retry(10 * SECOND));
+    let hub = Hub::new(options.with_retry_after(10 * SECOND));
     let subscribe = |topic: &str, key: &str| hub.subscribe(Subscribe::topic(topic).with_key(key));
     let reason = |result: Result<Subscription, ssekit_server::hub::Rejection>| {
         let rejection = result.unwrap_err();

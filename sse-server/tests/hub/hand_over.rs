@@ -2,19 +2,32 @@
 
 use futures_util::{FutureExt, StreamExt};
 use ssekit_core::{Event, RelayStream};
-use ssekit_server::hub::{Hub, HubOptions, RejectionReason, ResumeOutcome, SlowConsumerPolicy, Subscribe};
+use ssekit_server::hub::{
+    Hub, HubOptions, ImportError, MemoryLog, RejectionReason, ResumeOutcome, RetentionOptions, SlowConsumerPolicy,
+    Subscribe,
+};
 
 use super::{id, publish, ready};
 
+fn hub(log: &MemoryLog) -> Hub {
+    Hub::with_log(log.clone(), HubOptions::new())
+}
+
+fn import(bytes: &[u8]) -> Result<MemoryLog, ImportError> {
+    MemoryLog::import(bytes, RetentionOptions::new())
+}
+
 #[test]
 fn a_log_that_is_handed_over_goes_on_where_it_was() {
-    let options = || HubOptions::new().with_max_events(3);
-    let old = Hub::new(options());
-    old.publish_keyed("prices", "x", Event::data("1")).unwrap();
+    let retention = || RetentionOptions::new().with_max_events(3);
+    let old_log = MemoryLog::new(retention());
+    let old = hub(&old_log);
+    old.publish_keyed("prices", "x", Event::data("1")).now().unwrap();
     publish(&old, "a", ["2", "3", "4"]);
     publish(&old, "b", ["5"]);
-    let bytes = old.seal();
-    let new = Hub::import(&bytes, options()).unwrap();
+    let bytes = old_log.seal();
+    let new_log = MemoryLog::import(&bytes, retention()).unwrap();
+    let new = hub(&new_log);
     let (before, after) = (old.stats(), new.stats());
     assert_eq!((before.first, before.next, before.bytes), (after.first, after.next, after.bytes));
     assert_eq!((after.events, after.compacted, after.published), (3, 1, 0));
@@ -22,7 +35,7 @@ fn a_log_that_is_handed_over_goes_on_where_it_was() {
         let resume = |offset| {
             let subscribe = Subscribe::topic("a").with_last_event_id(id(hub, offset));
             let mut stream = hub.subscribe(subscribe).unwrap();
-            (stream.resume().as_str(), ready(hub, &mut stream))
+            (stream.resume_outcome().as_str(), ready(hub, &mut stream))
         };
         assert_eq!(resume(2), ("resumed", "id: E-2\n\nid: E-3\ndata: 3\n\nid: E-4\ndata: 4\n\n".to_owned()));
         assert_eq!(resume(1).0, "gap", "what was lost is known");
@@ -30,17 +43,17 @@ fn a_log_that_is_handed_over_goes_on_where_it_was() {
         let mut stream = hub.subscribe(coalesce.with_last_event_id(id(hub, 0))).unwrap();
         assert_eq!(ready(hub, &mut stream), "id: E-0\n\nid: E-1\ndata: 1\n\n");
     }
-    assert_eq!(new.publish("a", Event::data("6")).unwrap().offset, 6);
+    assert_eq!(new.publish("a", Event::data("6")).now().unwrap().offset, 6);
     // What is kept of it is for the new one to say.
-    let less = Hub::import(&bytes, HubOptions::new().with_max_events(1)).unwrap();
+    let less = hub(&MemoryLog::import(&bytes, RetentionOptions::new().with_max_events(1)).unwrap());
     assert_eq!((less.stats().events, less.stats().first.offset), (1, 5));
-    assert!(!new.is_sealed() && old.is_sealed());
+    assert!(!new_log.is_sealed() && old_log.is_sealed());
     // One that comes from there already.
     let ahead = Subscribe::topic("a").with_last_event_id(id(&new, 6));
     assert_eq!(old.subscribe(ahead.clone()).unwrap_err().reason(), RejectionReason::Sealed);
     assert!(old.subscribe(Subscribe::topic("a").with_last_event_id(id(&old, 5))).is_ok());
-    old.unseal();
-    assert_eq!(old.subscribe(ahead).unwrap().resume(), ResumeOutcome::EpochChanged);
+    old_log.unseal();
+    assert_eq!(old.subscribe(ahead).unwrap().resume_outcome(), ResumeOutcome::EpochChanged);
     assert_eq!((old.position().offset, new.position().offset), (5, 6));
 }
 
@@ -50,29 +63,30 @@ fn a_log_with_relayed_events_is_handed_over() {
     for wire in ["data: a\r\r\n", "data: a\n\r\n", "data: a\r\n\n", ": c\r\rdata: a\r\r"] {
         let mut relay = RelayStream::new(futures_util::stream::iter([Ok::<_, std::io::Error>(wire.as_bytes())]));
         let event = relay.next().now_or_never().flatten().unwrap().unwrap();
-        let hub = Hub::default();
-        hub.publish("a", event).unwrap();
-        let new = Hub::import(&hub.seal(), HubOptions::new());
-        assert_eq!(new.map(|new| new.stats().bytes), Ok(hub.stats().bytes), "{wire:?}");
+        let log = MemoryLog::default();
+        let old = hub(&log);
+        old.publish("a", event).now().unwrap();
+        let new = import(&log.seal());
+        assert_eq!(new.map(|new| hub(&new).stats().bytes), Ok(old.stats().bytes), "{wire:?}");
     }
 }
 
 #[test]
 fn bytes_that_are_no_log_are_refused() {
-    let hub = Hub::default();
-    publish(&hub, "a", ["one"]);
-    let bytes = hub.export();
-    assert!(Hub::import(&bytes, HubOptions::new()).is_ok());
+    let log = MemoryLog::default();
+    publish(&hub(&log), "a", ["one"]);
+    let bytes = log.export();
+    assert!(import(&bytes).is_ok());
     for len in 0..bytes.len() {
-        assert!(Hub::import(&bytes[..len], HubOptions::new()).is_err(), "{len}");
+        assert!(import(&bytes[..len]).is_err(), "{len}");
     }
-    assert!(Hub::import(&[&*bytes, b"x"].concat(), HubOptions::new()).is_err());
+    assert!(import(&[&*bytes, b"x"].concat()).is_err());
     let tampered = |from: &str, to: &str| {
         let text: Vec<u8> = bytes.clone();
         let at = text.windows(from.len()).position(|window| window == from.as_bytes()).unwrap();
         let mut text = text;
         text[at..at + to.len()].copy_from_slice(to.as_bytes());
-        Hub::import(&text, HubOptions::new()).map(drop)
+        import(&text).map(drop)
     };
     for (from, to) in
         [("log 1", "log 2"), ("data: one", "id: 1\ndat"), ("data: one", "data\n\ndat"), ("one\n\n", "one\nx")]
@@ -86,21 +100,22 @@ fn bytes_that_are_no_log_are_refused() {
     let mut most = bytes.clone();
     let next = "ssekit hub log 1\n".len() + 8;
     most[next..next + 8].copy_from_slice(&u64::MAX.to_le_bytes());
-    assert!(Hub::import(&most, HubOptions::new()).is_err());
+    assert!(import(&most).is_err());
 }
 
 #[test]
 fn a_log_whose_events_are_in_no_order_is_refused() {
-    let hub = Hub::new(HubOptions::new().with_max_events(1));
-    hub.publish_keyed("b", "k", Event::data("newest")).unwrap();
+    let log = MemoryLog::new(RetentionOptions::new().with_max_events(1));
+    let hub = hub(&log);
+    hub.publish_keyed("b", "k", Event::data("newest")).now().unwrap();
     publish(&hub, "a", ["one"]);
-    let mut bytes = hub.export();
-    assert!(Hub::import(&bytes, HubOptions::new()).is_ok());
+    let mut bytes = log.export();
+    assert!(import(&bytes).is_ok());
     // As if the last event of `a` that is not kept were the first of all, and that of `b` none.
     let at = |name: &[u8]| bytes.windows(3).position(|window| window == name).unwrap() + 3;
     let (a, b) = (at(b"\x01\0a"), at(b"\x01\0b"));
     bytes[b..b + 8].copy_from_slice(&0_u64.to_le_bytes());
-    assert!(Hub::import(&bytes, HubOptions::new()).is_ok());
+    assert!(import(&bytes).is_ok());
     bytes[a..a + 8].copy_from_slice(&1_u64.to_le_bytes());
-    assert!(Hub::import(&bytes, HubOptions::new()).is_err());
+    assert!(import(&bytes).is_err());
 }

@@ -12,7 +12,8 @@ use std::time::Duration;
 use futures_util::{FutureExt, Stream, StreamExt};
 use ssekit_core::{EncodedEvent, Event};
 use ssekit_server::hub::{
-    Disconnect, Hub, HubOptions, PublishError, ResumeOutcome, SlowConsumerPolicy, StartFrom, Subscribe, Subscription,
+    Disconnect, Hub, HubOptions, MemoryLog, PublishError, ResumeOutcome, RetentionOptions, SlowConsumerPolicy,
+    StartFrom, Subscribe, Subscription,
 };
 use ssekit_server::{CloseReason, EventBody, LastEventId};
 use tokio::time::advance;
@@ -47,12 +48,12 @@ fn id(hub: &Hub, offset: u64) -> Option<LastEventId> {
 /// Publishes events to a topic, with these data.
 fn publish<'a>(hub: &Hub, topic: &str, data: impl IntoIterator<Item = &'a str>) {
     for data in data {
-        hub.publish(topic, Event::data(data)).unwrap();
+        hub.publish(topic, Event::data(data)).now().unwrap();
     }
 }
 
 fn small(max_events: usize) -> Hub {
-    Hub::new(HubOptions::new().with_max_events(max_events))
+    Hub::with_log(MemoryLog::new(RetentionOptions::new().with_max_events(max_events)), HubOptions::new())
 }
 
 #[test]
@@ -87,20 +88,22 @@ fn each_gets_the_events_of_its_topics_in_one_order() {
 
 #[test]
 fn what_cannot_be_published_is_refused_and_says_why() {
-    let hub = Hub::new(HubOptions::new().with_max_bytes(1000));
+    let log = MemoryLog::new(RetentionOptions::new().with_max_bytes(1000));
+    let hub = Hub::with_log(log.clone(), HubOptions::new());
     let long = "x".repeat(257);
-    assert_eq!(hub.publish(&long, Event::data("")), Err(PublishError::NameTooLong { len: 257 }));
-    assert_eq!(hub.publish_keyed("", &long, Event::data("")), Err(PublishError::NameTooLong { len: 257 }));
+    for refused in [hub.publish(&long, Event::data("")), hub.publish_keyed("", &long, Event::data(""))] {
+        assert!(matches!(refused.now(), Err(PublishError::NameTooLong { len: 257 })));
+    }
     let own = Event::data("a").with_id(ssekit_core::event_id!("7"));
-    assert_eq!(hub.publish("a", own), Err(PublishError::HasId));
+    assert!(matches!(hub.publish("a", own).now(), Err(PublishError::HasId)));
     let large = "x".repeat(1000);
-    let error = hub.publish("a", Event::data(&large)).unwrap_err();
+    let error = hub.publish("a", Event::data(&large)).now().unwrap_err();
     assert!(matches!(error, PublishError::TooLarge { max: 1000, .. }), "{error}");
-    hub.seal();
-    assert_eq!(hub.publish("a", Event::data("")), Err(PublishError::Sealed));
+    let _ = log.seal();
+    assert!(matches!(hub.publish("a", Event::data("")).now(), Err(PublishError::Sealed)));
     assert_eq!(hub.stats().published, 0);
-    hub.unseal();
-    assert_eq!(hub.publish("a", Event::data("")).unwrap().offset, 1, "no offset is left out");
+    log.unseal();
+    assert_eq!(hub.publish("a", Event::data("")).now().unwrap().offset, 1, "no offset is left out");
 }
 
 #[test]
@@ -111,7 +114,7 @@ fn where_a_client_stands_is_told_and_it_goes_on_from_there() {
     let case = |last: Option<LastEventId>, topic: &str, resume: ResumeOutcome, expected: &str| {
         let subscribe = Subscribe::topic(topic).with_last_event_id(last.clone());
         let mut stream = hub.subscribe(subscribe.clone()).unwrap();
-        assert_eq!(stream.resume(), resume, "{last:?}");
+        assert_eq!(stream.resume_outcome(), resume, "{last:?}");
         assert_eq!(ready(&hub, &mut stream), expected, "{last:?}");
         let mut told = hub.subscribe(subscribe.with_resume_event()).unwrap();
         let json = resume.to_json().replace(&hub.stats().next.epoch.to_string(), "E");
@@ -182,9 +185,9 @@ fn a_slow_consumer_meets_its_policy() {
         assert_eq!(ready(&hub, &mut stream), "id: E-1\ndata: 1\n\n");
         publish(&hub, "b", ["2"]);
         publish(&hub, "a", ["3", "4"]);
-        hub.publish_keyed("a", "k", Event::data("5")).unwrap();
-        hub.publish_keyed("a", "k", Event::data("6")).unwrap();
-        hub.publish_keyed("a", "l", Event::data("7")).unwrap();
+        hub.publish_keyed("a", "k", Event::data("5")).now().unwrap();
+        hub.publish_keyed("a", "k", Event::data("6")).now().unwrap();
+        hub.publish_keyed("a", "l", Event::data("7")).now().unwrap();
         assert_eq!(ready(&hub, &mut stream), expected, "{policy:?}");
         let gaps = u64::from(policy != SlowConsumerPolicy::Disconnect);
         assert_eq!(hub.stats().gaps, gaps);
@@ -214,7 +217,7 @@ async fn a_slow_consumer_that_is_disconnected_comes_back_and_is_told() {
     assert_eq!(body_ready(&hub, &mut body), (String::new(), true));
     assert_eq!((handle.close_reason(), hub.len()), (Some(CloseReason::SlowConsumer), 0));
     let stream = hub.subscribe(Subscribe::topic("a").with_last_event_id(id(&hub, 0))).unwrap();
-    assert!(matches!(stream.resume(), ResumeOutcome::Gap { .. }));
+    assert!(matches!(stream.resume_outcome(), ResumeOutcome::Gap { .. }));
 }
 
 #[test]
@@ -234,15 +237,16 @@ fn a_stream_by_itself_is_over_when_the_hub_has_ended_it() {
 
 #[test]
 fn a_gap_counts_what_was_kept_for_its_key() {
-    let hub = Hub::new(HubOptions::new().with_max_events(1).with_max_keys(2));
+    let hub =
+        Hub::with_log(MemoryLog::new(RetentionOptions::new().with_max_events(1).with_max_keys(2)), HubOptions::new());
     for key in ["k", "l", "m"] {
-        hub.publish_keyed("a", key, Event::data(key)).unwrap();
+        hub.publish_keyed("a", key, Event::data(key)).now().unwrap();
     }
     let subscribe = Subscribe::topic("a").with_policy(SlowConsumerPolicy::Coalesce).with_last_event_id(id(&hub, 0));
     let mut stream = hub.subscribe(subscribe).unwrap();
-    assert_eq!(stream.resume(), ResumeOutcome::Resumed { missed: 3 });
-    hub.publish_keyed("a", "n", Event::data("n")).unwrap();
-    hub.publish_keyed("a", "o", Event::data("o")).unwrap();
+    assert_eq!(stream.resume_outcome(), ResumeOutcome::Resumed { missed: 3 });
+    hub.publish_keyed("a", "n", Event::data("n")).now().unwrap();
+    hub.publish_keyed("a", "o", Event::data("o")).now().unwrap();
     let gap = "{\"reason\":\"slow_consumer\",\"from\":\"E-1\",\"to\":\"E-2\",\"missed\":2}";
     let events = "id: E-3\ndata: m\n\nid: E-4\ndata: n\n\nid: E-5\ndata: o\n\n";
     let expected = format!("id: E-0\n\nevent: ssekit:gap\nid: E-0\ndata: {gap}\n\n{events}");
@@ -253,7 +257,7 @@ fn a_gap_counts_what_was_kept_for_its_key() {
 fn the_newest_of_each_key_outlives_the_others() {
     let hub = small(2);
     for (key, data) in [("x", "1"), ("y", "2"), ("x", "3"), ("z", "4"), ("y", "5")] {
-        hub.publish_keyed("prices", key, Event::data(data)).unwrap();
+        hub.publish_keyed("prices", key, Event::data(data)).now().unwrap();
     }
     publish(&hub, "other", ["6", "7"]);
     assert_eq!((hub.stats().events, hub.stats().compacted), (2, 3));
@@ -263,25 +267,26 @@ fn the_newest_of_each_key_outlives_the_others() {
     assert_eq!(ready(&hub, &mut new), format!("id: E-0\n\n{state}"));
     // Nothing is missing but what is superseded.
     let mut back = hub.subscribe(coalesce.clone().with_last_event_id(id(&hub, 1))).unwrap();
-    assert_eq!(back.resume(), ResumeOutcome::Resumed { missed: 3 });
+    assert_eq!(back.resume_outcome(), ResumeOutcome::Resumed { missed: 3 });
     assert_eq!(ready(&hub, &mut back), format!("id: E-1\n\n{state}"));
     // For one who wants all, there is.
     let all = hub.subscribe(Subscribe::topic("prices").with_last_event_id(id(&hub, 1))).unwrap();
-    assert!(matches!(all.resume(), ResumeOutcome::Gap { .. }));
+    assert!(matches!(all.resume_outcome(), ResumeOutcome::Gap { .. }));
     // Nothing is missing for one who has no claim to it.
     let mut other = hub.subscribe(Subscribe::topic("other").with_policy(SlowConsumerPolicy::Coalesce)).unwrap();
     assert_eq!(ready(&hub, &mut other), "id: E-7\n\n");
-    hub.publish_keyed("prices", "z", Event::data("8")).unwrap();
+    hub.publish_keyed("prices", "z", Event::data("8")).now().unwrap();
     assert_eq!(hub.stats().compacted, 2, "the older one of that key is gone");
     assert_eq!(ready(&hub, &mut new), "id: E-8\ndata: 8\n\n");
 
-    let none = Hub::new(HubOptions::new().with_max_events(1).with_max_keys(0));
+    let none =
+        Hub::with_log(MemoryLog::new(RetentionOptions::new().with_max_events(1).with_max_keys(0)), HubOptions::new());
     for (key, data) in [("x", "1"), ("x", "2"), ("y", "3")] {
-        none.publish_keyed("prices", key, Event::data(data)).unwrap();
+        none.publish_keyed("prices", key, Event::data(data)).now().unwrap();
     }
     assert_eq!(none.stats().compacted, 0);
     let back = none.subscribe(coalesce.with_last_event_id(id(&none, 1))).unwrap();
-    assert!(matches!(back.resume(), ResumeOutcome::Gap { .. }), "the newest of x is lost");
+    assert!(matches!(back.resume_outcome(), ResumeOutcome::Gap { .. }), "the newest of x is lost");
 }
 
 #[test]
@@ -305,8 +310,8 @@ fn a_filter_decides_on_what_is_replayed_and_on_what_is_new() {
     let hub = Hub::default();
     publish(&hub, "a", ["1", "2"]);
     publish(&hub, "a/secret", ["3"]);
-    hub.publish_keyed("a", "mine", Event::data("4")).unwrap();
-    hub.publish_keyed("a", "yours", Event::data("5")).unwrap();
+    hub.publish_keyed("a", "mine", Event::data("4")).now().unwrap();
+    hub.publish_keyed("a", "yours", Event::data("5")).now().unwrap();
     let is_right = |event: &ssekit_server::hub::EventMeta<'_>| {
         event.topic == "a" && event.key != Some("yours") && event.position.offset != 2
     };
@@ -339,7 +344,11 @@ fn a_client_that_is_denied_a_great_deal_is_told_how_far_the_log_is() {
     let last: u64 = id.parse().unwrap();
     assert!((1700..=2000).contains(&last), "{last}");
     let back = hub.subscribe(subscribe().with_last_event_id(self::id(&hub, last))).unwrap();
-    assert!(matches!(back.resume(), ResumeOutcome::Resumed { .. } | ResumeOutcome::UpToDate), "{:?}", back.resume());
+    assert!(
+        matches!(back.resume_outcome(), ResumeOutcome::Resumed { .. } | ResumeOutcome::UpToDate),
+        "{:?}",
+        back.resume_outcome()
+    );
 }
 
 /// A filter that is false for more pages than are looked at in one go does not end the reading.
@@ -439,23 +448,29 @@ fn all_who_stand_at_the_same_place_get_the_same_bytes() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_too_old_is_dropped() {
-    let hub = Hub::new(HubOptions::new().with_max_age(10 * SECOND));
+    let hub = Hub::with_log(MemoryLog::new(RetentionOptions::new().with_max_age(10 * SECOND)), HubOptions::new());
     publish(&hub, "a", ["1"]);
-    hub.publish_keyed("a", "k", Event::data("2")).unwrap();
+    hub.publish_keyed("a", "k", Event::data("2")).now().unwrap();
     advance(6 * SECOND).await;
     publish(&hub, "a", ["3"]);
     advance(5 * SECOND).await;
     let stream = hub.subscribe(Subscribe::topic("a").with_last_event_id(id(&hub, 2))).unwrap();
-    assert_eq!(stream.resume(), ResumeOutcome::Resumed { missed: 1 });
+    assert_eq!(stream.resume_outcome(), ResumeOutcome::Resumed { missed: 1 });
     let coalesce = Subscribe::topic("a").with_policy(SlowConsumerPolicy::Coalesce).with_last_event_id(id(&hub, 1));
-    assert!(matches!(hub.subscribe(coalesce).unwrap().resume(), ResumeOutcome::Gap { .. }), "the newest of a key too");
+    assert!(
+        matches!(hub.subscribe(coalesce).unwrap().resume_outcome(), ResumeOutcome::Gap { .. }),
+        "the newest of a key too"
+    );
     assert_eq!((hub.stats().events, hub.stats().compacted), (1, 0));
 }
 
 /// Names that clients make up push out none that had events.
 #[test]
 fn a_topic_without_events_is_not_remembered() {
-    let hub = Hub::new(HubOptions::new().with_max_events(2).with_max_idle_topics(10));
+    let hub = Hub::with_log(
+        MemoryLog::new(RetentionOptions::new().with_max_events(2).with_max_idle_topics(10)),
+        HubOptions::new(),
+    );
     publish(&hub, "quiet", ["1"]);
     publish(&hub, "busy", ["2", "3", "4"]);
     for n in 0..100 {
@@ -463,5 +478,8 @@ fn a_topic_without_events_is_not_remembered() {
     }
     assert_eq!(hub.stats().topics, 2);
     let subscribe = |offset| hub.subscribe(Subscribe::topic("quiet").with_last_event_id(id(&hub, offset))).unwrap();
-    assert_eq!((subscribe(1).resume(), subscribe(0).resume().as_str()), (ResumeOutcome::UpToDate, "gap"));
+    assert_eq!(
+        (subscribe(1).resume_outcome(), subscribe(0).resume_outcome().as_str()),
+        (ResumeOutcome::UpToDate, "gap")
+    );
 }

@@ -5,7 +5,7 @@ use std::pin::Pin;
 
 use ssekit_core::{EncodedEvent, Event};
 use ssekit_server::EventBody;
-use ssekit_server::hub::{Hub, HubOptions, SlowConsumerPolicy, Subscribe, Subscription};
+use ssekit_server::hub::{Hub, HubOptions, MemoryLog, RetentionOptions, SlowConsumerPolicy, Subscribe, Subscription};
 
 use crate::Workload;
 use crate::body::{poll_chunks, with_timer};
@@ -28,7 +28,9 @@ const fn workload(name: &'static str, deliveries: u32, run: fn(u32)) -> Workload
 }
 
 fn hub() -> Hub {
-    Hub::new(HubOptions::new().with_max_events(1000))
+    // Epochs have as many digits, but partly random ones.
+    let log = MemoryLog::with_epoch(1_763_749_139_123_456, RetentionOptions::new().with_max_events(1000));
+    Hub::with_log(log, HubOptions::new())
 }
 
 fn topic() -> Subscribe {
@@ -64,7 +66,7 @@ fn deliver(subscribers: usize, burst: u32, subscribe: fn() -> Subscribe, rounds:
         let mut bodies = bodies(&hub, subscribers, subscribe);
         for _ in 0..rounds {
             for _ in 0..burst {
-                hub.publish("news/world", black_box(&event).clone()).expect("the hub is not sealed");
+                hub.publish("news/world", black_box(&event).clone()).now().expect("the hub is not sealed");
             }
             for body in &mut bodies {
                 assert!(poll_chunks(body.as_mut()) > 0);
@@ -81,7 +83,7 @@ fn coalesce(rounds: u32) {
         for _ in 0..rounds {
             for n in 0..16 {
                 let key = ["a", "b", "c", "d"][n % 4];
-                hub.publish_keyed("news/world", key, black_box(&event).clone()).expect("the hub is not sealed");
+                hub.publish_keyed("news/world", key, black_box(&event).clone()).now().expect("the hub is not sealed");
             }
             assert!(poll_chunks(bodies[0].as_mut()) > 0);
         }

@@ -111,7 +111,7 @@ impl Client {
         self.decoder.set_last_event_id(EventId::new(&last_id).expect("it was one")).expect("it is short");
 
         let by = self.by;
-        let resume = subscription.resume();
+        let resume = subscription.resume_outcome();
         let coalesces = by.policy == SlowConsumerPolicy::Coalesce;
         let oldest =
             if coalesces { (1, log.deliverable(&by, 1).next().unwrap_or(log.next())) } else { (log.first, log.first) };

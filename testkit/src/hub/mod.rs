@@ -17,8 +17,8 @@ use proptest::prelude::*;
 use ssekit_core::{Event, EventType};
 use ssekit_server::LastEventId;
 use ssekit_server::hub::{
-    ClientInfo, Disconnect, Hub, HubOptions, ImportError, PublishError, RejectionReason, SessionPolicy,
-    SlowConsumerPolicy, StartFrom, Subscribe,
+    ClientInfo, Disconnect, Hub, HubOptions, ImportError, MemoryLog, PublishError, RejectionReason, RetentionOptions,
+    SessionPolicy, SlowConsumerPolicy, StartFrom, Subscribe,
 };
 
 use client::{Client, Connection, FIRST, Kick, REASON};
@@ -74,7 +74,7 @@ pub fn import_never_panics(input: &[u8]) {
         for step in steps.into_iter().filter(|step| matches!(step, Operation::Publish { .. } | Operation::Advance(_))) {
             world.step(step).await;
         }
-        let mut bytes = world.hub.export();
+        let mut bytes = world.memory.export();
         assert!(import(&bytes).is_ok());
         for change in changes.chunks_exact(4) {
             let at = usize::from(u16::from_le_bytes([change[0], change[1]])) % bytes.len();
@@ -92,24 +92,26 @@ pub fn import_never_panics(input: &[u8]) {
 /// A hub of any bytes works as long as nothing has to be true of what was in them but the order.
 fn import(bytes: &[u8]) -> Result<(), ImportError> {
     for (events, keys) in [(1_000, 1_000), (2, 1), (1, 0)] {
-        let hub = Hub::import(bytes, HubOptions::new().with_max_events(events).with_max_keys(keys))?;
+        let retention = RetentionOptions::new().with_max_events(events).with_max_keys(keys);
+        let memory = MemoryLog::import(bytes, retention)?;
+        let hub = Hub::with_log(memory.clone(), HubOptions::new());
         let epoch = hub.stats().next.epoch;
         for policy in [SlowConsumerPolicy::SkipToOldest, SlowConsumerPolicy::Coalesce] {
             let resumed = LastEventId::try_from(&*format!("{epoch}-0")).expect("it is one");
             let by =
                 |id| Subscribe::prefix("").with_policy(policy).with_start(StartFrom::Oldest).with_last_event_id(id);
             let streams: Vec<_> = [None, Some(resumed)].map(|id| hub.subscribe(by(id)).expect("there is room")).into();
-            let published = hub.publish_keyed("a", "k1", Event::data("next"));
+            let published = hub.publish_keyed("a", "k1", Event::data("next")).now();
             for stream in streams {
                 let offsets = offsets(stream);
                 assert!(offsets.is_sorted_by(|a, b| a < b), "{offsets:?}");
-                if let Ok(position) = published {
+                if let Ok(position) = &published {
                     assert_eq!(offsets.last(), Some(&position.offset));
                 }
             }
         }
-        let again = Hub::import(&hub.export(), HubOptions::new()).expect("it is of a hub");
-        assert_eq!(again.stats().next, hub.stats().next);
+        let again = MemoryLog::import(&memory.export(), RetentionOptions::new()).expect("it is of a hub");
+        assert_eq!(Hub::with_log(again, HubOptions::new()).stats().next, hub.stats().next);
     }
     Ok(())
 }
@@ -132,6 +134,7 @@ fn offsets(stream: ssekit_server::hub::Subscription) -> Vec<u64> {
 
 struct World {
     hub: Hub,
+    memory: MemoryLog,
     log: Log,
     clients: Vec<Client>,
     last_number: u64,
@@ -141,10 +144,11 @@ struct World {
 
 impl World {
     fn new(limits: Limits) -> Self {
-        let hub = Hub::new(options(&limits));
+        let memory = MemoryLog::new(retention(&limits));
+        let hub = Hub::with_log(memory.clone(), options(&limits));
         let mut log = Log::new(limits);
         log.epoch = hub.stats().next.epoch;
-        Self { hub, log, clients: Vec::new(), last_number: 0, published: 0, rejected: 0 }
+        Self { hub, memory, log, clients: Vec::new(), last_number: 0, published: 0, rejected: 0 }
     }
 
     async fn step(&mut self, step: Operation) {
@@ -228,7 +232,7 @@ impl World {
             Some(key) => self.hub.publish_keyed(topic, key, event),
             None => self.hub.publish(topic, event),
         };
-        match published {
+        match published.now() {
             Ok(position) => assert_eq!((position.epoch, position.offset), (self.log.epoch, offset)),
             Err(PublishError::TooLarge { .. }) => {
                 // As if its offset had as many digits as there can be.
@@ -314,18 +318,19 @@ impl World {
     }
 
     fn hand_over(&mut self) {
-        let bytes = self.hub.seal();
-        assert_eq!(self.hub.publish("a", Event::data("")), Err(PublishError::Sealed));
-        let import = |bytes: &[u8]| Hub::import(bytes, options(&self.log.limits)).expect("it is of a hub");
-        let hub = import(&bytes);
+        let bytes = self.memory.seal();
+        assert!(matches!(self.hub.publish("a", Event::data("")).now(), Err(PublishError::Sealed)));
+        let import = |bytes: &[u8]| MemoryLog::import(bytes, retention(&self.log.limits)).expect("it is of a hub");
+        let memory = import(&bytes);
         if !self.log.is_forgetful() {
             // Only topics have other numbers, once.
-            let again = hub.export();
+            let again = memory.export();
             assert!(import(&again).export() == again);
         }
+        let hub = Hub::with_log(memory.clone(), options(&self.log.limits));
         self.clients.iter_mut().for_each(|client| client.connection = None);
         assert!(self.hub.is_empty());
-        (self.hub, self.last_number, self.published, self.rejected) = (hub, 0, 0, 0);
+        (self.hub, self.memory, self.last_number, self.published, self.rejected) = (hub, memory, 0, 0, 0);
         self.log.evict();
     }
 
@@ -388,19 +393,23 @@ fn check_info(info: &ClientInfo, client: &Client, log: &Log) {
     }
 }
 
-fn options(limits: &Limits) -> HubOptions {
-    let mut options = HubOptions::new()
+fn retention(limits: &Limits) -> RetentionOptions {
+    let mut retention = RetentionOptions::new()
         .with_max_events(limits.events)
         .with_max_bytes(limits.bytes)
         .with_max_keys(limits.keys)
-        .with_max_idle_topics(limits.idle_topics)
+        .with_max_idle_topics(limits.idle_topics);
+    if let Some(age) = limits.age {
+        retention = retention.with_max_age(std::time::Duration::from_millis(age));
+    }
+    retention
+}
+
+fn options(limits: &Limits) -> HubOptions {
+    HubOptions::new()
         .with_max_clients(limits.clients)
         .with_max_clients_per_key(limits.per_key)
-        .with_max_clients_per_topic(limits.per_topic);
-    if let Some(age) = limits.age {
-        options = options.with_max_age(std::time::Duration::from_millis(age));
-    }
-    options
+        .with_max_clients_per_topic(limits.per_topic)
 }
 
 /// The topics and prefixes that are not in another of the prefixes.

@@ -39,7 +39,7 @@ pub(super) const PATTERNS: [Pattern; 14] = [
 /// What a hub keeps and whom it takes, with limits that are reached soon.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
-    /// See `HubOptions::with_max_events`, and so on.
+    /// See `RetentionOptions::with_max_events`, and so on.
     pub(super) events: usize,
     /// In the log, and as many again for keys.
     pub(super) bytes: usize,

@@ -93,7 +93,7 @@ impl Client {
     }
 
     pub(super) fn connect(&mut self, log: &Log, stream: Subscription) {
-        let resume = stream.resume();
+        let resume = stream.resume_outcome();
         let (mut at, mut ahead, mut is_fresh) = (0, None, true);
         match self.last_id().map(|id| (id, log.is_known(id))) {
             None => assert_eq!(resume, ResumeOutcome::Fresh),

@@ -1,9 +1,10 @@
 //! The naive log of several processes: what has happened in it, in a list, and how far one process has heard of it.
 
+use std::io;
 use std::sync::{Arc, Mutex};
 
 use ssekit_core::{EncodedEvent, Event};
-use ssekit_server::hub::{History, LoggedEvent, NewEvent, Position, PublishError, ReadHistory, RecentEvents};
+use ssekit_server::hub::{LoggedEvent, NewEvent, Position, PublishError, Publishing, RecentEvents};
 
 /// What events are published to.
 pub(super) const TOPICS: [&str; 3] = ["a", "a/x", "b"];
@@ -48,9 +49,12 @@ pub(super) struct Log {
     pub(super) old: Option<Old>,
 }
 
-/// The history: a copy of the entries.
-#[derive(Clone, Default)]
-pub(super) struct Old(Arc<Mutex<Pages>>);
+/// The hub's log: a copy of the entries that are old, and the recent events of this process.
+#[derive(Clone)]
+pub(super) struct Old {
+    recent: RecentEvents,
+    pages: Arc<Mutex<Pages>>,
+}
 
 #[derive(Default)]
 struct Pages {
@@ -60,16 +64,23 @@ struct Pages {
     per_page: usize,
 }
 
-impl History for Old {
+impl ssekit_server::hub::Log for Old {
+    fn recent(&self) -> &RecentEvents {
+        &self.recent
+    }
+
+    fn publish(&self, event: NewEvent<'_>) -> Publishing {
+        Publishing::done(self.recent.append(&event))
+    }
+
     fn first(&self) -> Option<Position> {
-        let pages = self.0.lock().expect("nobody panics with it");
+        let pages = self.pages.lock().expect("nobody panics with it");
         pages.all.first().map(|event| event.position).or(pages.next)
     }
 
-    fn read(&self, from: Position) -> ReadHistory {
-        let pages = self.0.lock().expect("nobody panics with it");
-        let page = pages.all.iter().filter(|event| event.position >= from).take(pages.per_page).cloned().collect();
-        Box::pin(std::future::ready(Ok(page)))
+    async fn read(&self, from: Position) -> io::Result<Vec<LoggedEvent>> {
+        let pages = self.pages.lock().expect("nobody panics with it");
+        Ok(pages.all.iter().filter(|event| event.position >= from).take(pages.per_page).cloned().collect())
     }
 }
 
@@ -84,8 +95,9 @@ pub(super) fn wire(position: Position) -> String {
 }
 
 impl Log {
-    pub(super) fn new(epoch: u64, max_here: usize, per_page: Option<usize>) -> Self {
-        let old = per_page.map(|per_page| Old(Arc::new(Mutex::new(Pages { per_page, ..Pages::default() }))));
+    pub(super) fn new(epoch: u64, max_here: usize, per_page: Option<usize>, recent: &RecentEvents) -> Self {
+        let pages = |per_page| Arc::new(Mutex::new(Pages { per_page, ..Pages::default() }));
+        let old = per_page.map(|per_page| Old { recent: recent.clone(), pages: pages(per_page) });
         let (entries, start) = (Vec::new(), Position { epoch, offset: 0 });
         let log = Self { entries, heard: 0, skipped: 0, ends: vec![start], last_epoch: epoch, max_here, old };
         log.copy();
@@ -144,20 +156,20 @@ impl Log {
         let first = self.entries.iter().position(is_event).unwrap_or(self.entries.len());
         let first = first - self.entries[..first].iter().rev().take_while(is_old).count();
         let events = self.entries[first..].iter().filter_map(|Entry { position, what }| {
-            let (topic, key, frame) = match what {
+            let (topic, key, event) = match what {
                 What::Event { topic, key, is_old: true, .. } => (*topic, *key, Some(frame(*position))),
                 What::Nothing { .. } => ("", None, None),
                 _ => return None,
             };
-            Some(LoggedEvent { position: *position, topic: topic.into(), key: key.map(str::to_owned), frame })
+            Some(LoggedEvent { position: *position, topic: topic.into(), key: key.map(str::to_owned), event })
         });
-        let mut pages = old.0.lock().expect("nobody panics with it");
+        let mut pages = old.pages.lock().expect("nobody panics with it");
         pages.all = events.collect();
         pages.next = Some(self.next());
     }
 
     /// This process is told of the next entry.
-    pub(super) fn hear(&mut self, tail: &RecentEvents) {
+    pub(super) fn hear(&mut self, recent: &RecentEvents) {
         let Some(mut at) = self.entries.get(self.skipped).map(|_| self.skipped) else { return };
         // What is missing at an epoch's end is told to be: all that is between two is known.
         if matches!(self.entries[at].what, What::Epoch { .. }) && at > self.heard {
@@ -170,14 +182,14 @@ impl Log {
                 *is_here = true;
                 let mut event = NewEvent::new(topic, frame(*position));
                 event.key = *key;
-                assert_eq!(tail.append_at(*position, &event), Ok(*position));
+                assert_eq!(recent.append_at(*position, &event).expect("it is the next"), *position);
             }
             What::Nothing { is_here } => {
                 *is_here = true;
-                assert_eq!(tail.leave_out(*position), Ok(()));
+                recent.skip(*position).expect("it is the next");
             }
-            What::Epoch { is_broken: true } => assert_eq!(tail.start_over(epoch), Ok(())),
-            What::Epoch { is_broken: false } => assert_eq!(tail.go_on(epoch), Ok(())),
+            What::Epoch { is_broken: true } => recent.restart_epoch(epoch).expect("it is later"),
+            What::Epoch { is_broken: false } => recent.continue_epoch(epoch).expect("it is later"),
         }
         match self.ends.last_mut() {
             Some(end) if end.epoch == epoch => *end = *position,
@@ -185,12 +197,16 @@ impl Log {
         }
         (self.heard, self.skipped) = (at + 1, at + 1);
         self.drop_old();
-        assert_eq!(tail.last(), *self.ends.last().expect("there is one"));
-        let error = PublishError::Passed { position: *self.ends.last().expect("there is one"), next: self.tail_next() };
-        assert_eq!(tail.leave_out(tail.last()), Err(error));
+        assert_eq!(recent.last_position(), *self.ends.last().expect("there is one"));
+        match recent.skip(recent.last_position()) {
+            Err(PublishError::Passed { position, next }) => {
+                assert_eq!((position, next), (*self.ends.last().expect("there is one"), self.next_here()));
+            }
+            other => panic!("{other:?}"),
+        }
     }
 
-    fn tail_next(&self) -> Position {
+    fn next_here(&self) -> Position {
         let Position { epoch, offset } = *self.ends.last().expect("there is one");
         Position { epoch, offset: offset + 1 }
     }
@@ -232,7 +248,7 @@ impl Log {
 
     /// Whether the history has this.
     pub(super) fn has_old(&self, position: Position) -> bool {
-        let old = self.old.as_ref().map(|old| old.0.lock().expect("nobody panics with it"));
+        let old = self.old.as_ref().map(|old| old.pages.lock().expect("nobody panics with it"));
         old.is_some_and(|old| old.all.iter().any(|event| event.position == position))
     }
 

@@ -9,14 +9,14 @@ mod log;
 
 use ssekit_server::LastEventId;
 use ssekit_server::hub::{
-    Hub, HubOptions, MemoryLog, NewEvent, Position, PublishError, RecentEvents, SlowConsumerPolicy, StartFrom,
-    Subscribe, Subscription,
+    Hub, HubOptions, MemoryLog, Position, RecentEvents, RetentionOptions, SlowConsumerPolicy, StartFrom, Subscribe,
+    Subscription,
 };
 
 use super::Told;
 use super::operation::Pattern;
 use client::{By, Client};
-use log::{Log, Old, TOPICS};
+use log::{Log, TOPICS};
 
 const EPOCH: u64 = 7;
 
@@ -108,36 +108,22 @@ fn by(a: u8, b: u8) -> By {
     }
 }
 
-/// A hub with a history, or with none.
-enum AnyHub {
-    Memory(Hub),
-    Shared(Hub<Old>),
-}
-
-impl ssekit_server::hub::Log for Old {
-    type Published = Result<Position, PublishError>;
-
-    fn publish(&self, tail: &RecentEvents, event: NewEvent<'_>) -> Self::Published {
-        MemoryLog::default().publish(tail, event)
-    }
-}
-
 struct World {
-    hub: AnyHub,
-    tail: RecentEvents,
+    hub: Hub,
+    recent: RecentEvents,
     log: Log,
     clients: Vec<Client>,
 }
 
 impl World {
     fn new(max_here: usize, per_page: Option<usize>) -> Self {
-        let tail = RecentEvents::with_epoch(EPOCH, HubOptions::new().with_max_events(max_here));
-        let log = Log::new(EPOCH, max_here, per_page);
+        let recent = RecentEvents::with_epoch(EPOCH, RetentionOptions::new().with_max_events(max_here));
+        let log = Log::new(EPOCH, max_here, per_page, &recent);
         let hub = match &log.old {
-            None => AnyHub::Memory(Hub::with_log(MemoryLog::default(), tail.clone())),
-            Some(old) => AnyHub::Shared(Hub::with_log(old.clone(), tail.clone())),
+            None => Hub::with_log(MemoryLog::from(recent.clone()), HubOptions::new()),
+            Some(old) => Hub::with_log(old.clone(), HubOptions::new()),
         };
-        Self { hub, tail, log, clients: Vec::new() }
+        Self { hub, recent, log, clients: Vec::new() }
     }
 
     fn step(&mut self, step: Operation) {
@@ -151,13 +137,13 @@ impl World {
                     self.clients.iter_mut().for_each(|client| client.lost(&self.log, epoch));
                 }
             }
-            Operation::Hear(count) => (0..count).for_each(|_| self.log.hear(&self.tail)),
+            Operation::Hear(count) => (0..count).for_each(|_| self.log.hear(&self.recent)),
             Operation::Skip(count) => (0..count).for_each(|_| self.log.skip()),
             Operation::Trim(count) => self.log.trim(count.into()),
             Operation::Subscribe(by, id) => {
                 let id = id.map(|(epochs, offset)| {
                     let at = self.log.entries.len().saturating_sub(offset.into());
-                    let near = self.log.entries.get(at).map_or(self.tail.last(), |entry| entry.position);
+                    let near = self.log.entries.get(at).map_or(self.recent.last_position(), |entry| entry.position);
                     let epoch = [near.epoch, near.epoch, near.epoch - 1, near.epoch + 1][usize::from(epochs % 4)];
                     Position { epoch, offset: near.offset + u64::from(epochs / 4) }
                 });
@@ -201,11 +187,7 @@ impl World {
     }
 
     fn subscribe(&self, request: Subscribe) -> Subscription {
-        let taken = match &self.hub {
-            AnyHub::Memory(hub) => hub.subscribe(request),
-            AnyHub::Shared(hub) => hub.subscribe(request),
-        };
-        taken.expect("there is room")
+        self.hub.subscribe(request).expect("there is room")
     }
 }
 

@@ -10,27 +10,27 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::connection::{Connection, Stream};
 use crate::entry::Entry;
+use crate::epoch::now;
 use crate::error::RedisConnectError;
-use crate::join::now;
 use crate::shared::{Part, Shared};
 
 const EVERY: Duration = Duration::from_secs(1);
 /// How many entries that say nothing of their age are passed over.
 const AGELESS: usize = 100;
 
-/// Keeps for ever.
-pub(crate) async fn keep(shared: Arc<Shared>) {
+/// Runs until it is aborted.
+pub(crate) async fn maintain(shared: Arc<Shared>) {
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
         match look(&shared).await {
-            Ok(()) => shared.is_well(Part::Keeper),
+            Ok(()) => shared.is_well(Part::Maintenance),
             Err(error) => {
                 if !error.is_of_server() {
                     shared.stop_asking().await;
                 }
-                shared.is_ill(Part::Keeper, &error);
+                shared.is_ill(Part::Maintenance, &error);
             }
         }
     }

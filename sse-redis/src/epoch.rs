@@ -25,7 +25,7 @@ const SPREAD: u64 = 1_000_000;
 
 /// The epoch in which to publish by this connection; it begins a new one if need be. All up to `known` has been seen in the
 /// stream. `is_lost` if something was that none can know by its ID: all clients of all processes are to be told.
-pub(crate) async fn join(
+pub(crate) async fn join_epoch(
     connection: &mut Connection,
     key: &str,
     known: Position,
