@@ -1,10 +1,10 @@
-//! Another transport for the client: hyper directly, with no TLS, no pool and no proxy. The rules of an EventSource are all
-//! the machine's ([`Machine`]); what is here is I/O and a clock.
+//! Another transport for the client: hyper, without TLS, a connection pool and a proxy.
 //!
 //! `cargo run --release --example hyper_client -- http://127.0.0.1:8080/events`
 //!
-//! Events are borrowed from the chunks that hyper has read: for one that lies whole in a chunk, nothing is copied and nothing
-//! allocated.
+//! The [`ClientMachine`] has all rules of an EventSource. This program adds I/O and a clock.
+//!
+//! Events borrow from the chunks that hyper has read. For an event that lies within one chunk nothing is copied or allocated.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -18,8 +18,8 @@ use hyper::client::conn::http1;
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HOST, LOCATION};
 use hyper::{Request, Uri};
 use hyper_util::rt::TokioIo;
-use ssekit::client::machine::{End, Failure, Machine, Response, Step};
-use ssekit::client::retry_after;
+use ssekit::client::machine::{Action, ClientMachine, EndReason, Failure, ResponseHead};
+use ssekit::client::parse_retry_after;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
@@ -30,9 +30,9 @@ async fn main() -> ExitCode {
         return ExitCode::from(2);
     };
     match run(&url).await {
-        Ok(End::Failed) => ExitCode::FAILURE,
-        Ok(end) => {
-            eprintln!("{end}");
+        Ok(EndReason::Failed) => ExitCode::FAILURE,
+        Ok(reason) => {
+            eprintln!("{reason}");
             ExitCode::SUCCESS
         }
         Err(error) => {
@@ -42,35 +42,24 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(url: &str) -> Result<End, BoxError> {
-    let mut machine = Machine::new(url, fastrand::u64(..))?
-        .with_connect_timeout(Duration::from_secs(10))
+/// Drives the machine until it is closed.
+async fn run(url: &str) -> Result<EndReason, BoxError> {
+    let mut machine = ClientMachine::new(url, fastrand::u64(..))?
+        .with_response_timeout(Duration::from_secs(10))
         .with_idle_timeout(Duration::from_secs(60));
     let start = Instant::now();
     let at = |time: Option<Duration>| start + time.unwrap_or(Duration::from_secs(1 << 30));
-    // Of the response at hand; its connection ends with it.
+    // The body of the response. Dropping it closes the connection.
     let mut body = None;
     loop {
-        match machine.step(start.elapsed()) {
-            Step::Connect => body = None,
-            Step::Respond { until } => {
-                let answer = timeout_at(at(until), ask(&machine)).await;
+        match machine.next_action(start.elapsed()) {
+            Action::SendRequest => body = None,
+            Action::AwaitHead { until } => {
+                let answer = timeout_at(at(until), send(&machine)).await;
                 let now = start.elapsed();
                 match answer {
                     Ok(Ok(response)) => {
-                        let [types, locations, encodings] = [CONTENT_TYPE, LOCATION, CONTENT_ENCODING].map(|name| {
-                            let values = response.headers().get_all(name).iter().map(|value| value.as_bytes());
-                            values.collect::<Vec<_>>()
-                        });
-                        let (content_type, content_encoding) = (types.join(&b','), encodings.join(&b','));
-                        let head = Response {
-                            status: response.status().as_u16(),
-                            content_type: Some(&*content_type).filter(|_| !types.is_empty()),
-                            location: locations.first().copied(),
-                            content_encoding: Some(&*content_encoding),
-                            retry_after: retry_after(response.headers()),
-                        };
-                        if machine.respond(now, head) {
+                        if receive_head(&mut machine, now, &response) {
                             eprintln!("connected");
                         }
                         body = Some(response.into_body());
@@ -79,61 +68,78 @@ async fn run(url: &str) -> Result<End, BoxError> {
                         eprintln!("{error}");
                         machine.fail(now, Failure::NoResponse);
                     }
-                    // The next step sees that the time is over.
+                    // The machine notices the timeout itself.
                     Err(_) => {}
                 }
             }
-            Step::Read { until } => {
-                let body = body.as_mut().ok_or("there is no response to read")?;
+            Action::ReadBody { until } => {
+                let body = body.as_mut().ok_or("no response to read")?;
                 let Ok(frame) = timeout_at(at(until), body.frame()).await else { continue };
                 let now = start.elapsed();
                 match frame {
                     Some(Ok(frame)) => {
                         let Ok(chunk) = frame.into_data() else { continue };
-                        machine.receive(&chunk);
+                        machine.receive_chunk(&chunk);
                         print(&mut machine, &chunk)?;
                     }
-                    Some(Err(_)) => machine.fail(now, Failure::Broken),
-                    None => machine.end(now),
+                    Some(Err(_)) => machine.fail(now, Failure::Interrupted),
+                    None => machine.receive_end(now),
                 }
             }
-            Step::Wait { until } => {
+            Action::Wait { until } => {
                 body = None;
                 sleep_until(at(Some(until))).await;
             }
-            Step::Failed(failure, then) => {
+            Action::ReportFailure(failure, next_step) => {
                 body = None;
-                eprintln!("{failure}; {then:?}");
+                eprintln!("{failure}; {next_step}");
             }
-            Step::Closed(end) => return Ok(end),
+            Action::Close(reason) => return Ok(reason),
         }
     }
 }
 
-/// Sends the request, over a connection of its own.
-async fn ask(machine: &Machine) -> Result<hyper::Response<Incoming>, BoxError> {
-    let wanted = machine.request();
-    let uri: Uri = wanted.url.parse()?;
-    let authority = uri.authority().filter(|_| uri.scheme_str() == Some("http")).ok_or("there is no TLS here")?;
+/// Tells the machine the head of the response. Returns whether the stream is open.
+fn receive_head(machine: &mut ClientMachine, now: Duration, response: &hyper::Response<Incoming>) -> bool {
+    let headers = response.headers();
+    let values = |name| headers.get_all(name).iter().map(|value| value.as_bytes()).collect::<Vec<_>>().join(&b',');
+    let (content_type, content_encoding) = (values(CONTENT_TYPE), values(CONTENT_ENCODING));
+    let mut head = ResponseHead::new(response.status().as_u16());
+    head.content_type = Some(&*content_type).filter(|_| headers.contains_key(CONTENT_TYPE));
+    head.content_encoding = Some(&*content_encoding);
+    head.location = headers.get(LOCATION).map(|value| value.as_bytes());
+    head.retry_after = parse_retry_after(headers);
+    machine.receive_head(now, head)
+}
+
+/// Sends the machine's request over a new connection.
+async fn send(machine: &ClientMachine) -> Result<hyper::Response<Incoming>, BoxError> {
+    let head = machine.request();
+    let uri: Uri = head.url.parse()?;
+    let authority = uri
+        .authority()
+        .filter(|_| uri.scheme_str() == Some("http"))
+        .ok_or("https is not supported: use an http url")?;
     let host = authority.host().trim_matches(['[', ']']);
     let stream = TcpStream::connect((host, authority.port_u16().unwrap_or(80))).await?;
     stream.set_nodelay(true)?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     tokio::spawn(connection);
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
-    let mut request = Request::builder().method(wanted.method).uri(path).header(HOST, authority.as_str());
-    for (name, value) in wanted.headers() {
+    let mut request = Request::builder().method(head.method).uri(path).header(HOST, authority.as_str());
+    for (name, value) in head.headers() {
         request = request.header(name, value);
     }
     Ok(sender.send_request(request.body(Empty::<Bytes>::new())?).await?)
 }
 
-fn print(machine: &mut Machine, mut chunk: &[u8]) -> io::Result<()> {
+/// Prints the events in the chunk.
+fn print(machine: &mut ClientMachine, mut chunk: &[u8]) -> io::Result<()> {
     let mut out = io::stdout().lock();
     while let Some(result) = machine.next_event(&mut chunk).transpose() {
         match result {
             Ok(event) => writeln!(out, "{}: {}", event.event_type, event.data)?,
-            Err(error) => eprintln!("an event was dropped: {error}"),
+            Err(error) => eprintln!("event was dropped: {error}"),
         }
     }
     out.flush()

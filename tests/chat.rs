@@ -131,7 +131,7 @@ async fn tokens_of_anthropic_are_printed_as_they_come() {
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn a_terminal_is_given_no_control_characters_from_elsewhere() {
+async fn terminal_gets_no_control_characters_of_the_server() {
     let server = Server::start().await;
     let mut chat = Tool::start(&mut tool_on_a_terminal("chat", &format!("--model m --url {} x", server.url(""))));
     let (mut connection, _) = server.opened().await;
@@ -144,15 +144,15 @@ async fn a_terminal_is_given_no_control_characters_from_elsewhere() {
 }
 
 #[tokio::test]
-async fn a_refusal_is_told_in_the_words_of_the_api() {
+async fn refusal_is_printed_with_the_message_of_the_api() {
     let server = Server::start().await;
     let error = |kind: Value, message: &str| json!({ "error": { "type": kind, "message": message } }).to_string();
     for (status, body, says) in [
         (400, error(json!("invalid_request_error"), "no such m"), "invalid_request_error: no such m (400)"),
         (401, error(json!("authentication_error"), "bad \x1b key"), "authentication_error: bad \\u001b key (401)"),
         (500, error(Value::Null, "oh"), "oh (500)"),
-        (404, "<p>".to_owned(), "server has answered with status 404: \"<p>\""),
-        (200, "{}".to_owned(), "response has no content type, and so is no event stream: \"{}\""),
+        (404, "<p>".to_owned(), "server answered with status 404: \"<p>\""),
+        (200, "{}".to_owned(), "response has no content type, expected text/event-stream: \"{}\""),
     ] {
         for format in [OPENAI, ANTHROPIC] {
             let chat = chat(format, &server, &["x"]);
@@ -163,14 +163,14 @@ async fn a_refusal_is_told_in_the_words_of_the_api() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_not_whole_is_a_failure() {
+async fn answer_that_is_not_complete_is_a_failure() {
     let server = Server::start().await;
     let openai = |data: &str| format!("data: {data}\n\n");
     let anthropic = |data: &str| format!("event: error\ndata: {data}\n\n");
     let error = r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#;
     for (format, last, says) in [
-        (OPENAI, String::new(), "stream has ended before the answer has"),
-        (ANTHROPIC, String::new(), "stream has ended before the answer has"),
+        (OPENAI, String::new(), "stream ended before the answer was complete"),
+        (ANTHROPIC, String::new(), "stream ended before the answer was complete"),
         (OPENAI, openai(error), "overloaded_error: Overloaded"),
         (OPENAI, openai(r#"{"error":{"message":"Oh","code":500}}"#), "Oh"),
         (ANTHROPIC, anthropic(error), "overloaded_error: Overloaded"),
@@ -190,7 +190,7 @@ async fn an_answer_that_is_not_whole_is_a_failure() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_busy_is_asked_again_when_it_says() {
+async fn busy_server_is_asked_again_after_the_delay_that_it_asks_for() {
     let server = Server::start().await;
     for format in [OPENAI, ANTHROPIC] {
         let mut chat = chat(format, &server, &["x"]);
@@ -212,7 +212,7 @@ async fn a_server_that_is_busy_is_asked_again_when_it_says() {
 }
 
 #[tokio::test]
-async fn a_chat_knows_what_was_said_and_not_what_has_failed() {
+async fn chat_sends_the_conversation_without_failed_questions() {
     let directory = Directory::new("chat");
     let input = directory.path().join("input");
     fs::write(&input, "one\n\n  two \nthree").unwrap();
@@ -236,7 +236,7 @@ async fn a_chat_knows_what_was_said_and_not_what_has_failed() {
         text(format, &mut connection, "Half").await;
         drop(connection);
         chat.prints("Half\n").await;
-        chat.says("chat: stream has ended before the answer has").await;
+        chat.says("chat: stream ended before the answer was complete").await;
 
         let (mut connection, request) = server.opened().await;
         check(format, &request, json!([user("one"), answer, user("three")]));
@@ -244,12 +244,12 @@ async fn a_chat_knows_what_was_said_and_not_what_has_failed() {
         end(format, &mut connection).await;
         chat.prints("Third\n").await;
         assert!(chat.said().await.starts_with("chat: 1 tokens in "));
-        chat.ends(1, "", "chat: 1 of 3 were not answered\n").await;
+        chat.ends(1, "", "chat: 1 of 3 answers were not complete\n").await;
     }
 }
 
 #[tokio::test]
-async fn nobody_who_reads_is_nobody_to_ask_for() {
+async fn closed_output_ends_the_program_with_an_error() {
     let server = Server::start().await;
     let mut chat = chat(OPENAI, &server, &["x"]);
     let (mut connection, _) = server.opened().await;
@@ -260,11 +260,11 @@ async fn nobody_who_reads_is_nobody_to_ask_for() {
 }
 
 #[tokio::test]
-async fn the_stand_in_answers_in_both_formats_and_breaks_off() {
+async fn stand_in_answers_in_both_formats_and_can_break_off() {
     for (format, reason) in [(OPENAI, "stop"), (ANTHROPIC, "end_turn")] {
-        // Its keys are for others.
+        // The stand-in needs no keys.
         let mut chat = Tool::start(with_keys(tool("chat")).args(["--format", format, "x"]));
-        assert!(chat.said().await.starts_with("chat: a stand-in answers, on 127.0.0.1:"));
+        assert!(chat.said().await.starts_with("chat: a stand-in answers on 127.0.0.1:"));
         let said = chat.said().await;
         assert_eq!(without_time(&said), format!("chat: 38 tokens, {reason}"));
         let (printed, said) = chat.ended(0).await;
@@ -277,12 +277,12 @@ async fn the_stand_in_answers_in_both_formats_and_breaks_off() {
         let mut broken = Tool::start(tool("chat").args(["--format", format, "--model", "demo-broken", "x"]));
         let (printed, said) = broken.ended(1).await;
         assert_eq!(printed.split_whitespace().count(), 19, "{printed}");
-        assert!(said.lines().last().unwrap().starts_with("chat: stream has broken off: "), "{said}");
+        assert!(said.lines().last().unwrap().starts_with("chat: stream was cut off: "), "{said}");
     }
 }
 
 #[test]
-fn text_is_borrowed_from_the_event_unless_it_is_escaped() {
+fn text_borrows_from_the_event_unless_it_is_escaped() {
     for (format, event_type, before, after) in [
         (Format::OpenAi, "message", r#"{"choices":[{"delta":{"content":""#, r#""}}]}"#),
         (Format::Anthropic, "content_block_delta", r#"{"delta":{"type":"text_delta","text":""#, r#""}}"#),
@@ -297,7 +297,7 @@ fn text_is_borrowed_from_the_event_unless_it_is_escaped() {
 }
 
 #[tokio::test]
-async fn it_explains_itself() {
+async fn usage_is_printed_for_help_and_wrong_arguments() {
     for (arguments, says) in [
         (&["--nonsense"][..], "invalid option '--nonsense'"),
         (&["--format", "else"], "cannot parse argument \"else\": it is neither openai nor anthropic"),

@@ -103,7 +103,7 @@ impl Harness {
         Connection::read(stream).await
     }
 
-    /// The same, with an event stream begun on it.
+    /// Accepts a connection, and starts an event stream on it.
     async fn open(&self) -> Connection {
         let mut connection = self.connection().await;
         connection.write(OPEN).await;
@@ -231,19 +231,19 @@ async fn all_that_comes_is_posted_back_in_order() {
     assert_eq!(harness.callback().await, json!({ "kind": "comment", "comment": "second" }));
     harness.expect_event("note", "two\nlines \u{1f980}", "7").await;
     harness.expect_event("message", "", "7").await;
-    // More than events have by default.
+    // More than the default limit.
     assert!(large.len() > 16 << 20);
     let callback = harness.callback().await;
     assert!(callback["event"]["data"] == *large, "{} bytes", callback.to_string().len());
 
     drop(connection);
-    harness.expect_error("stream has broken off; next attempt in 0.1 s").await;
+    harness.expect_error("stream was cut off; next attempt in 0.1 s").await;
     harness.open().await.write("\u{feff}data: again\n\n").await;
     harness.expect_event("message", "again", "7").await;
 }
 
 #[tokio::test]
-async fn a_request_is_what_was_asked_for_and_so_is_the_next() {
+async fn each_attempt_sends_the_given_request() {
     for method in ["POST", "REPORT"] {
         let mut harness = Harness::start().await;
         let body = r#"{"hello": "world"}"#;
@@ -257,13 +257,13 @@ async fn a_request_is_what_was_asked_for_and_so_is_the_next() {
             assert_eq!(connection.header("x-name"), Some("value"));
             assert_eq!(connection.body, body);
             drop(connection);
-            harness.expect_error("stream has ended").await;
+            harness.expect_error("stream ended").await;
         }
     }
 }
 
 #[tokio::test]
-async fn the_last_event_id_is_sent_unless_it_is_empty() {
+async fn last_event_id_is_sent_unless_it_is_empty() {
     let mut harness = Harness::start().await;
     harness.create(json!({ "lastEventId": "given", "initialDelayMs": 0 })).await;
     let mut id = "given";
@@ -279,23 +279,23 @@ async fn the_last_event_id_is_sent_unless_it_is_empty() {
         harness.expect_event("message", "x", next).await;
         drop(connection);
         let is_whole = stream.ends_with("\n\n");
-        harness.expect_error(if is_whole { "stream has ended" } else { "stream has broken off" }).await;
+        harness.expect_error(if is_whole { "stream ended" } else { "stream was cut off" }).await;
         id = next;
     }
 }
 
 #[tokio::test]
-async fn silence_is_an_error_and_followed_by_another_attempt() {
+async fn silence_is_an_error_that_is_retried() {
     let mut harness = Harness::start().await;
     harness.create(json!({ "readTimeoutMs": 300, "initialDelayMs": 0 })).await;
     let connection = harness.open().await;
-    harness.expect_error("nothing has come for 300ms").await;
+    harness.expect_error("nothing received for 300ms").await;
     connection.expect_end().await;
     harness.connection().await;
 }
 
 #[tokio::test]
-async fn a_restart_connects_anew_at_once_and_is_no_error() {
+async fn restart_reconnects_at_once_without_an_error() {
     let mut harness = Harness::start().await;
     let stream = harness.create(json!({ "initialDelayMs": HOUR })).await;
     let restart = json!({ "command": "restart" });
@@ -310,22 +310,22 @@ async fn a_restart_connects_anew_at_once_and_is_no_error() {
     connection.write("data: two\n\n").await;
     harness.expect_event("message", "two", "1").await;
 
-    // While it waits, too.
+    // A restart also ends a wait.
     drop(connection);
-    harness.expect_error("stream has ended; next attempt in 3600.0 s").await;
+    harness.expect_error("stream ended; next attempt in 3600.0 s").await;
     assert_eq!(harness.service.ask("POST", &stream, &restart).await.status, StatusCode::ACCEPTED);
     harness.open().await.write("data: three\n\n").await;
     harness.expect_event("message", "three", "1").await;
 }
 
 #[tokio::test]
-async fn a_server_that_has_nothing_more_is_not_asked_again() {
+async fn server_that_answers_204_is_not_asked_again() {
     let mut harness = Harness::start().await;
     let stream = harness.create(json!({ "initialDelayMs": 0 })).await;
     harness.connection().await.answer("204 No Content").await;
-    harness.service.says("contract_service: test: server has nothing more (204)").await;
+    harness.service.says("contract_service: test: server has no more events (204)").await;
     harness.expect_nothing_more();
-    // It is there, but is over.
+    // The stream still exists, but has ended.
     let restart = json!({ "command": "restart" });
     assert_eq!(harness.service.ask("POST", &stream, restart).await.status, StatusCode::ACCEPTED);
     assert_eq!(harness.service.ask("DELETE", &stream, "").await.status, StatusCode::NO_CONTENT);
@@ -333,8 +333,8 @@ async fn a_server_that_has_nothing_more_is_not_asked_again() {
 }
 
 #[tokio::test]
-async fn redirects_are_followed_and_are_no_errors() {
-    // What was moved for good is asked for there from then on, as it was asked for there.
+async fn redirects_are_followed_without_an_error() {
+    // The next attempt after a permanent redirect repeats the redirected request.
     for (status, first, second) in [
         ("301 Moved Permanently", "GET /target HTTP/1.1", "GET /target HTTP/1.1"),
         ("308 Permanent Redirect", "POST /target HTTP/1.1", "POST /target HTTP/1.1"),
@@ -351,32 +351,32 @@ async fn redirects_are_followed_and_are_no_errors() {
         connection.write("data: there\n\n").await;
         harness.expect_event("message", "there", "").await;
         drop(connection);
-        harness.expect_error("stream has ended").await;
+        harness.expect_error("stream ended").await;
         assert_eq!(harness.connection().await.line, second, "{status}");
     }
 }
 
 #[tokio::test]
-async fn an_error_that_is_final_is_told() {
+async fn final_error_is_posted() {
     for (answer, says) in [
-        ("301 Moved Permanently", "server redirects, and does not say where to"),
-        ("307 Temporary Redirect", "server redirects, and does not say where to"),
-        ("500 Internal Server Error", "server has answered with status 500"),
-        ("200 OK\r\ncontent-type: text/html", "response is \"text/html\", and no event stream"),
+        ("301 Moved Permanently", "redirect without a location"),
+        ("307 Temporary Redirect", "redirect without a location"),
+        ("500 Internal Server Error", "server answered with status 500"),
+        ("200 OK\r\ncontent-type: text/html", "response has content type \"text/html\", expected text/event-stream"),
     ] {
         let mut harness = Harness::start().await;
         harness.create(json!({ "initialDelayMs": 0 })).await;
         harness.connection().await.answer(answer).await;
         harness.expect_error(says).await;
-        harness.service.says("contract_service: test: stream has failed").await;
+        harness.service.says("contract_service: test: stream failed").await;
         harness.expect_nothing_more();
     }
 }
 
 #[tokio::test]
-async fn a_stream_is_deleted_whatever_it_waits_for() {
+async fn stream_can_be_deleted_while_it_waits() {
     let harness = Harness::start().await;
-    // One that answers nothing.
+    // A receiver that answers nothing.
     let receiver = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let callback_url = format!("http://{}", receiver.local_addr().unwrap());
     let stream = harness.create(json!({ "callbackUrl": callback_url })).await;
@@ -394,7 +394,7 @@ async fn a_stream_is_deleted_whatever_it_waits_for() {
 }
 
 #[tokio::test]
-async fn a_stream_whose_callbacks_nobody_takes_ends() {
+async fn stream_ends_when_a_callback_fails() {
     let harness = Harness::start().await;
     let receiver = TcpListener::bind("127.0.0.1:0").await.unwrap();
     harness.create(json!({ "callbackUrl": format!("http://{}", receiver.local_addr().unwrap()) })).await;
@@ -402,12 +402,12 @@ async fn a_stream_whose_callbacks_nobody_takes_ends() {
     connection.write("data: x\n\n").await;
     let (callback, _) = timeout(SOON, receiver.accept()).await.unwrap().unwrap();
     Connection::read(callback).await.answer("404 Not Found").await;
-    harness.service.says("contract_service: test: nobody takes what comes: HTTP status client error").await;
+    harness.service.says("contract_service: test: callbacks failed: HTTP status client error").await;
     connection.expect_end().await;
 }
 
 #[tokio::test]
-async fn commands_are_for_streams_that_there_are_and_none_that_are_unknown() {
+async fn unknown_streams_and_commands_are_refused() {
     let harness = Harness::start().await;
     let stream = harness.create(json!({})).await;
     let ask = async |method: &str, path: &str, body: &str| harness.service.ask(method, path, body).await;
@@ -422,26 +422,26 @@ async fn commands_are_for_streams_that_there_are_and_none_that_are_unknown() {
         assert_eq!(ask("POST", unknown, listen).await.status, StatusCode::NOT_FOUND, "{unknown}");
         assert_eq!(ask("DELETE", unknown, "").await.status, StatusCode::NOT_FOUND, "{unknown}");
     }
-    // The stream has not suffered.
+    // The stream still works.
     harness.connection().await;
 }
 
 #[tokio::test]
-async fn wrong_parameters_are_refused_with_what_is_wrong() {
+async fn wrong_parameters_are_refused_with_the_reason() {
     let service = Service::start().await;
     for (name, value, says) in [
         ("streamUrl", json!(null), "invalid type: null, expected a string"),
-        ("streamUrl", json!("nowhere"), "url cannot be parsed: relative URL without a base"),
-        ("streamUrl", json!("ftp://127.0.0.1/"), "url is none of http or https"),
+        ("streamUrl", json!("nowhere"), "invalid url \"nowhere\": relative URL without a base"),
+        ("streamUrl", json!("ftp://127.0.0.1/"), "invalid url \"ftp://127.0.0.1/\": the scheme must be http or https"),
         ("callbackUrl", json!(7), "invalid type: integer `7`, expected a string"),
-        ("callbackUrl", json!("nowhere"), "callback url cannot be parsed: relative URL without a base"),
-        ("callbackUrl", json!("ftp://127.0.0.1/"), "callback url is none of http or https"),
+        ("callbackUrl", json!("nowhere"), "invalid callback url: relative URL without a base"),
+        ("callbackUrl", json!("ftp://127.0.0.1/"), "invalid callback url: the scheme must be http or https"),
         ("initialDelayMs", json!(-1), "invalid value: integer `-1`, expected u64"),
         ("readTimeoutMs", json!(0), "invalid value: integer `0`, expected a nonzero u64"),
         ("lastEventId", json!("a\nb"), "id has a line feed (0x0a) at byte 1"),
         ("headers", json!(["x"]), "invalid type: sequence, expected a map"),
-        ("headers", json!({ "x y": "z" }), "name of a header field is invalid"),
-        ("headers", json!({ "x": "y\nz" }), "value of the header field x is invalid"),
+        ("headers", json!({ "x y": "z" }), "invalid header name \"x y\": ' ' is not allowed"),
+        ("headers", json!({ "x": "y\nz" }), "invalid value of header field x: control characters are not allowed"),
         ("method", json!("A B"), "invalid HTTP method"),
         ("method", json!(""), "invalid HTTP method"),
         ("body", json!({}), "invalid type: map, expected a string"),
@@ -467,7 +467,7 @@ async fn wrong_parameters_are_refused_with_what_is_wrong() {
 }
 
 #[tokio::test]
-async fn streams_are_so_many_and_no_more() {
+async fn number_of_streams_is_limited() {
     let harness = Harness::start().await;
     let mut service = connect(harness.service.addr).await.unwrap();
     let mut ask = async |method: &str, path: &str, body: &Value| {
@@ -478,7 +478,7 @@ async fn streams_are_so_many_and_no_more() {
         body.collect().await.unwrap();
         head
     };
-    // Each is over soon, and there until it is deleted.
+    // Each stream ends soon, and exists until it is deleted.
     let server = serve(Router::new().fallback(async || StatusCode::NO_CONTENT)).await;
     let parameters = json!({ "streamUrl": format!("http://{server}/"), "callbackUrl": harness.callback_url });
     let mut last = String::new();
@@ -494,7 +494,7 @@ async fn streams_are_so_many_and_no_more() {
 }
 
 #[tokio::test]
-async fn it_quits_when_asked_to_and_its_streams_with_it() {
+async fn quit_ends_the_service_and_its_streams() {
     let mut harness = Harness::start().await;
     harness.create(json!({})).await;
     let connection = harness.open().await;

@@ -13,7 +13,7 @@ mod tool;
 use tool::{Server, Tool, tool};
 
 #[tokio::test]
-async fn another_transport_keeps_the_same_rules() {
+async fn hyper_client_keeps_the_rules_of_the_machine() {
     let server = Server::start().await;
     let mut client = Tool::start(tool("hyper_client").arg(server.url("/old")));
     let request = server.refused(308, "location: /new\r\n", "").await;
@@ -27,7 +27,7 @@ async fn another_transport_keeps_the_same_rules() {
     client.prints("message: a\n").await;
     drop(connection);
     let said = client.said().await;
-    assert!(said.starts_with("stream has broken off; Retry { after: "), "{said}");
+    assert!(said.starts_with("stream was cut off; next attempt in "), "{said}");
 
     let (mut connection, request) = server.opened().await;
     assert!(request.head.starts_with("GET /new HTTP/1.1\r\n"), "{}", request.head);
@@ -36,20 +36,20 @@ async fn another_transport_keeps_the_same_rules() {
     connection.write("ished\n\nevent: b\ndata: c\n\n").await;
     client.prints("b: c\n").await;
     drop(connection);
-    client.says("stream has ended; Retry { after: 100ms }").await;
+    client.says("stream ended; next attempt in 0.1 s").await;
     server.refused(204, "", "").await;
-    client.ends(0, "", "server has nothing more (204)\n").await;
+    client.ends(0, "", "server has no more events (204)\n").await;
 }
 
 #[tokio::test]
-async fn what_is_refused_is_told_and_fails() {
+async fn refusal_and_wrong_usage_are_printed() {
     let server = Server::start().await;
     let mut client = Tool::start(tool("hyper_client").arg(server.url("/")));
     server.refused(404, "", "gone").await;
-    client.says("server has answered with status 404: \"gone\"; End").await;
+    client.says("server answered with status 404: \"gone\"; no further attempt").await;
     client.ends(1, "", "").await;
     Tool::start(tool("hyper_client").arg("localhost"))
-        .ends(1, "", "hyper_client: url cannot be parsed: relative URL without a base\n")
+        .ends(1, "", "hyper_client: invalid url \"localhost\": relative URL without a base\n")
         .await;
     Tool::start(&mut tool("hyper_client")).ends(2, "", "Usage: hyper_client http://HOST[:PORT]/PATH\n").await;
 }

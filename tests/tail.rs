@@ -51,36 +51,36 @@ async fn events_are_lines_of_json_at_once_and_reconnections_are_told() {
     tail.prints(&line("message", r#""{\"a\": 1}""#, "4\u{e9}")).await;
     tail.prints(&line("message", r#""""#, "4\u{e9}")).await;
     drop(connection);
-    // Amid an event: it may be in trouble.
+    // The stream ends in the middle of an event, so the next attempt has a backoff.
     let said = tail.said().await;
-    assert!(said.starts_with("tail: stream has broken off; next attempt in "), "{said}");
+    assert!(said.starts_with("tail: stream was cut off; next attempt in "), "{said}");
 
     let (mut connection, request) = server.opened().await;
     assert_eq!(request.header("last-event-id"), Some("4\u{e9}"));
     assert_eq!(request.header("authorization"), Some("s3cret"));
-    tail.says(&format!("{CONNECTED}, behind event \"4\u{e9}\"")).await;
+    tail.says(&format!("{CONNECTED}, after event \"4\u{e9}\"")).await;
     connection.write("id: 5\ndata: x\n\n").await;
     tail.prints(&line("message", r#""x""#, "5")).await;
     drop(connection);
-    tail.says("tail: stream has ended; next attempt in 0.1 s").await;
+    tail.says("tail: stream ended; next attempt in 0.1 s").await;
 
-    // It is overloaded, then it breaks off.
+    // The server is overloaded, and then the stream is cut off.
     server.refused(503, "", "busy\x1b").await;
     let said = tail.said().await;
-    let expected = r#"tail: server has answered with status 503: "busy\u{1b}"; next attempt in "#;
+    let expected = r#"tail: server answered with status 503: "busy\u{1b}"; next attempt in "#;
     assert!(said.starts_with(expected), "{said}");
     let (mut connection, _) = server.request().await;
     let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
     connection.write(format!("{head}9\r\ndata: y\n\n\r\n")).await;
-    tail.says(&format!("{CONNECTED}, behind event \"5\"")).await;
+    tail.says(&format!("{CONNECTED}, after event \"5\"")).await;
     tail.prints(&line("message", r#""y""#, "5")).await;
     drop(connection);
     let said = tail.said().await;
-    assert!(said.starts_with("tail: stream has broken off: ") && said.contains("; next attempt in "), "{said}");
+    assert!(said.starts_with("tail: stream was cut off: ") && said.contains("; next attempt in "), "{said}");
 
     let request = server.refused(204, "", "").await;
     assert_eq!(request.header("last-event-id"), Some("5"));
-    tail.ends(0, "", "tail: server has nothing more (204), after 5 events\n").await;
+    tail.ends(0, "", "tail: server has no more events (204), after 5 events\n").await;
 }
 
 fn line(event_type: &str, data: &str, id: &str) -> String {
@@ -88,13 +88,13 @@ fn line(event_type: &str, data: &str, id: &str) -> String {
 }
 
 #[tokio::test]
-async fn data_that_is_json_is_printed_as_such() {
+async fn json_data_is_printed_as_json() {
     let server = Server::start().await;
     let mut tail = tail(&[&server.url("/"), "--json", "--comments", "--count", "4", "--last-event-id", "3"]);
     let (mut connection, request) = server.opened().await;
     assert_eq!(request.header("last-event-id"), Some("3"));
-    tail.says(&format!("{CONNECTED}, behind event \"3\"")).await;
-    // Of several lines, and no number or name may change.
+    tail.says(&format!("{CONNECTED}, after event \"3\"")).await;
+    // JSON of several lines stays as it is, numbers and names included.
     connection.write("data: {\"b\": [1.0e400,\ndata: 12345678901234567890123],\ndata: \"a\":\"\\n\"}\n\n").await;
     tail.prints(&line("message", r#"{"b": [1.0e400, 12345678901234567890123], "a":"\n"}"#, "3")).await;
     connection.write(":keep-alive\n\ndata: null\n\n").await;
@@ -104,12 +104,12 @@ async fn data_that_is_json_is_printed_as_such() {
     tail.prints(&line("x", r#""[DONE]""#, "3")).await;
     tail.says("tail: data of the event \"x\" at id \"3\": expected value at line 1 column 2").await;
     connection.write("data: 7\n\ndata: 8\n\n").await;
-    tail.ends(0, &line("message", "7", "3"), "tail: 4 events as asked for\n").await;
+    tail.ends(0, &line("message", "7", "3"), "tail: received 4 events\n").await;
     connection.gone().await;
 }
 
 #[tokio::test]
-async fn a_post_is_sent_once_as_what_the_file_is() {
+async fn post_is_sent_once_with_the_content_type_of_the_file() {
     let server = Server::start().await;
     let directory = Directory::new("tail-post");
     let file = directory.path().join("file");
@@ -129,65 +129,70 @@ async fn a_post_is_sent_once_as_what_the_file_is() {
             assert_eq!(request.body, body);
             tail.says(CONNECTED).await;
             connection.write("retry: 10\ndata: 1\n\ndata: [DONE]\n\n").await;
-            tail.ends(0, &line("message", r#""1""#, ""), "tail: stream is done, after 1 event\n").await;
+            tail.ends(0, &line("message", r#""1""#, ""), "tail: response is complete, after 1 event\n").await;
         }
     }
 
-    // The end is the end, but for a break, or where it is said otherwise.
+    // The end of the stream is final, unless there is --reconnect.
     let post = ["--post", file.to_str().unwrap()];
     let mut once = tail(&[&[&*server.url("/")], &post[..]].concat());
     server.opened().await;
     once.says(CONNECTED).await;
-    once.ends(0, "", "tail: stream was closed, after 0 events\n").await;
+    once.ends(0, "", "tail: server ended the response, after 0 events\n").await;
     let mut again = tail(&[&[&*server.url("/"), "--reconnect"], &post[..]].concat());
     let (mut connection, _) = server.opened().await;
     again.says(CONNECTED).await;
     connection.write("retry: 10\ndata: [DONE]\n\n").await;
     again.prints(&line("message", r#""[DONE]""#, "")).await;
     drop(connection);
-    again.says("tail: stream has ended; next attempt in 0.1 s").await;
+    again.says("tail: stream ended; next attempt in 0.1 s").await;
     assert_eq!(server.refused(204, "", "").await.body, b"{}");
-    again.ends(0, "", "tail: server has nothing more (204), after 1 event\n").await;
+    again.ends(0, "", "tail: server has no more events (204), after 1 event\n").await;
 
-    // A server that is overloaded is asked again only by one who has said so.
+    // An overloaded server is asked again only with --max-retries.
     let once = tail(&[&[&*server.url("/")], &post[..]].concat());
     server.refused(503, "", "").await;
-    once.ends(1, "", "tail: failed for good: server has answered with status 503\n").await;
+    once.ends(1, "", "tail: final error: server answered with status 503\n").await;
     let mut again = tail(&[&[&*server.url("/"), "--max-retries", "1"], &post[..]].concat());
     server.refused(503, "", "").await;
-    assert!(again.said().await.starts_with("tail: server has answered with status 503; next attempt in "));
+    assert!(again.said().await.starts_with("tail: server answered with status 503; next attempt in "));
     server.refused(503, "", "").await;
-    again.ends(1, "", "tail: failed for good: server has answered with status 503\n").await;
+    again.ends(1, "", "tail: final error: server answered with status 503\n").await;
 }
 
 #[tokio::test]
-async fn what_fails_for_good_is_told_with_a_status() {
+async fn final_error_is_printed_and_sets_the_exit_status() {
     let server = Server::start().await;
     for (status, fields, body, says) in [
-        (404, "", "nothing\nhere", r#"server has answered with status 404: "nothing\nhere""#),
-        (200, "content-type: text/html\r\n", "<p>", r#"response is "text/html", and no event stream: "<p>""#),
-        (301, "", "", "server redirects, and does not say where to"),
+        (404, "", "nothing\nhere", r#"server answered with status 404: "nothing\nhere""#),
+        (
+            200,
+            "content-type: text/html\r\n",
+            "<p>",
+            r#"response has content type "text/html", expected text/event-stream: "<p>""#,
+        ),
+        (301, "", "", "redirect without a location"),
     ] {
         let tail = tail(&[&server.url("/")]);
         server.refused(status, fields, body).await;
-        tail.ends(1, "", &format!("tail: failed for good: {says}\n")).await;
+        tail.ends(1, "", &format!("tail: final error: {says}\n")).await;
     }
 
     let mut no_retry = tail(&[&server.url("/"), "--max-retries", "0"]);
     server.opened().await;
     no_retry.says(CONNECTED).await;
-    no_retry.ends(1, "", "tail: failed for good: stream has ended\n").await;
+    no_retry.ends(1, "", "tail: final error: stream ended\n").await;
 
     let mut idle = tail(&[&server.url("/"), "--max-retries", "0", "--idle-timeout", "0.1"]);
     let (connection, _) = server.opened().await;
     idle.says(CONNECTED).await;
-    idle.ends(1, "", "tail: failed for good: nothing has come for 100ms\n").await;
+    idle.ends(1, "", "tail: final error: nothing received for 100ms\n").await;
     connection.gone().await;
 
     let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let mut refused = tail(&[&format!("{nobody}/?next=http://y"), "--max-retries", "0"]);
     let (_, said) = refused.ended(1).await;
-    assert!(said.starts_with("tail: failed for good: no response from the server: "), "{said}");
+    assert!(said.starts_with("tail: final error: no response from the server: "), "{said}");
     assert!(said.contains("Connection refused") && said.lines().count() == 1, "{said}");
 
     let no_file = tail(&["localhost", "--post", "/no/such"]);
@@ -195,7 +200,7 @@ async fn what_fails_for_good_is_told_with_a_status() {
 }
 
 #[tokio::test]
-async fn redirects_are_told_and_secrets_are_not() {
+async fn redirect_is_printed_without_secrets() {
     let server = Server::start().await;
     let (to, header) = (server.url("/b?key=s3cret"), "authorization: s3cret");
     let mut tail = tail(&[&server.url("/a?key=s3cret"), "--header", header, "--count", "1"]);
@@ -204,23 +209,29 @@ async fn redirects_are_told_and_secrets_are_not() {
     assert!(request.head.starts_with("GET /b?key=s3cret "), "{}", request.head);
     tail.says(&format!("{CONNECTED}, redirected to {}", server.url("/b"))).await;
     connection.write("data: 1\n\n").await;
-    tail.ends(0, &line("message", r#""1""#, ""), "tail: 1 event as asked for\n").await;
+    tail.ends(0, &line("message", r#""1""#, ""), "tail: received 1 event\n").await;
 }
 
 #[tokio::test]
-async fn wrong_usage_is_told_with_a_status_and_without_secrets() {
+async fn wrong_usage_is_printed_without_secrets_and_sets_the_exit_status() {
     for (arguments, says) in [
         (&[][..], "there is no URL"),
         (&["--nonsense"], "invalid option '--nonsense'"),
         (&["localhost", "else"], "unexpected argument \"else\""),
-        (&["ftp://localhost"], "url is none of http or https"),
-        (&["http://"], "url cannot be parsed: empty host"),
+        (&["ftp://localhost"], "invalid url \"ftp://localhost/\": the scheme must be http or https"),
+        (&["http://"], "invalid url \"http://\": empty host"),
         (&["localhost", "--header", "authorization s3cret"], "a header field has no colon: 'K: V'"),
-        (&["localhost", "--header", "author ization: s3cret"], "name of a header field is invalid"),
-        (&["localhost", "--header", "authorization: s3\ncret"], "value of the header field authorization is invalid"),
+        (
+            &["localhost", "--header", "author ization: s3cret"],
+            "invalid header name \"author ization\": ' ' is not allowed",
+        ),
+        (
+            &["localhost", "--header", "authorization: s3\ncret"],
+            "invalid value of header field authorization: control characters are not allowed",
+        ),
         (&["localhost", "--last-event-id", "a\nb"], "id has a line feed (0x0a) at byte 1"),
         (&["localhost", "--count", "0"], "cannot parse argument \"0\": number would be zero for non-zero type"),
-        (&["localhost", "--idle-timeout", "0"], "cannot parse argument \"0\": it is no time"),
+        (&["localhost", "--idle-timeout", "0"], "cannot parse argument \"0\": it must be more than zero"),
         (&["localhost", "--idle-timeout=-1"], "cannot parse argument \"-1\": "),
         (&["localhost", "--max-retries", "many"], "cannot parse argument \"many\": invalid digit found in string"),
     ] {
@@ -234,7 +245,7 @@ async fn wrong_usage_is_told_with_a_status_and_without_secrets() {
 }
 
 #[tokio::test]
-async fn ctrl_c_ends_it() {
+async fn ctrl_c_ends_the_program() {
     let server = Server::start().await;
     let mut tail = tail(&[&server.url("/")]);
     let (connection, _) = server.opened().await;
@@ -245,7 +256,7 @@ async fn ctrl_c_ends_it() {
 }
 
 #[tokio::test]
-async fn it_ends_in_silence_when_nobody_reads() {
+async fn closed_output_ends_the_program_silently() {
     let server = Server::start().await;
     let mut tail = tail(&[&server.url("/")]);
     let (mut connection, _) = server.opened().await;
@@ -258,7 +269,7 @@ async fn it_ends_in_silence_when_nobody_reads() {
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn a_terminal_is_given_no_control_characters_from_elsewhere() {
+async fn terminal_gets_no_control_characters_of_the_server() {
     for (variable, expected) in [
         ("", "\x1b[1;36mnote\x1b[0m \x1b[2m[\\u009b7]\x1b[0m a \\u001b[31mb\r\n\x1b[1;36mmessage\x1b[0m"),
         ("1", "note [\\u009b7] a \\u001b[31mb\r\nmessage"),
@@ -282,14 +293,14 @@ fn shown(has_colours: bool, event: MessageEvent<'_>, data: Data<'_>) -> String {
 }
 
 #[test]
-fn text_is_shown_on_its_lines_and_escaped() {
+fn text_is_shown_line_by_line_and_escaped() {
     for (data, expected) in [
         ("", "t\n"),
         ("one\ttab", "t one\ttab\n"),
         ("two\n\nlines\n", "t\n  two\n  \n  lines\n  \n"),
         ("\0\x07\x08\r\x1b]0;x\x07\x7f", "t \\u0000\\u0007\\u0008\\u000d\\u001b]0;x\\u0007\\u007f\n"),
         ("\u{80}\u{9b}\u{9f}\u{a0}", "t \\u0080\\u009b\\u009f\u{a0}\n"),
-        // Shown in another order than they are in.
+        // Characters that change the direction of text.
         ("a\u{202e}b\u{2066}c", "t a\\u202eb\\u2066c\n"),
         ("\u{1f468}\u{200d}\u{1f469} \u{6f22} e\u{301}", "t \u{1f468}\u{200d}\u{1f469} \u{6f22} e\u{301}\n"),
     ] {
@@ -304,7 +315,7 @@ fn text_is_shown_on_its_lines_and_escaped() {
 }
 
 #[test]
-fn json_is_shown_in_its_order_and_escaped() {
+fn json_is_shown_in_order_and_escaped() {
     for (json, expected) in [
         ("7", " 7\n"),
         ("\"a\\\"\u{9b}\\\\\"", " \"a\\\"\\u009b\\\\\"\n"),
@@ -326,7 +337,7 @@ fn json_is_shown_in_its_order_and_escaped() {
         \x1b[32m\"b\"\x1b[0m,\n      \x1b[33m1\x1b[0m\n    ]\n  }\n";
     assert_eq!(shown(true, event, Data::Json(&value)), expected);
 
-    // Not much longer than it is, however deep.
+    // Deep JSON is not much longer than its source.
     let deep = RawValue::from_string("[".repeat(100_000) + &"]".repeat(100_000)).unwrap();
     let text = shown(false, event, Data::Json(&deep));
     assert!(text.len() < 201_000 && text.contains(&"[".repeat(99_000)), "{}", text.len());

@@ -1,4 +1,4 @@
-//! What is asked and answered, in each of the two formats.
+//! The two formats of requests and answers.
 
 use std::borrow::Cow;
 use std::env;
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use ssekit::client::{EventSource, EventSourceBuilder};
 use ssekit::{JsonDecodeError, ReceivedEvent};
 
-/// Anthropic's wants to know; it is more than an answer to a chat has.
+/// The longest answer, which Anthropic's API requires. Answers in a chat are shorter.
 const MAX_TOKENS: u32 = 4096;
 
 #[derive(Clone, Copy, Debug)]
@@ -31,20 +31,20 @@ impl FromStr for Format {
     }
 }
 
-/// What one of both has said.
+/// A message of the user or of the model.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Message {
     pub(crate) role: &'static str,
     pub(crate) content: String,
 }
 
-/// What an event says of the answer; an event that says nothing has nothing of it.
+/// The part of the answer that an event contains. It is empty for other events.
 #[derive(Debug, Default)]
 pub(crate) struct Part<'a> {
     pub(crate) text: Cow<'a, str>,
-    /// Why the model has come to an end.
+    /// The reason why the model has stopped.
     pub(crate) stop: Option<Cow<'a, str>>,
-    /// How many tokens the answer has.
+    /// The number of tokens of the answer.
     pub(crate) tokens: Option<u64>,
 }
 
@@ -56,7 +56,7 @@ impl Format {
         }
     }
 
-    /// The key of the environment, if there is one. Not all servers want one.
+    /// Returns the key from the environment, if there is one. Some servers need none.
     pub(crate) fn key(self) -> Option<String> {
         let name = match self {
             Self::OpenAi => "OPENAI_API_KEY",
@@ -70,14 +70,14 @@ impl Format {
         let mut source = EventSource::post(url);
         match self {
             Self::OpenAi => {
-                source = source.with_one_shot_until(|event| event.data == "[DONE]");
+                source = source.with_single_response_until(|event| event.data == "[DONE]");
                 body["stream_options"] = json!({ "include_usage": true });
                 if let Some(key) = key {
                     source = source.with_header("authorization", format!("Bearer {key}"));
                 }
             }
             Self::Anthropic => {
-                source = source.with_one_shot_until(|event| event.event_type == "message_stop");
+                source = source.with_single_response_until(|event| event.event_type == "message_stop");
                 body["max_tokens"] = Value::from(MAX_TOKENS);
                 source = source.with_header("anthropic-version", "2023-06-01");
                 if let Some(key) = key {
@@ -88,7 +88,7 @@ impl Format {
         source.with_json(&body)
     }
 
-    /// What the event says, or that the answer has failed, and why.
+    /// Returns the part of the answer in the event, or the reason why the answer failed.
     pub(crate) fn read(self, event: &ReceivedEvent) -> Result<Part<'_>, String> {
         match self {
             Self::OpenAi => openai(event),
@@ -97,7 +97,7 @@ impl Format {
     }
 }
 
-/// Borrowed from the event, unless something in it is escaped. (An `Option` of a `Cow` would never borrow.)
+/// Text that borrows from the event unless it is escaped. (An `Option` of a `Cow` would never borrow.)
 #[derive(Default, Deserialize)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
@@ -134,7 +134,7 @@ fn openai(event: &ReceivedEvent) -> Result<Part<'_>, String> {
     if let Some(error) = error {
         return Err(error.to_string());
     }
-    // There is one, as one was asked for; beside the usage there is none.
+    // There is one choice, and none in the event with the usage.
     let Choice { delta, finish_reason } = choices.into_iter().next().unwrap_or_default();
     Ok(Part {
         text: delta.content.unwrap_or_default().0,
@@ -150,7 +150,7 @@ fn anthropic(event: &ReceivedEvent) -> Result<Part<'_>, String> {
         delta: TextDelta<'a>,
     }
 
-    /// Those of other types than `text_delta` have no text, but a thought, say.
+    /// Other types than `text_delta` have no text, but for example a thought.
     #[derive(Deserialize)]
     struct TextDelta<'a> {
         #[serde(borrow, default)]
@@ -186,7 +186,7 @@ fn anthropic(event: &ReceivedEvent) -> Result<Part<'_>, String> {
             Ok(Part { stop, tokens: usage.map(|usage| usage.output_tokens), ..Part::default() })
         }
         "error" => Err(json::<Failure<'_>>(event)?.error.to_string()),
-        // `message_start`, `content_block_start`, `content_block_stop`, `ping`, and those that there are to be one day.
+        // `message_start`, `content_block_start`, `content_block_stop`, `ping`, and future types.
         _ => Ok(Part::default()),
     }
 }
@@ -218,7 +218,7 @@ impl fmt::Display for ApiError<'_> {
     }
 }
 
-/// What the body of a refusal says, if it is an API's error; both formats have the same.
+/// Returns the message in the body of a refusal, if there is one. It is the same in both formats.
 pub(crate) fn refusal(body: &[u8]) -> Option<String> {
     serde_json::from_slice::<Failure<'_>>(body).ok().map(|failure| failure.error.to_string())
 }

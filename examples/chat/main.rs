@@ -1,4 +1,4 @@
-//! Asks a language model, and prints its answer as it comes.
+//! Asks a language model, and prints its answer token by token.
 //!
 //! `cargo run --release --example chat -- --format anthropic "What is an event stream?"`
 
@@ -18,29 +18,29 @@ use std::time::{Duration, Instant};
 
 use ssekit::client::machine::Failure;
 use ssekit::client::reqwest::{Client, Url};
-use ssekit::client::{Error, Item, RetryPolicy, client_builder};
+use ssekit::client::{ClientError, EventSource, RetryPolicy, SourceItem, client_builder};
 
 use common::listen;
 use escape::escape;
 use format::{Format, Message, refusal};
 
 const HELP: &str = "\
-Asks a language model, and prints its answer as it comes. Without a PROMPT it is a chat: each line of standard input is
-asked, and the model knows what was said before.
+Asks a language model, and prints its answer token by token. Without a PROMPT it is a chat: each line of standard input
+is a question, and the model knows the conversation.
 
 Usage: chat [--format openai|anthropic] [--url URL] [--model MODEL] [PROMPT]..
 
   --format FORMAT  openai (POST /v1/chat/completions, the default) or anthropic (POST /v1/messages)
-  --url URL        whom to ask, https://api.openai.com say, or a whole URL with another path than the format's
-                   (default: a stand-in of its own), with the key in OPENAI_API_KEY or ANTHROPIC_API_KEY
-  --model MODEL    which model (default: demo-1, the stand-in's; demo-broken breaks off)
+  --url URL        the server, such as https://api.openai.com, or a whole URL if its path is not the format's
+                   (default: a stand-in inside this program). The key is in OPENAI_API_KEY or ANTHROPIC_API_KEY
+  --model MODEL    the model (default: demo-1 of the stand-in; demo-broken stops in the middle)
 
-A server that has too much to do (429, 503, 529) is asked again, 3 times at most, no sooner than it says.
-Exit status: 0, or 1 if something was not answered to its end.
+An overloaded server (429, 503, 529) is asked again, at most 3 times, after the delay that it asks for.
+Exit status: 0, or 1 if an answer was not complete.
 ";
 
-/// How long there may be nothing from a model that thinks.
-const PATIENCE: Duration = Duration::from_secs(300);
+/// The longest silence of a model that thinks.
+const MAX_SILENCE: Duration = Duration::from_secs(300);
 
 struct Arguments {
     format: Format,
@@ -76,7 +76,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(Arguments { format, url, model, prompt }: Arguments) -> Result<(), String> {
-    let client = client_builder().build().map_err(|error| format!("there is no HTTP client: {error}"))?;
+    let client = client_builder().build().map_err(|error| format!("http client cannot be built: {error}"))?;
     let (url, key) = match url {
         Some(mut url) => {
             if url.path() == "/" {
@@ -87,7 +87,7 @@ async fn run(Arguments { format, url, model, prompt }: Arguments) -> Result<(), 
         None => {
             let (listener, local) = listen("127.0.0.1:0")?;
             model::start(listener).map_err(|error| error.to_string())?;
-            say(format_args!("a stand-in answers, on {local}"));
+            say(format_args!("a stand-in answers on {local}"));
             (format!("http://{local}{}", format.path()), None)
         }
     };
@@ -104,7 +104,7 @@ async fn run(Arguments { format, url, model, prompt }: Arguments) -> Result<(), 
         }
         let mut line = String::new();
         match io::stdin().read_line(&mut line) {
-            Ok(0) if failed > 0 => return Err(format!("{failed} of {asked} were not answered")),
+            Ok(0) if failed > 0 => return Err(format!("{failed} of {asked} answers were not complete")),
             Ok(0) => return Ok(()),
             Ok(_) if line.trim().is_empty() => continue,
             Ok(_) => asked += 1,
@@ -123,8 +123,9 @@ async fn run(Arguments { format, url, model, prompt }: Arguments) -> Result<(), 
 
 #[derive(Debug)]
 enum Failed {
-    /// There is none, or it is not whole.
+    /// The answer is missing or not complete.
     Answer(String),
+    /// The answer cannot be written.
     Output(io::Error),
 }
 
@@ -147,7 +148,7 @@ struct Chat {
 }
 
 impl Chat {
-    /// What was not answered has not been said.
+    /// Asks and prints the answer. A question without a complete answer is not part of the conversation.
     async fn turn(&mut self, prompt: String) -> Result<(), Failed> {
         self.messages.push(Message { role: "user", content: prompt });
         let mut answer = String::new();
@@ -168,27 +169,14 @@ impl Chat {
         }
     }
 
+    /// Asks, and appends the pieces of the answer as they arrive. Returns a summary.
     async fn answer(&self, answer: &mut String) -> Result<String, Failed> {
         let start = Instant::now();
-        // Not behind a connection that broke: it may be being answered.
-        let is_busy = |failure: &Failure| matches!(failure.status(), Some(429 | 503 | 529));
-        let policy = RetryPolicy::new()
-            .with_retry_if(is_busy)
-            .with_max_retries(3)
-            .with_max_wait(PATIENCE)
-            .with_reconnection_time(Duration::ZERO);
-        let source = self.format.ask(&self.url, self.key.as_deref(), &self.model, &self.messages);
-        let mut source = source
-            .with_client(self.client.clone())
-            .with_retry(policy)
-            .with_connect_timeout(PATIENCE)
-            .with_idle_timeout(PATIENCE)
-            .build()
-            .map_err(|error| Failed::Answer(error.to_string()))?;
+        let mut source = self.ask()?;
         let (mut pieces, mut tokens, mut stop) = (0, None, None);
         loop {
             match source.next().await {
-                Some(Ok(Item::Event(event))) => {
+                Some(Ok(SourceItem::Event(event))) => {
                     let part = self.format.read(&event).map_err(Failed::Answer)?;
                     if !part.text.is_empty() {
                         pieces += 1;
@@ -199,24 +187,42 @@ impl Chat {
                     stop = part.stop.map(|stop| stop.into_owned()).or(stop);
                 }
                 Some(Ok(_)) => {}
-                Some(Err(error)) if error.retry_after().is_some() => say(told(&error)),
-                Some(Err(error)) => return Err(Failed::Answer(told(&error))),
+                Some(Err(error)) if error.retry_delay().is_some() => say(message(&error)),
+                Some(Err(error)) => return Err(Failed::Answer(message(&error))),
                 None => break,
             }
         }
-        // Most send each token by itself, and those that do not say how many there were.
+        // Servers that do not report the number of tokens send one in each event.
         let (tokens, took) = (tokens.unwrap_or(pieces), start.elapsed().as_secs_f64());
         Ok(format!("{tokens} tokens in {took:.1} s, {}", stop.as_deref().unwrap_or("for no reason given")))
     }
+
+    fn ask(&self) -> Result<EventSource, Failed> {
+        // Not after a lost connection: the server may be writing the answer.
+        let is_busy = |failure: &Failure| matches!(failure.status(), Some(429 | 503 | 529));
+        let policy = RetryPolicy::new()
+            .with_retry_if(is_busy)
+            .with_max_retries(3)
+            .with_max_server_delay(MAX_SILENCE)
+            .with_reconnection_time(Duration::ZERO);
+        let source = self.format.ask(&self.url, self.key.as_deref(), &self.model, &self.messages);
+        source
+            .with_client(self.client.clone())
+            .with_retry_policy(policy)
+            .with_response_timeout(MAX_SILENCE)
+            .with_idle_timeout(MAX_SILENCE)
+            .build()
+            .map_err(|error| Failed::Answer(error.to_string()))
+    }
 }
 
-/// What an API says of why it refuses is better than what HTTP does.
-fn told(error: &Error) -> String {
+/// Returns the message for a failure: that of the API if there is one.
+fn message(error: &Error) -> String {
     if *error.failure() == Failure::StreamEnd {
-        return format!("{error} before the answer has");
+        return format!("{error} before the answer was complete");
     }
     match (error.status(), error.body().and_then(refusal)) {
-        (Some(status), Some(refusal)) => match error.retry_after() {
+        (Some(status), Some(refusal)) => match error.retry_delay() {
             Some(after) => format!("{refusal} ({status}); next attempt in {:.1} s", after.as_secs_f64()),
             None => format!("{refusal} ({status})"),
         },
@@ -224,7 +230,7 @@ fn told(error: &Error) -> String {
     }
 }
 
-/// At once.
+/// Prints at once.
 fn print(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
     if out.is_terminal() {
@@ -235,7 +241,7 @@ fn print(text: &str) -> io::Result<()> {
     out.flush()
 }
 
-/// Whoever does not listen need not.
+/// Writes a message to standard error. Nobody has to read it, so errors are ignored.
 fn say(text: impl Display) {
     let _ = io::stderr().write_all(format!("chat: {}\n", escape(&text.to_string())).as_bytes());
 }

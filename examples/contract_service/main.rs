@@ -1,18 +1,19 @@
-//! A test service for LaunchDarkly's contract tests of SSE clients: it has event sources do what the tests' harness
-//! asks for, and posts back to it what they give.
+//! A test service for LaunchDarkly's contract tests of SSE clients.
+//!
+//! It creates event sources as the harness of the tests asks, and posts their items back to it.
 //!
 //! `cargo run --release --example contract_service -- [--addr HOST:PORT]`
 //!
-//! The protocol is that of `docs/service_spec.md` in launchdarkly/sse-contract-tests, whose harness is then run by
+//! The protocol is `docs/service_spec.md` in launchdarkly/sse-contract-tests. Run its harness by
 //! `sse-contract-tests --url http://127.0.0.1:8000`.
 //!
 //! # How the client is used
 //!
-//! Each stream is a task that owns an event source (`stream.rs`), made of what the harness asks for. It takes an item,
-//! posts it, and takes the next, so that a harness that is slow slows down the server of the stream, and nothing piles
-//! up here. To restart the client is a call between two items. To be rid of it is to drop it, whatever it waits for.
+//! Each stream is a task that owns an event source (`stream.rs`). It takes an item, posts it, and takes the next. So a slow
+//! harness slows down the server of the stream, and no items accumulate here. A restart of the source is a call between two
+//! items. Dropping the source ends it, whatever it waits for.
 //!
-//! All event sources, and the posts too, go by one HTTP client, and so share its connections.
+//! All event sources and posts use one HTTP client, and share its connections.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -47,7 +48,7 @@ Usage: contract_service [--addr HOST:PORT]
   --addr HOST:PORT  where to listen (default 127.0.0.1:8000; port 0 takes a free one)
 ";
 
-/// What there is to test beyond what every client does.
+/// The optional abilities that the harness may test.
 const CAPABILITIES: [&str; 10] = [
     "bom",
     "comments",
@@ -62,7 +63,7 @@ const CAPABILITIES: [&str; 10] = [
 ];
 
 const MAX_STREAMS: usize = 1024;
-/// Of what the harness sends. What it is sent is as large as events are.
+/// The longest body that the harness may send.
 const MAX_BODY: usize = 1 << 20;
 
 fn arguments() -> Result<Option<String>, lexopt::Error> {
@@ -107,8 +108,9 @@ impl Service {
 async fn run(addr: String) -> Result<(), String> {
     let (listener, local) = listen(&addr)?;
     let signal = shutdown()?;
-    // The harness is near.
-    let client = client_builder().no_proxy().build().map_err(|error| format!("there is no HTTP client: {error}"))?;
+    // The harness runs on this machine.
+    let client =
+        client_builder().no_proxy().build().map_err(|error| format!("http client cannot be built: {error}"))?;
     announce(local);
     let service = Service { client, table: Arc::default(), quit: Arc::default() };
     let quit_by_request = service.quit.clone();
@@ -148,7 +150,7 @@ async fn create(State(service): State<Service>, body: String) -> Result<impl Int
     let parameters: Parameters = serde_json::from_str(&body).map_err(bad_request)?;
     let mut table = service.table();
     if table.streams.len() == MAX_STREAMS {
-        return Err((StatusCode::SERVICE_UNAVAILABLE, format!("there are {MAX_STREAMS} streams already")));
+        return Err((StatusCode::SERVICE_UNAVAILABLE, format!("too many streams: at most {MAX_STREAMS} are allowed")));
     }
     let stream = Stream::start(parameters, &service.client).map_err(bad_request)?;
     table.created += 1;
@@ -162,13 +164,13 @@ async fn create(State(service): State<Service>, body: String) -> Result<impl Int
 #[serde(tag = "command", rename_all = "lowercase")]
 enum Command {
     Restart,
-    /// Be ready for events of a type. There is nothing to do: those of all types come.
+    /// Listen to a type of events. There is nothing to do, because the source returns all types.
     Listen,
 }
 
 async fn command(State(service): State<Service>, Path(id): Path<String>, body: String) -> Result<StatusCode, Refusal> {
     let table = service.table();
-    let stream = table.streams.get(&id).ok_or((StatusCode::NOT_FOUND, "there is no such stream".to_owned()))?;
+    let stream = table.streams.get(&id).ok_or((StatusCode::NOT_FOUND, "no such stream".to_owned()))?;
     match serde_json::from_str(&body).map_err(bad_request)? {
         Command::Restart => stream.restart(),
         Command::Listen => {}
@@ -182,7 +184,7 @@ async fn close(State(service): State<Service>, Path(id): Path<String>) -> Status
     StatusCode::NO_CONTENT
 }
 
-/// Whoever started it need not listen, so an error is none.
+/// Writes the address to standard output. Nobody has to read it, so errors are ignored.
 fn announce(local: SocketAddr) {
     let _ = writeln!(io::stdout(), "ssekit contract service is listening on http://{local}/");
 }

@@ -1,4 +1,4 @@
-//! A stream: an event source as the harness asks for it, and all that comes of it, posted back.
+//! A stream: an event source for the harness, whose items are posted back.
 
 use std::collections::HashMap;
 use std::num::NonZeroU64;
@@ -10,13 +10,13 @@ use axum::http::header::CONTENT_TYPE;
 use serde::{Deserialize, Serialize};
 use ssekit::Limits;
 use ssekit::client::reqwest::{Client, Method, Url};
-use ssekit::client::{EventSource, Item, RetryPolicy};
+use ssekit::client::{EventSource, RetryPolicy, SourceItem};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
-/// The harness has events of up to 128 MiB and a byte.
+/// The longest data. The harness sends events of up to 128 MiB and a byte.
 const MAX_DATA: usize = 256 << 20;
-/// Behind the first failure, and behind many. The harness waits no longer than a few seconds.
+/// The first and the longest backoff. The harness waits a few seconds only.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 
 #[derive(Deserialize)]
@@ -24,7 +24,7 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from
 pub(crate) struct Parameters {
     stream_url: String,
     callback_url: String,
-    /// The test's name.
+    /// The name of the test.
     tag: Option<String>,
     initial_delay_ms: Option<u64>,
     read_timeout_ms: Option<NonZeroU64>,
@@ -47,7 +47,7 @@ impl Stream {
         let restart = Arc::<Notify>::default();
         let task = report(events, callbacks, restart.clone());
         let task = tokio::spawn(async move {
-            let end = task.await.unwrap_or_else(|error| format!("nobody takes what comes: {error}"));
+            let end = task.await.unwrap_or_else(|error| format!("callbacks failed: {error}"));
             eprintln!("contract_service: {tag}: {end}");
         });
         Ok(Self { restart, task })
@@ -57,10 +57,10 @@ impl Stream {
         self.restart.notify_one();
     }
 
-    /// Drops the event source, and what is being posted with it. Nothing is posted behind that.
+    /// Drops the event source and its post under way. Nothing is posted after this.
     pub(crate) async fn close(self) {
         self.task.abort();
-        // It is told of the abort when it next waits for something, and may be running just now.
+        // The task ends when it next waits for something. It may be running now.
         let _ = self.task.await;
     }
 }
@@ -73,7 +73,7 @@ fn event_source(parameters: Parameters, client: &Client) -> Result<EventSource, 
     }
     let mut builder = EventSource::request(Method::from_bytes(method.as_bytes())?, parameters.stream_url)
         .with_client(client.clone())
-        .with_retry(retry)
+        .with_retry_policy(retry)
         .with_idle_timeout(parameters.read_timeout_ms.map(|limit| Duration::from_millis(limit.get())))
         .with_limits(Limits { data: MAX_DATA, ..Limits::default() })
         .with_last_event_id(parameters.last_event_id.unwrap_or_default())
@@ -87,11 +87,11 @@ fn event_source(parameters: Parameters, client: &Client) -> Result<EventSource, 
     Ok(builder.build()?)
 }
 
-/// Posts what comes, until there is nothing more to come, which it says why, or nobody to take it.
+/// Posts items until the source ends, and returns the reason.
 async fn report(mut events: EventSource, mut callbacks: Callbacks, restart: Arc<Notify>) -> Result<String, BoxError> {
     loop {
         let item = tokio::select! {
-            // Before what there may be: nothing of the old connection comes behind it.
+            // First, so that no item of the old connection follows the restart.
             biased;
             () = restart.notified() => {
                 events.restart();
@@ -100,16 +100,16 @@ async fn report(mut events: EventSource, mut callbacks: Callbacks, restart: Arc<
             item = events.next() => item,
         };
         match item {
-            Some(Ok(Item::Event(event))) => {
+            Some(Ok(SourceItem::Event(event))) => {
                 let event = Event { event_type: &event.event_type, data: &event.data, id: &event.last_event_id };
                 callbacks.post(&Callback::Event { event }).await?;
             }
-            Some(Ok(Item::Comment(comment))) => callbacks.post(&Callback::Comment { comment: &comment }).await?,
-            // That a connection is open, the harness knows.
+            Some(Ok(SourceItem::Comment(comment))) => callbacks.post(&Callback::Comment { comment: &comment }).await?,
+            // The harness knows about openings.
             Some(Ok(_)) => {}
-            // A connection's end too. Whether there will be another one is in the text.
+            // This includes the end of a connection. The text says whether there is another attempt.
             Some(Err(error)) => callbacks.post(&Callback::Error { error: error.to_string() }).await?,
-            None => return Ok(events.end().map(|end| end.to_string()).unwrap_or_default()),
+            None => return Ok(events.end_reason().map(|reason| reason.to_string()).unwrap_or_default()),
         }
     }
 }
@@ -130,7 +130,7 @@ struct Event<'a> {
     id: &'a str,
 }
 
-/// Where a stream's items are posted to, one by one and by their numbers.
+/// Posts the items of a stream one by one, each to a URL with its number.
 struct Callbacks {
     client: Client,
     url: String,
@@ -139,9 +139,9 @@ struct Callbacks {
 
 impl Callbacks {
     fn new(url: &str, client: &Client) -> Result<Self, BoxError> {
-        let parsed = Url::parse(url).map_err(|error| format!("callback url cannot be parsed: {error}"))?;
+        let parsed = Url::parse(url).map_err(|error| format!("invalid callback url: {error}"))?;
         if !matches!(parsed.scheme(), "http" | "https") {
-            return Err("callback url is none of http or https".into());
+            return Err("invalid callback url: the scheme must be http or https".into());
         }
         Ok(Self { client: client.clone(), url: url.trim_end_matches('/').to_owned(), posted: 0 })
     }

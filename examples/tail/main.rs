@@ -1,4 +1,4 @@
-//! Follows an event stream: a curl that reconnects, and knows events.
+//! Follows an event stream: curl for events, with reconnections.
 //!
 //! `cargo run --release --example tail -- http://127.0.0.1:8080/events`
 
@@ -21,37 +21,37 @@ use lexopt::Parser;
 use serde::de::IgnoredAny;
 use ssekit::client::machine::Failure;
 use ssekit::client::reqwest::Url;
-use ssekit::client::{EventSource, InvalidRequest, Item, Open, RetryPolicy};
+use ssekit::client::{EventSource, InvalidRequest, Opened, RetryPolicy, SourceItem};
 use tokio::signal::ctrl_c;
 
 use escape::escape;
 use output::Output;
 
 const HELP: &str = "\
-Follows the event stream at URL, and prints each event at once: on a terminal to be read, with colours unless the
-environment has NO_COLOR, and else as a line of JSON:
+Follows the event stream at URL, and prints each event at once. On a terminal events are shown with colours, unless
+NO_COLOR is set. Elsewhere each event is a line of JSON:
   {\"type\":..,\"data\":..,\"lastEventId\":..}
-When the stream ends or breaks off, or the server cannot be reached or is overloaded (408, 425, 429, 500, 502, 503,
-504), it connects again, behind the last event. What happens to the connection is told on standard error.
+After the end of the stream, a network error, or status 408, 425, 429, 500, 502, 503 or 504, it connects again and
+continues after the last event. Messages about the connection go to standard error.
 
 Usage: tail [OPTION].. URL
 
-  -H, --header 'K: V'     send this header field; may be given again, for others
-  --post FILE             post FILE, or standard input if it is -: as application/json, text/plain or
-                          application/octet-stream, whichever it is, unless --header says otherwise. With
-                          --one-shot, since each attempt would post it again, unless there is --reconnect
-  --json                  data is JSON: print it as such, not as a string
+  -H, --header 'K: V'     send this header field; can be repeated
+  --post FILE             post FILE, or standard input if FILE is -. The content type is application/json, text/plain
+                          or application/octet-stream, by the content, unless --header sets it. Implies
+                          --single-response, because each attempt posts again; --reconnect undoes that
+  --json                  print data as JSON, not as a string
   --comments              print comments too: {\"comment\":..}
   --count N               end after N events
-  --one-shot              end with the stream, or at an event whose data is [DONE]; try once, or as often as
-                          --max-retries says until the stream is open
+  --single-response       end with the stream, or at an event whose data is [DONE]. Until the stream is open, retry
+                          only if there is --max-retries
   --reconnect             connect again, also with --post
-  --max-retries N         give up after N further attempts in a row
-  --idle-timeout SECONDS  take the connection for dead when nothing has come for so long
-  --last-event-id ID      start behind this event
+  --max-retries N         give up after N retries in a row
+  --idle-timeout SECONDS  connect again when nothing was received for so long
+  --last-event-id ID      continue after this event
 
-Exit status: 0 the stream is done (204, --one-shot), or N events have come, or nobody reads the output any more;
-1 it has failed for good; 2 wrong usage; 130 Ctrl-C.
+Exit status: 0 after the end of the stream (204, --single-response), after N events, or when the output is closed;
+1 after a final error; 2 for wrong usage; 130 after Ctrl-C.
 ";
 
 #[derive(Default)]
@@ -59,7 +59,8 @@ struct Arguments {
     url: String,
     headers: Vec<(String, String)>,
     post: Option<PathBuf>,
-    is_one_shot: Option<bool>,
+    /// `None` when neither `--single-response` nor `--reconnect` was given.
+    is_single_response: Option<bool>,
     max_retries: Option<u32>,
     idle_timeout: Option<Duration>,
     last_event_id: String,
@@ -80,8 +81,8 @@ fn arguments() -> Result<Option<Arguments>, lexopt::Error> {
             Long("json") => arguments.is_json = true,
             Long("comments") => arguments.has_comments = true,
             Long("count") => arguments.count = Some(parser.value()?.parse()?),
-            Long("one-shot") => arguments.is_one_shot = Some(true),
-            Long("reconnect") => arguments.is_one_shot = Some(false),
+            Long("single-response") => arguments.is_single_response = Some(true),
+            Long("reconnect") => arguments.is_single_response = Some(false),
             Long("max-retries") => arguments.max_retries = Some(parser.value()?.parse()?),
             Long("idle-timeout") => arguments.idle_timeout = Some(parser.value()?.parse_with(seconds)?),
             Long("last-event-id") => arguments.last_event_id = parser.value()?.string()?,
@@ -92,7 +93,7 @@ fn arguments() -> Result<Option<Arguments>, lexopt::Error> {
     }
     match &*arguments.url {
         "" => return Err("there is no URL".into()),
-        // Not that of an address among its parameters.
+        // Looks at the start only: a parameter may contain another URL.
         url if url.split(['/', '?', '#']).next().is_some_and(|scheme| !scheme.ends_with(':')) => {
             arguments.url = format!("http://{url}")
         }
@@ -101,7 +102,7 @@ fn arguments() -> Result<Option<Arguments>, lexopt::Error> {
     Ok(Some(arguments))
 }
 
-/// It may be a secret, and is in no error.
+/// Parses a header field. Its value may be secret, so errors do not show it.
 fn header(parser: &mut Parser) -> Result<(String, String), lexopt::Error> {
     let header = parser.value()?.into_string().map_err(|_| "a header field is not UTF-8")?;
     let (name, value) = header.split_once(':').ok_or("a header field has no colon: 'K: V'")?;
@@ -111,16 +112,20 @@ fn header(parser: &mut Parser) -> Result<(String, String), lexopt::Error> {
 fn seconds(text: &str) -> Result<Duration, String> {
     let seconds = text.parse::<f64>().map_err(|error| error.to_string())?;
     match Duration::try_from_secs_f64(seconds) {
-        Ok(Duration::ZERO) => Err("it is no time".to_owned()),
+        Ok(Duration::ZERO) => Err("it must be more than zero".to_owned()),
         result => result.map_err(|error| error.to_string()),
     }
 }
 
-/// How it ends.
+/// The end of the program.
 enum End {
+    /// The stream has ended, for this reason.
     InOrder(String),
-    NobodyReads,
+    /// The output was closed.
+    OutputClosed,
+    /// A final error.
     Failed(String),
+    /// Wrong arguments.
     WrongUsage(String),
 }
 
@@ -145,15 +150,15 @@ impl Arguments {
         if self.has_comments {
             builder = builder.with_comments();
         }
-        let is_one_shot = self.is_one_shot.unwrap_or(self.post.is_some());
-        if is_one_shot {
-            builder = builder.with_one_shot();
+        let is_single_response = self.is_single_response.unwrap_or(self.post.is_some());
+        if is_single_response {
+            builder = builder.with_single_response();
         }
         let mut policy = RetryPolicy::new().with_retry_if(Failure::is_transient);
-        if let Some(retries) = self.max_retries.or(is_one_shot.then_some(0)) {
+        if let Some(retries) = self.max_retries.or(is_single_response.then_some(0)) {
             policy = policy.with_max_retries(retries);
         }
-        let builder = builder.with_retry(policy).with_last_event_id(&self.last_event_id);
+        let builder = builder.with_retry_policy(policy).with_last_event_id(&self.last_event_id);
         builder.with_idle_timeout(self.idle_timeout).build().map_err(|error| match error {
             InvalidRequest::Client(_) => End::Failed(error.to_string()),
             error => End::WrongUsage(error.to_string()),
@@ -165,17 +170,17 @@ impl Arguments {
         let mut count = 0;
         while let Some(result) = source.next().await {
             let printed = match result {
-                Ok(Item::Event(event)) => {
+                Ok(SourceItem::Event(event)) => {
                     count += 1;
                     output.event(event.as_event())
                 }
-                Ok(Item::Comment(comment)) => output.comment(&comment),
-                Ok(Item::Open(open)) => {
-                    say(self.connected(&open));
+                Ok(SourceItem::Comment(comment)) => output.comment(&comment),
+                Ok(SourceItem::Opened(opened)) => {
+                    say(self.connected(&opened));
                     continue;
                 }
                 Ok(_) => continue,
-                Err(error) if error.is_final() => return End::Failed(format!("failed for good: {error}")),
+                Err(error) if error.is_final() => return End::Failed(format!("final error: {error}")),
                 Err(error) => {
                     say(error);
                     continue;
@@ -183,23 +188,23 @@ impl Arguments {
             };
             match printed {
                 Ok(()) => {}
-                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return End::NobodyReads,
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return End::OutputClosed,
                 Err(error) => return End::Failed(format!("cannot write: {error}")),
             }
             if self.count.is_some_and(|limit| count >= limit.get()) {
-                return End::InOrder(format!("{} as asked for", events(count)));
+                return End::InOrder(format!("received {}", events(count)));
             }
         }
-        let end = source.end().map(|end| end.to_string()).unwrap_or_default();
-        End::InOrder(format!("{end}, after {}", events(count)))
+        let reason = source.end_reason().map(|reason| reason.to_string()).unwrap_or_default();
+        End::InOrder(format!("{reason}, after {}", events(count)))
     }
 
-    fn connected(&self, open: &Open) -> String {
-        let mut text = format!("connected (200, {:?})", open.version);
-        if !open.last_event_id.is_empty() {
-            let _ = write!(text, ", behind event {:?}", open.last_event_id);
+    fn connected(&self, opened: &Opened) -> String {
+        let mut text = format!("connected (200, {:?})", opened.version);
+        if !opened.last_event_id.is_empty() {
+            let _ = write!(text, ", after event {:?}", opened.last_event_id);
         }
-        match place(&open.url) {
+        match place(&opened.url) {
             place_ if place_ == place(&self.url) => {}
             place => text.extend([", redirected to ", place.as_deref().unwrap_or_default()]),
         }
@@ -230,13 +235,13 @@ fn content_type(body: &[u8]) -> &'static str {
     }
 }
 
-/// The URL without what may be a secret.
+/// Returns the URL without credentials and query, which may be secret.
 fn place(url: &str) -> Option<String> {
     let url = Url::parse(url).ok()?;
     Some(url.origin().ascii_serialization() + url.path())
 }
 
-/// Whoever does not listen need not.
+/// Writes a message to standard error. Nobody has to read it, so errors are ignored.
 fn say(text: impl Display) {
     let _ = io::stderr().write_all(format!("tail: {}\n", escape(&text.to_string())).as_bytes());
 }
@@ -259,7 +264,7 @@ async fn main() -> ExitCode {
         biased;
         Ok(()) = ctrl_c() => {
             say("interrupted");
-            // At once, whatever the output may wait for.
+            // Exits at once, even if a write to the output blocks.
             process::exit(130)
         }
         result = async { tokio::spawn(arguments.run(source)).await } => {
@@ -271,7 +276,7 @@ async fn main() -> ExitCode {
 fn end(end: End) -> ExitCode {
     let (text, status) = match end {
         End::InOrder(text) => (text, 0),
-        End::NobodyReads => return ExitCode::SUCCESS,
+        End::OutputClosed => return ExitCode::SUCCESS,
         End::Failed(text) => (text, 1),
         End::WrongUsage(text) => (format!("{text}\n\n{HELP}"), 2),
     };

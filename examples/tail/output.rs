@@ -1,4 +1,4 @@
-//! Where events go: to a terminal, or to a program.
+//! The output of events, for a terminal or for another program.
 
 use std::io::{self, BufWriter, IsTerminal, Write};
 
@@ -26,7 +26,7 @@ impl Output {
         match (self.terminal, value) {
             (None, None) => print(&EventLine::from(event)),
             (None, Some(value)) if value.get().contains('\n') => {
-                // It is between tokens, where a space is as good.
+                // A line feed can only be between tokens, where a space means the same.
                 let value = RawValue::from_string(value.get().replace('\n', " "))?;
                 print(&EventLine::with_data(event, value))
             }

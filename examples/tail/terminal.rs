@@ -1,4 +1,4 @@
-//! Events as a terminal shows them.
+//! The output of events on a terminal.
 
 use std::env;
 use std::io::{self, Write};
@@ -8,10 +8,10 @@ use ssekit::MessageEvent;
 
 use crate::escape::escape;
 
-/// Deeper, JSON is not indented any further, so that what is printed is not much longer than what has come.
+/// The deepest level that is indented, so that the output is not much longer than the data.
 const MAX_INDENT: usize = 16;
 
-/// What data is shown as.
+/// The data of an event, in the form in which it is shown.
 #[derive(Clone, Copy)]
 pub(crate) enum Data<'a> {
     Text(&'a str),
@@ -29,7 +29,7 @@ enum Colour {
     Dim,
     Key,
     String,
-    /// A number, say.
+    /// A number, for example.
     Literal,
     None,
 }
@@ -48,13 +48,13 @@ impl Colour {
 }
 
 impl Terminal {
-    /// With colours, unless the environment has `NO_COLOR` (<https://no-color.org>) or says that the terminal has none.
+    /// Uses colours unless `NO_COLOR` is set (<https://no-color.org>) or the terminal has none.
     pub(crate) fn from_env() -> Self {
         let is_set = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         Self { has_colours: !is_set && env::var_os("TERM").is_none_or(|term| term != "dumb") }
     }
 
-    /// `type [id] data`; data of several lines is below that, indented.
+    /// Writes `type [id] data`. Data of several lines is below that, indented.
     pub(crate) fn event(self, out: &mut impl Write, event: MessageEvent<'_>, data: Data<'_>) -> io::Result<()> {
         self.put(out, Colour::Type, event.event_type)?;
         if !event.last_event_id.is_empty() {
@@ -103,7 +103,7 @@ impl Terminal {
             let (token, behind) = rest.split_at(token_len(rest));
             rest = behind.trim_start();
             let is_close = matches!(byte, b'}' | b']');
-            // What is closed with a line due has no members.
+            // An object or array that ends while a line is due has no members.
             if is_line_due != is_close && depth <= MAX_INDENT {
                 write!(out, "\n{:1$}", "", 2 + 2 * (depth - usize::from(is_close)))?;
             }
@@ -125,12 +125,12 @@ impl Terminal {
     }
 }
 
-/// Whether it is an object or array with something in it.
+/// Whether the value is an object or array with members.
 fn has_members(json: &str) -> bool {
     json.strip_prefix(['{', '[']).is_some_and(|rest| !rest.trim_start().starts_with(['}', ']']))
 }
 
-/// How long the token is that this starts with.
+/// Returns the length of the first token.
 fn token_len(json: &str) -> usize {
     match json.as_bytes().first() {
         Some(b'"') => {

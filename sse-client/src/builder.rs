@@ -1,3 +1,5 @@
+//! The settings of an event source.
+
 use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
@@ -5,49 +7,68 @@ use core::fmt;
 use core::future::Future;
 use core::pin::Pin;
 use core::time::Duration;
-use std::error;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use percent_encoding::percent_decode_str;
 use ssekit_core::{Limits, MessageEvent};
 use url::Url;
 
-use crate::client::client_builder;
-use crate::error::BoxError;
+use crate::client_error::BoxError;
 use crate::event_source::EventSource;
-use crate::machine::{InvalidId, InvalidUrl, Machine, OneShot, RetryPolicy};
-use crate::request::{Attempt, MAX_HEADERS, Parts, is_reserved, keep_secret};
+use crate::http_client::client_builder;
+use crate::invalid_request::InvalidRequest;
+use crate::machine::{ClientMachine, RetryPolicy, SingleResponse};
+use crate::request::{Attempt, MAX_HEADERS, RequestParts, Requests, mark_secret, reserved};
 
-/// What an [`EventSource`] asks for, and how.
+/// The settings of an [`EventSource`]: its request, its limits and its retry policy.
 ///
-/// What is wrong with it is said by [`build`](Self::build).
+/// Methods that get an invalid value do not fail; [`build`](Self::build) returns the first error.
+///
+/// ```
+/// use std::time::Duration;
+/// use ssekit_client::{EventSource, RetryPolicy};
+///
+/// let source = EventSource::get("https://example.com/events")
+///     .with_header("authorization", "Bearer x")
+///     .with_idle_timeout(Duration::from_secs(60))
+///     .with_retry_policy(RetryPolicy::new().with_max_retries(10))
+///     .build()?;
+/// assert_eq!(source.last_event_id(), "");
+///
+/// let error = EventSource::get("https://example.com/events").with_header("x y", "z").build().unwrap_err();
+/// assert_eq!(error.to_string(), "invalid header name \"x y\": ' ' is not allowed");
+/// # Ok::<(), ssekit_client::InvalidRequest>(())
+/// ```
 #[must_use]
 pub struct EventSourceBuilder {
     url: String,
     method: Method,
-    parts: Parts,
+    parts: RequestParts,
+    /// Whether the body is JSON, and so needs a content type.
     is_json: bool,
-    response: Option<reqwest::Response>,
+    first_response: Option<reqwest::Response>,
     client: Option<reqwest::Client>,
-    retry: Option<RetryPolicy>,
-    connect_timeout: Option<Duration>,
+    /// `None` stands for the default, which depends on `single_response`.
+    retry_policy: Option<RetryPolicy>,
+    response_timeout: Option<Duration>,
     idle_timeout: Option<Duration>,
-    max_redirects: Option<u32>,
+    max_redirects: u32,
     limits: Limits,
     last_event_id: String,
-    one_shot: Option<OneShot>,
+    single_response: Option<SingleResponse>,
     has_comments: bool,
+    /// The first error.
     error: Option<InvalidRequest>,
 }
 
-/// Only what is no secret is shown.
+/// Shows only settings that are not secret.
 impl fmt::Debug for EventSourceBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EventSourceBuilder")
             .field("method", &self.method)
-            .field("retry", &self.retry)
-            .field("connect_timeout", &self.connect_timeout)
+            .field("retry_policy", &self.retry_policy)
+            .field("response_timeout", &self.response_timeout)
             .field("idle_timeout", &self.idle_timeout)
             .field("limits", &self.limits)
             .field("last_event_id", &self.last_event_id)
@@ -56,17 +77,17 @@ impl fmt::Debug for EventSourceBuilder {
 }
 
 impl EventSource {
-    /// Asks for an event stream by `GET`.
+    /// Requests an event stream by `GET`.
     pub fn get(url: impl AsRef<str>) -> EventSourceBuilder {
         Self::request(Method::GET, url)
     }
 
-    /// Asks for one by `POST`.
+    /// Requests an event stream by `POST`.
     pub fn post(url: impl AsRef<str>) -> EventSourceBuilder {
         Self::request(Method::POST, url)
     }
 
-    /// Asks for one by any method.
+    /// Requests an event stream by any method.
     pub fn request(method: Method, url: impl AsRef<str>) -> EventSourceBuilder {
         EventSourceBuilder::new(method, url.as_ref())
     }
@@ -77,56 +98,57 @@ impl EventSourceBuilder {
         Self {
             url: url.to_string(),
             method,
-            parts: Parts::default(),
+            parts: RequestParts::default(),
             is_json: false,
-            response: None,
+            first_response: None,
             client: None,
-            retry: None,
-            connect_timeout: Some(Duration::from_secs(60)),
+            retry_policy: None,
+            response_timeout: Some(Duration::from_secs(60)),
             idle_timeout: None,
-            max_redirects: None,
+            max_redirects: 20,
             limits: Limits::default(),
             last_event_id: String::new(),
-            one_shot: None,
+            single_response: None,
             has_comments: false,
             error: None,
         }
     }
 
-    /// The same, with a header field. A name that is there already gets another value beside the first.
+    /// Adds a header field. A name that was added before gets another value.
     ///
-    /// It wins over the `Accept` and the `Cache-Control` that an EventSource sends. When a redirect leads off the origin that
-    /// was asked for, be it back to it, it is not sent any more, unless it is `Accept`, `Accept-Language`, `Cache-Control`,
-    /// `User-Agent`, or one that describes a body, such as `Content-Type`. (The last event ID and, where the method stays, the
-    /// body do go there, as browsers send them.)
-    ///
-    /// `Last-Event-ID`, `Content-Length` and `Transfer-Encoding` are not the program's to set. There are at most 1,000 fields.
+    /// - It replaces the `Accept` and `Cache-Control` of an EventSource.
+    /// - After a redirect to another origin it is no longer sent, even if a later redirect returns. Exceptions are `Accept`,
+    ///   `Accept-Language`, `Cache-Control`, `User-Agent`, and fields that describe a body, such as `Content-Type`. (The last
+    ///   event ID and, if the method stays the same, the body are sent there, as browsers do.)
+    /// - `Last-Event-ID`, `Content-Length` and `Transfer-Encoding` are reserved: [`build`](Self::build) returns an error.
+    /// - There are at most 1,000 header fields.
     pub fn with_header<N, V>(mut self, name: N, value: V) -> Self
     where
-        N: TryInto<HeaderName>,
+        N: TryInto<HeaderName> + AsRef<[u8]>,
         V: TryInto<HeaderValue>,
     {
+        let invalid_name = InvalidRequest::header_name(name.as_ref());
         match (name.try_into(), value.try_into()) {
-            (Ok(name), _) if is_reserved(&name) => self.fail(InvalidRequest::ReservedHeader { name }),
+            (Ok(name), _) if reserved(&name).is_some() => self.fail(InvalidRequest::ReservedHeader { name }),
             _ if self.parts.headers.len() >= MAX_HEADERS => self.fail(InvalidRequest::TooManyHeaders),
             (Ok(name), Ok(value)) => {
                 let mut value: HeaderValue = value;
-                keep_secret(&name, &mut value);
+                mark_secret(&name, &mut value);
                 self.parts.headers.append(name, value);
             }
-            // The value may be a secret, and a name of bytes that are none is not worth showing.
-            (Err(_), _) => self.fail(InvalidRequest::HeaderName),
+            (Err(_), _) => self.fail(invalid_name),
             (Ok(name), Err(_)) => self.fail(InvalidRequest::HeaderValue { name }),
         }
         self
     }
 
-    /// The same, with header fields that are asked for before each attempt, for a token that does not last, say. They win
-    /// over those of [`with_header`](Self::with_header), and leave the origin no more than they do. They are asked for again
-    /// behind each redirect.
+    /// Sets a callback that returns header fields before each request, for example a token that expires.
     ///
-    /// An error is a failure as others are, [`Failure::Headers`](crate::machine::Failure::Headers), and is tried again by
-    /// the retry policy. A field that is not the program's to set is the end, and so are more than 1,000.
+    /// The fields replace those of [`with_header`](Self::with_header) with the same names, and follow the same rules. The
+    /// callback is called again after each redirect.
+    ///
+    /// An error of the callback is the failure [`Failure::Headers`](crate::machine::Failure::Headers), which the retry policy
+    /// can retry. A reserved field, or more than 1,000 fields in all, is a final error.
     ///
     /// ```
     /// use http::{HeaderMap, HeaderValue, header};
@@ -138,32 +160,35 @@ impl EventSourceBuilder {
     /// #     async fn get(&self, renew: bool) -> Result<String, std::io::Error> { Ok(format!("{renew}")) }
     /// # }
     /// # let tokens = Arc::new(Tokens);
-    /// let source = EventSource::get("https://example.com/events").with_headers_from(move |attempt| {
+    /// let builder = EventSource::get("https://example.com/events").with_headers_from(move |attempt| {
     ///     let tokens = tokens.clone();
     ///     async move {
+    ///         // Renews the token if the server refused the last one.
     ///         let token = tokens.get(attempt.last_status == Some(401)).await?;
     ///         let value = HeaderValue::from_str(&format!("Bearer {token}"))?;
     ///         Ok(HeaderMap::from_iter([(header::AUTHORIZATION, value)]))
     ///     }
     /// });
-    /// # source.build().unwrap();
+    /// assert!(builder.build().is_ok());
     /// ```
-    pub fn with_headers_from<F>(mut self, headers: impl Fn(Attempt) -> F + Send + Sync + 'static) -> Self
+    pub fn with_headers_from<F>(mut self, callback: impl Fn(Attempt) -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = Result<HeaderMap, BoxError>> + Send + 'static,
     {
-        let headers = move |attempt| -> Pin<Box<dyn Future<Output = _> + Send>> { Box::pin(headers(attempt)) };
-        self.parts.headers_of = Some(Arc::new(headers));
+        let callback = move |attempt| -> Pin<Box<dyn Future<Output = _> + Send>> { Box::pin(callback(attempt)) };
+        self.parts.headers_callback = Some(Arc::new(callback));
         self
     }
 
-    /// The same, with a body, which is sent with each attempt. Its `Content-Type` is a header field to be set.
+    /// Sets the body, which is sent with each attempt.
+    ///
+    /// It has no content type unless you add one by [`with_header`](Self::with_header).
     pub fn with_body(mut self, body: impl Into<Bytes>) -> Self {
         (self.parts.body, self.is_json) = (Some(body.into()), false);
         self
     }
 
-    /// The same, with a body of JSON, and `Content-Type: application/json` unless another is set.
+    /// Sets a JSON body, with the content type `application/json` unless you add another.
     #[cfg(feature = "json")]
     pub fn with_json(mut self, value: &(impl serde::Serialize + ?Sized)) -> Self {
         match serde_json::to_vec(value) {
@@ -173,54 +198,61 @@ impl EventSourceBuilder {
         self
     }
 
-    /// The same, on a client of the program's: with its pool of connections, its certificates and its proxy. It should be from
-    /// [`client_builder`]: one that follows redirects by itself does so without what is said here of them. It should have no
-    /// secrets among its default header fields, which reqwest sends to wherever a redirect leads.
+    /// Uses a reqwest client of the application, with its connection pool, certificates and proxy.
     ///
-    /// Without this each event source has a client of its own, which takes milliseconds to make, and shares no connection with
-    /// others. A client must not be shared between runtimes of tokio.
+    /// Build it by [`client_builder`]. A client that follows redirects itself ignores the rules for redirects. A client must
+    /// not have secrets in its default header fields, because reqwest sends them to every server that a redirect leads to.
+    ///
+    /// By default each event source builds its own client. This takes milliseconds, and shares no connections. Do not share a
+    /// client between tokio runtimes.
     pub fn with_client(mut self, client: reqwest::Client) -> Self {
         self.client = Some(client);
         self
     }
 
-    /// The same, with another policy of trying again than [`RetryPolicy::new`].
-    pub fn with_retry(mut self, policy: RetryPolicy) -> Self {
-        self.retry = Some(policy);
+    /// Sets the rules for further attempts.
+    ///
+    /// The default is [`RetryPolicy::new`], and [`RetryPolicy::never`] for a [single response](Self::with_single_response).
+    pub fn with_retry_policy(mut self, policy: RetryPolicy) -> Self {
+        self.retry_policy = Some(policy);
         self
     }
 
-    /// The same, with another limit to how long an attempt may take until there is the head of a response than 60 seconds;
-    /// the application's own header fields and redirects included. 0 is none.
-    pub fn with_connect_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
-        self.connect_timeout = limit.into();
+    /// Limits the time from the start of an attempt to the head of the response. 60 seconds by default.
+    ///
+    /// The callback for header fields and redirects are included. `None` and zero mean no limit.
+    pub fn with_response_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
+        self.response_timeout = limit.into();
         self
     }
 
-    /// The same, with a limit to how long nothing may come while the stream is open, behind which the connection is taken for
-    /// dead. Any byte counts, those of comments too, as servers send them to keep connections alive; of a compressed
-    /// body, any byte that has been decompressed. Without this there is none, nor with 0.
+    /// Limits the time without any byte while the stream is open.
+    ///
+    /// After it the connection counts as lost. Servers send comments to keep connections alive; they count too. In a
+    /// compressed body, decompressed bytes count. There is no limit by default, nor with `None` or zero.
     pub fn with_idle_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.idle_timeout = limit.into();
         self
     }
 
-    /// The same, with at most so many redirects followed in an attempt, instead of 20.
+    /// Limits the number of redirects that an attempt follows. 20 by default.
     pub fn with_max_redirects(mut self, limit: u32) -> Self {
-        self.max_redirects = Some(limit);
+        self.max_redirects = limit;
         self
     }
 
-    /// The same, with other limits to events than [`Limits::default`]. One that is over them is an error, and dropped, and
-    /// the stream goes on.
+    /// Sets the limits for events. [`Limits::default`] by default.
+    ///
+    /// An event over a limit is an error, and is dropped. The stream continues.
     pub fn with_limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
     }
 
-    /// The same, with the response that the program has already, instead of the first attempt's: to a request whose answer may
-    /// be an event stream or something else, such as the Model Context Protocol's. Further attempts are the builder's
-    /// requests. It is taken for one from the builder's URL.
+    /// Uses a response that the application has already, instead of the first request.
+    ///
+    /// Use it when only the response shows whether it is an event stream, as with the Model Context Protocol. Further attempts
+    /// send the builder's request. The builder's URL counts as the URL of the response.
     ///
     /// ```no_run
     /// use ssekit_client::EventSource;
@@ -231,7 +263,7 @@ impl EventSourceBuilder {
     /// let response = client.post(url).header("accept", "application/json, text/event-stream").body("{}").send().await?;
     /// let content_type = response.headers().get("content-type").and_then(|value| value.to_str().ok());
     /// if content_type.is_some_and(|value| value.starts_with("text/event-stream")) {
-    ///     // If it breaks off, it is gone on with by GET and the last event ID.
+    ///     // If the connection breaks, the source continues by GET with the last event ID.
     ///     let mut answer = EventSource::get(url).with_client(client).with_response(response).build()?;
     ///     while let Some(event) = answer.next_event().await? {
     ///         println!("{}", event.data);
@@ -241,54 +273,66 @@ impl EventSourceBuilder {
     /// # }
     /// ```
     pub fn with_response(mut self, response: reqwest::Response) -> Self {
-        self.response = Some(response);
+        self.first_response = Some(response);
         self
     }
 
-    /// The same, behind this event: where another program, or this one before, has stopped. An empty ID is none.
+    /// Continues after this event, where this or another program stopped. An empty ID means none.
     pub fn with_last_event_id(mut self, id: impl Into<String>) -> Self {
         self.last_event_id = id.into();
         self
     }
 
-    /// The same, for a stream that is had once, such as a language model's answer: an event whose data is `[DONE]` is none,
-    /// but the end, and so is the end of the stream, unless that is amid an event, and neither is an error. Which of both it
-    /// was says [`EventSource::end`]: one that was closed before it was done may not be whole. Where all streams say when they
-    /// are done, [`with_one_shot_until`](Self::with_one_shot_until) makes an error of that.
+    /// Receives a single response, such as the answer of a language model: once it has begun, there is no further attempt.
     ///
-    /// There is no other attempt. With a [policy](Self::with_retry) of its own there is, as long as the stream was not open.
-    pub fn with_one_shot(mut self) -> Self {
-        self.one_shot = Some(OneShot::Done);
+    /// Two marks end it without an error, and [`EventSource::end_reason`] tells them apart:
+    ///
+    /// - an event whose data is `[DONE]`, which is not returned ([`Done`](crate::machine::EndReason::Done));
+    /// - an end of the body between two events ([`StreamEnd`](crate::machine::EndReason::StreamEnd)). The response may not
+    ///   be complete then.
+    ///
+    /// If all responses have an end marker, use [`with_single_response_until`](Self::with_single_response_until), which
+    /// makes the second case an error.
+    ///
+    /// A failure before the response has begun is final too, unless you set a [retry policy](Self::with_retry_policy).
+    pub fn with_single_response(mut self) -> Self {
+        self.single_response = Some(SingleResponse::DoneOrBodyEnd);
         self
     }
 
-    /// The same, where an event that `is_done` is true for is the end, in place of `[DONE]`, and must come. A stream that is
-    /// closed before it is not whole, and that is an error: [`Failure::StreamEnd`](crate::machine::Failure::StreamEnd).
+    /// Receives a single response that ends with an event for which `is_end_marker` returns true.
+    ///
+    /// That event is not returned. If the body ends before it, this is the error
+    /// [`Failure::StreamEnd`](crate::machine::Failure::StreamEnd): the response is not complete.
     ///
     /// ```
     /// use ssekit_client::EventSource;
     ///
     /// let answer = EventSource::post("https://api.anthropic.com/v1/messages")
-    ///     .with_one_shot_until(|event| event.event_type == "message_stop");
-    /// # answer.build().unwrap();
+    ///     .with_single_response_until(|event| event.event_type == "message_stop");
+    /// assert!(answer.build().is_ok());
     /// ```
-    pub fn with_one_shot_until(mut self, is_done: impl Fn(&MessageEvent<'_>) -> bool + Send + Sync + 'static) -> Self {
-        self.one_shot = Some(OneShot::Until(Box::new(is_done)));
+    pub fn with_single_response_until(
+        mut self,
+        is_end_marker: impl Fn(&MessageEvent<'_>) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.single_response = Some(SingleResponse::Until(Box::new(is_end_marker)));
         self
     }
 
-    /// The same, with [comments](crate::Item::Comment) among what it gives. Those of more bytes than the data of an event may
-    /// have are errors.
+    /// Returns [comments](crate::SourceItem::Comment) too.
+    ///
+    /// A comment longer than the limit for the data of an event is an error, and is dropped.
     pub fn with_comments(mut self) -> Self {
         self.has_comments = true;
         self
     }
 
-    /// The event source. It does nothing until it is polled.
+    /// Builds the event source. It does nothing until it is polled.
     ///
     /// # Errors
     ///
-    /// [`InvalidRequest`] when what was asked for is no request.
+    /// [`InvalidRequest`] when a setting is invalid, or no HTTP client can be built.
     pub fn build(mut self) -> Result<EventSource, InvalidRequest> {
         if let Some(error) = self.error {
             return Err(error);
@@ -296,102 +340,45 @@ impl EventSourceBuilder {
         self.parts.credentials = credentials(&self.url);
         if self.is_json {
             let value = HeaderValue::from_static("application/json");
-            self.parts.headers.entry(http::header::CONTENT_TYPE).or_insert(value);
+            self.parts.headers.entry(header::CONTENT_TYPE).or_insert(value);
         }
-        let mut machine = Machine::new(&self.url, fastrand::u64(..))
+        let default_policy = match self.single_response {
+            Some(_) => RetryPolicy::never(),
+            None => RetryPolicy::new(),
+        };
+        let mut machine = ClientMachine::new(&self.url, fastrand::u64(..))
             .map_err(InvalidRequest::Url)?
             .with_method(self.method.as_str(), self.parts.body.is_some())
-            .with_limits(self.limits);
-        match (self.retry, &self.one_shot) {
-            (Some(policy), _) => machine = machine.with_retry(policy),
-            (None, Some(_)) => machine = machine.with_retry(RetryPolicy::never()),
-            (None, None) => {}
-        }
-        if let Some(one_shot) = self.one_shot {
-            machine = machine.set_one_shot(one_shot);
-        }
-        if let Some(limit) = self.connect_timeout {
-            machine = machine.with_connect_timeout(limit);
-        }
-        if let Some(limit) = self.idle_timeout {
-            machine = machine.with_idle_timeout(limit);
-        }
-        if let Some(limit) = self.max_redirects {
-            machine = machine.with_max_redirects(limit);
+            .with_limits(self.limits)
+            .with_retry_policy(self.retry_policy.unwrap_or(default_policy))
+            .with_response_timeout(self.response_timeout)
+            .with_idle_timeout(self.idle_timeout)
+            .with_max_redirects(self.max_redirects);
+        if let Some(single_response) = self.single_response {
+            machine = machine.set_single_response(single_response);
         }
         machine.set_last_event_id(&self.last_event_id).map_err(InvalidRequest::LastEventId)?;
         let client = match self.client {
             Some(client) => client,
             None => client_builder().build().map_err(|error| InvalidRequest::Client(error.into()))?,
         };
-        Ok(EventSource::new(machine, client, self.parts, self.response, self.has_comments))
+        let (parts, first_response) = (self.parts, self.first_response);
+        let requests = Requests { client, parts, first_response, last_status: None };
+        Ok(EventSource::new(machine, requests, self.has_comments))
     }
 
-    /// The first error is the one that is told.
+    /// Keeps the error unless there is an earlier one.
     fn fail(&mut self, error: InvalidRequest) {
         self.error.get_or_insert(error);
     }
 }
 
-/// The user's name and password in a URL, if it is one.
+/// Returns the user name and password in a URL, percent-decoded.
 fn credentials(url: &str) -> Option<(String, Option<String>)> {
     let url = Url::parse(url).ok()?;
     let decode = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
     match (url.username(), url.password()) {
         ("", None) => None,
         (user, password) => Some((decode(user), password.map(decode))),
-    }
-}
-
-/// Why there is no event source.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum InvalidRequest {
-    /// The URL is none.
-    Url(InvalidUrl),
-    /// The name of a header field cannot be one.
-    HeaderName,
-    /// A header field is not the program's to set: see [`EventSourceBuilder::with_header`].
-    ReservedHeader {
-        /// Its name.
-        name: HeaderName,
-    },
-    /// The value of a header field cannot be one: it has control characters in it.
-    HeaderValue {
-        /// The name.
-        name: HeaderName,
-    },
-    /// There are more than 1,000 header fields.
-    TooManyHeaders,
-    /// The body cannot be serialised as JSON: what the serializer says.
-    Json(String),
-    /// The last event ID cannot be one.
-    LastEventId(InvalidId),
-    /// There is no HTTP client: TLS cannot be set up, as a rule.
-    Client(BoxError),
-}
-
-impl fmt::Display for InvalidRequest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Url(error) => error.fmt(f),
-            Self::HeaderName => f.write_str("name of a header field is invalid"),
-            Self::ReservedHeader { name } => write!(f, "header field {name} is not the program's to set"),
-            Self::HeaderValue { name } => write!(f, "value of the header field {name} is invalid"),
-            Self::TooManyHeaders => write!(f, "there are more than {MAX_HEADERS} header fields"),
-            Self::Json(error) => write!(f, "body cannot be serialised as json: {error}"),
-            Self::LastEventId(error) => error.fmt(f),
-            Self::Client(error) => write!(f, "there is no http client: {error}"),
-        }
-    }
-}
-
-impl error::Error for InvalidRequest {
-    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
-        match self {
-            // The error itself is in the text already.
-            Self::Client(error) => error.source(),
-            _ => None,
-        }
     }
 }

@@ -1,14 +1,14 @@
-//! How often the event source allocates.
+//! The allocations of an event source.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::thread;
 
-use ssekit_client::{EventSource, Item};
+use ssekit_client::{EventSource, SourceItem};
 
 ssekit_testkit::count_allocations!();
 
-/// In one write, which a client on the same machine reads as one chunk, or as a few.
+/// Serves the body in one write, which a client on the same machine reads as a few chunks.
 fn serve(body: String) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
@@ -25,12 +25,12 @@ fn serve(body: String) -> String {
     url
 }
 
-/// How many events were given with no allocation at all, and how many there were.
+/// Returns the number of events that were returned without an allocation, and the number of all events.
 fn given(body: String) -> (usize, usize) {
     let url = serve(body);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let mut source = EventSource::get(url).with_one_shot().build().unwrap();
+        let mut source = EventSource::get(url).with_single_response().build().unwrap();
         let (mut free, mut all) = (0, 0);
         loop {
             let mut next = Box::pin(source.next());
@@ -40,8 +40,8 @@ fn given(body: String) -> (usize, usize) {
             })
             .await;
             match item {
-                Some(Ok(Item::Event(event))) => {
-                    assert!(event.data.len() > 20, "it is no short one");
+                Some(Ok(SourceItem::Event(event))) => {
+                    assert!(event.data.len() > 20, "the data is too long to be kept in place");
                     all += 1;
                     free += usize::from(count == 0);
                 }
@@ -53,17 +53,16 @@ fn given(body: String) -> (usize, usize) {
 }
 
 #[test]
-fn nothing_is_allocated_for_an_event_that_lies_whole_in_its_chunk() {
+fn event_within_one_chunk_costs_no_allocation() {
     let token = "data: {\"id\":\"chatcmpl-1\",\"choices\":[{\"delta\":{\"content\":\" word\"}}]}\n\n";
     let (free, all) = given(token.repeat(1000));
     assert_eq!(all, 1000);
-    // 70 KB are a few chunks, of 8 KiB at the least: for an event that is the first of one, or that two have a part of, some
-    // is allocated.
+    // 70 KB are at most 9 chunks. The first event of a chunk allocates, and so does an event that lies in two.
     assert!(all - free <= 2 * 70_000 / 8192, "{} of {all} events cost an allocation", all - free);
 }
 
 #[test]
-fn nor_for_the_same_long_id_again_and_again() {
+fn repeated_long_id_costs_no_allocation() {
     let first = "id: an ID of more bytes than are kept in place\n\n";
     let event = "event: kind\ndata: more than two dozen bytes of data\n\n";
     let (free, all) = given([first, &event.repeat(1000)].concat());

@@ -1,4 +1,4 @@
-//! The machine against the naive model of it, on what proptest makes up and on the fuzzers' corpus.
+//! Compares the machine with its naive model, on random scripts and on the corpus of the fuzzer.
 
 use std::env;
 use std::fs;
@@ -8,12 +8,12 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use ssekit_testkit::{client, strategies};
 
-/// As many as `PROPTEST_CASES` says.
+/// Returns the number of cases, from `PROPTEST_CASES` if it is set.
 fn cases() -> u32 {
     env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(1_000)
 }
 
-/// Streams that mean something, where the model's own scripts would be noise.
+/// Generates scripts whose streams have events: random bytes rarely do.
 fn input() -> impl Strategy<Value = Vec<u8>> {
     let whole = prop::sample::select(vec![
         &b"id: 7\ndata: x\n\n"[..],
@@ -27,7 +27,7 @@ fn input() -> impl Strategy<Value = Vec<u8>> {
     let stream = prop_oneof![strategies::stream(), vec(whole, 0..4).prop_map(|pieces| pieces.concat())];
     let attempt = (any::<[u8; 4]>(), stream).prop_map(|(head, stream)| {
         let mut bytes = [&head[..], &stream].concat();
-        // That is where the next attempt would start.
+        // 0xFF separates attempts.
         bytes.iter_mut().for_each(|byte| *byte = (*byte).min(0xFE));
         bytes
     });
@@ -38,18 +38,18 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_machine_does_whatever_the_model_does(input in input()) {
+    fn machine_does_the_same_as_the_model(input in input()) {
         client::keeps_the_rules(&input);
     }
 }
 
 #[test]
-fn the_corpus_of_scripts() {
+fn machine_does_the_same_as_the_model_on_the_corpus() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus/client");
     let mut replayed = 0;
     for entry in fs::read_dir(&folder).unwrap() {
         let path = entry.unwrap().path();
-        // For whoever has to find out which one it was.
+        // Names the input that failed.
         println!("{}", path.display());
         client::keeps_the_rules(&fs::read(&path).unwrap());
         replayed += 1;

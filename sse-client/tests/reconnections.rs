@@ -1,4 +1,4 @@
-//! Ten thousand reconnections, and nothing of them is left.
+//! Ten thousand reconnections must leave no memory and no open files behind.
 
 #![cfg(target_os = "linux")]
 
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use socket2::SockRef;
 use ssekit_client::machine::Failure;
-use ssekit_client::{EventSource, Item, RetryPolicy};
+use ssekit_client::{EventSource, RetryPolicy, SourceItem};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
@@ -19,13 +19,13 @@ use usage::{memory, open_files};
 
 const RECONNECTIONS: usize = 10_000;
 
-/// What an allocator may keep, and no more: 200 bytes for each reconnection would be 2 MB.
+/// The growth that an allocator may cause. A leak of 200 bytes for each reconnection would be 2 MB.
 const MEMORY: usize = 2 << 20;
 
-/// For what comes at once, on a machine that is busy with something else.
+/// The longest wait for something that happens at once on an idle machine.
 const SOON: Duration = Duration::from_secs(60);
 
-/// Answers each request of a connection by what its path and the number of the answer say, until one ends the connection.
+/// Answers the requests of a connection, by the number of each answer, until one answer ends the connection.
 async fn serve(mut stream: TcpStream, answers: &mut usize) -> io::Result<()> {
     const CHUNKED: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
     let mut request = Vec::new();
@@ -40,7 +40,7 @@ async fn serve(mut stream: TcpStream, answers: &mut usize) -> io::Result<()> {
         *answers += 1;
         let event = format!("id: {n}\ndata: {}\n\n", "x".repeat(n % 3000));
         let chunk = format!("{:x}\r\n{event}\r\n", event.len());
-        // Each way that a stream can end, and each that it can fail to begin.
+        // Covers all ways in which a stream ends or fails to open.
         match n % 7 {
             0 | 1 => stream.write_all(format!("{CHUNKED}{chunk}0\r\n\r\n").as_bytes()).await?,
             2 => return stream.write_all(format!("{CHUNKED}{chunk}fff\r\ndata: unfinished").as_bytes()).await,
@@ -63,7 +63,7 @@ async fn ten_thousand_reconnections_leave_nothing_behind() {
         let mut answers = 0;
         loop {
             let (stream, _) = listener.accept().await.unwrap();
-            // A client that goes amid an answer is none of its business.
+            // An error means that the client has gone.
             let _ = serve(stream, &mut answers).await;
         }
     });
@@ -71,22 +71,22 @@ async fn ten_thousand_reconnections_leave_nothing_behind() {
         .with_retry_if(Failure::is_transient)
         .with_reconnection_time(Duration::ZERO)
         .with_backoff(Duration::ZERO, Duration::ZERO)
-        .with_min_wait(Duration::ZERO);
-    let mut source = EventSource::get(url).with_retry(policy).with_idle_timeout(SOON).build().unwrap();
+        .with_min_delay(Duration::ZERO);
+    let mut source = EventSource::get(url).with_retry_policy(policy).with_idle_timeout(SOON).build().unwrap();
     let (mut opened, mut failed, mut events) = (0, 0, 0);
     let mut reconnect = async |times: usize| {
         for n in 0..times {
             loop {
-                match timeout(SOON, source.next()).await.expect("it comes back").expect("it has no end") {
-                    Ok(Item::Open(_)) => opened += 1,
+                match timeout(SOON, source.next()).await.expect("an item in time").expect("an item before the end") {
+                    Ok(SourceItem::Opened(_)) => opened += 1,
                     Ok(_) => events += 1,
                     Err(error) => {
-                        assert!(error.retry_after().is_some(), "{error}");
+                        assert!(error.retry_delay().is_some(), "{error}");
                         failed += 1;
                         break;
                     }
                 }
-                // The program itself, in the midst of it.
+                // Sometimes the program restarts an open source.
                 if n % 10 == 9 && source.ready_state() == ssekit_client::ReadyState::Open {
                     source.restart();
                     break;
@@ -94,16 +94,16 @@ async fn ten_thousand_reconnections_leave_nothing_behind() {
             }
         }
     };
-    // So that allocator, buffers and pools have what they want.
+    // Warms up the allocator, buffers and pools.
     reconnect(1_000).await;
     let (files, before) = (open_files(), memory());
     reconnect(RECONNECTIONS).await;
     let more = memory().saturating_sub(before);
     eprintln!("{opened} opened, {failed} failed, {events} events; {} KiB more", more >> 10);
     assert!(opened > RECONNECTIONS / 2 && failed > RECONNECTIONS / 2 && events > RECONNECTIONS / 4);
-    assert!(more < MEMORY, "{more} bytes are left of {RECONNECTIONS} reconnections");
-    // One connection at the most, and its other end.
-    assert!(open_files() <= files + 4, "{} files were open, and now {}", files, open_files());
+    assert!(more < MEMORY, "{more} bytes are left after {RECONNECTIONS} reconnections");
+    // At most one connection, with both of its ends.
+    assert!(open_files() <= files + 4, "{} files were open before, and {} after", files, open_files());
     drop(source);
     server.abort();
 }

@@ -8,7 +8,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use ssekit_client::RetryPolicy;
-use ssekit_client::machine::{End, Failure, Machine, Response, Step, Then};
+use ssekit_client::machine::{Action, ClientMachine, EndReason, Failure, NextStep, ResponseHead};
 
 use crate::cut;
 use crate::reference::{self, Dispatched, Item, ReferenceLimits};
@@ -60,7 +60,7 @@ pub enum Ending {
 #[derive(Clone, Debug)]
 pub struct Script {
     /// Whether the stream is had once, until `[DONE]`.
-    pub is_one_shot: bool,
+    pub is_single_response: bool,
     /// Whether that must come.
     pub must_be_done: bool,
     /// How many attempts in a row may fail.
@@ -88,7 +88,7 @@ struct Outcome {
 
 #[derive(Debug, PartialEq)]
 enum Next {
-    Closed(End),
+    Closed(EndReason),
     Failed,
     /// Within these times.
     Retry(RangeInclusive<Duration>),
@@ -117,7 +117,7 @@ impl Model<'_> {
                 let next = self.failed(true, Duration::ZERO);
                 self.outcome(Vec::new(), next)
             }
-            Answer::Status(204, _) => self.outcome(Vec::new(), Next::Closed(End::NoContent)),
+            Answer::Status(204, _) => self.outcome(Vec::new(), Next::Closed(EndReason::NoContent)),
             Answer::Status(status, retry_after) => {
                 let asked = Duration::from_secs(retry_after.unwrap_or(0).into());
                 let next = self.failed([408, 425, 429, 500, 502, 503, 504].contains(&status), asked);
@@ -138,9 +138,9 @@ impl Model<'_> {
         let mut events = Vec::new();
         for item in decoded.items {
             let Item::Event(event) = item else { panic!("there is no limit") };
-            if self.script.is_one_shot && event.data == "[DONE]" {
+            if self.script.is_single_response && event.data == "[DONE]" {
                 self.last_event_id = event.last_event_id;
-                return self.outcome(events, Next::Closed(End::Done));
+                return self.outcome(events, Next::Closed(EndReason::Done));
             }
             events.push(event);
         }
@@ -151,10 +151,10 @@ impl Model<'_> {
         let is_whole = reference::is_between_events(&attempt.stream);
         let next = match attempt.ending {
             Ending::Restart => Next::Again,
-            Ending::End if self.script.is_one_shot && !self.script.must_be_done && is_whole => {
-                Next::Closed(End::StreamEnd)
+            Ending::End if self.script.is_single_response && !self.script.must_be_done && is_whole => {
+                Next::Closed(EndReason::StreamEnd)
             }
-            _ if self.script.is_one_shot => Next::Failed,
+            _ if self.script.is_single_response => Next::Failed,
             Ending::End if !events.is_empty() && is_whole => {
                 self.failures = 0;
                 let backoff = if self.reconnection_time.is_some() { Duration::ZERO } else { BACKOFF };
@@ -201,21 +201,21 @@ pub fn check(script: &Script) {
         .with_reconnection_time(RECONNECTION)
         .with_backoff(BACKOFF, MAX_BACKOFF)
         .with_healthy_after(HEALTHY)
-        .with_min_wait(MIN_WAIT)
-        .with_max_wait(MAX_WAIT);
+        .with_min_delay(MIN_WAIT)
+        .with_max_server_delay(MAX_WAIT);
     let policy = match script.max_retries {
         Some(retries) => policy.with_max_retries(retries.into()),
         None => policy,
     };
-    let mut machine = Machine::new("http://localhost/", 7)
+    let mut machine = ClientMachine::new("http://localhost/", 7)
         .expect("it is a url")
-        .with_connect_timeout(CONNECT)
+        .with_response_timeout(CONNECT)
         .with_idle_timeout(IDLE)
-        .with_retry(policy);
-    machine = match (script.is_one_shot, script.must_be_done) {
+        .with_retry_policy(policy);
+    machine = match (script.is_single_response, script.must_be_done) {
         (false, _) => machine,
-        (true, false) => machine.with_one_shot(),
-        (true, true) => machine.with_one_shot_until(|event| event.data == "[DONE]"),
+        (true, false) => machine.with_single_response(),
+        (true, true) => machine.with_single_response_until(|event| event.data == "[DONE]"),
     };
     let mut model = Model { script, last_event_id: String::new(), reconnection_time: None, failures: 0 };
     let mut now = Duration::ZERO;
@@ -228,20 +228,20 @@ pub fn check(script: &Script) {
         match (&expected.then, step) {
             (Next::Again, None) => {}
             (Next::Closed(end), Some(step)) => {
-                assert_eq!((n, step), (n, Step::Closed(*end)));
+                assert_eq!((n, step), (n, Action::Close(*end)));
                 return;
             }
-            (Next::Failed, Some(Step::Failed(_, Then::End))) => {
-                assert_eq!(machine.step(now), Step::Closed(End::Failed));
+            (Next::Failed, Some(Action::ReportFailure(_, NextStep::End))) => {
+                assert_eq!(machine.next_action(now), Action::Close(EndReason::Failed));
                 machine.restart();
-                assert_eq!(machine.step(Duration::MAX), Step::Closed(End::Failed), "closed is for good");
+                assert_eq!(machine.next_action(Duration::MAX), Action::Close(EndReason::Failed), "closed is for good");
                 return;
             }
-            (Next::Retry(within), Some(Step::Failed(_, Then::Retry { after }))) => {
-                assert!(within.contains(&after), "attempt {n}: {after:?} is not within {within:?}");
-                let until = now.saturating_add(after);
-                if !after.is_zero() && until > now {
-                    assert_eq!(machine.step(now), Step::Wait { until });
+            (Next::Retry(within), Some(Action::ReportFailure(_, NextStep::Retry { delay }))) => {
+                assert!(within.contains(&delay), "attempt {n}: {delay:?} is not within {within:?}");
+                let until = now.saturating_add(delay);
+                if !delay.is_zero() && until > now {
+                    assert_eq!(machine.next_action(now), Action::Wait { until });
                 }
                 now = until;
             }
@@ -251,10 +251,15 @@ pub fn check(script: &Script) {
 }
 
 /// Does what the script says; the events, and the step behind them.
-fn drive(machine: &mut Machine, now: &mut Duration, attempt: &Attempt, id: &str) -> (Vec<Dispatched>, Option<Step>) {
+fn drive(
+    machine: &mut ClientMachine,
+    now: &mut Duration,
+    attempt: &Attempt,
+    id: &str,
+) -> (Vec<Dispatched>, Option<Action>) {
     let mut events = Vec::new();
-    match machine.step(*now) {
-        Step::Connect => {}
+    match machine.next_action(*now) {
+        Action::SendRequest => {}
         step => return (events, Some(step)),
     }
     let sent: Vec<_> = machine.request().headers().filter(|(name, _)| *name == "last-event-id").collect();
@@ -264,26 +269,26 @@ fn drive(machine: &mut Machine, now: &mut Duration, attempt: &Attempt, id: &str)
         id => assert_eq!(sent, [("last-event-id", id.as_bytes())]),
     }
     let until = now.saturating_add(CONNECT);
-    assert_eq!(machine.step(*now), Step::Respond { until: Some(until) });
+    assert_eq!(machine.next_action(*now), Action::AwaitHead { until: Some(until) });
     let head = match attempt.answer {
         Answer::Nothing => {
             machine.fail(*now, Failure::NoResponse);
-            return (events, Some(machine.step(*now)));
+            return (events, Some(machine.next_action(*now)));
         }
         Answer::Late => {
             *now = until;
-            return (events, Some(machine.step(*now)));
+            return (events, Some(machine.next_action(*now)));
         }
-        Answer::Stream => Response { status: 200, content_type: Some(b"text/event-stream"), ..Response::default() },
-        Answer::Page => Response { status: 200, content_type: Some(b"text/html"), ..Response::default() },
+        Answer::Stream => ResponseHead::new(200).with_content_type(b"text/event-stream"),
+        Answer::Page => ResponseHead::new(200).with_content_type(b"text/html"),
         Answer::Status(status, retry_after) => {
-            let retry_after = retry_after.map(|time| Duration::from_secs(time.into()));
-            Response { status, retry_after, ..Response::default() }
+            let head = ResponseHead::new(status);
+            retry_after.map_or(head, |time| head.with_retry_after(Duration::from_secs(time.into())))
         }
     };
-    assert_eq!(machine.respond(*now, head), attempt.answer == Answer::Stream);
+    assert_eq!(machine.receive_head(*now, head), attempt.answer == Answer::Stream);
     for mut chunk in cut::by_sizes(&attempt.stream, &attempt.sizes) {
-        machine.receive(chunk);
+        machine.receive_chunk(chunk);
         while let Some(event) = machine.next_event(&mut chunk).expect("it is within the limits") {
             events.push(Dispatched {
                 event_type: event.event_type.to_owned(),
@@ -295,10 +300,10 @@ fn drive(machine: &mut Machine, now: &mut Duration, attempt: &Attempt, id: &str)
     }
     *now = now.saturating_add(Duration::from_secs(attempt.open_for.into()));
     match attempt.ending {
-        Ending::End => machine.end(*now),
-        Ending::Broken => machine.fail(*now, Failure::Broken),
-        Ending::Silence => match machine.step(*now) {
-            Step::Read { until: Some(until) } => *now = until,
+        Ending::End => machine.receive_end(*now),
+        Ending::Broken => machine.fail(*now, Failure::Interrupted),
+        Ending::Silence => match machine.next_action(*now) {
+            Action::ReadBody { until: Some(until) } => *now = until,
             step => return (events, Some(step)),
         },
         Ending::Restart if attempt.answer == Answer::Stream => {
@@ -307,9 +312,9 @@ fn drive(machine: &mut Machine, now: &mut Duration, attempt: &Attempt, id: &str)
                 return (events, None);
             }
         }
-        Ending::Restart => machine.end(*now),
+        Ending::Restart => machine.receive_end(*now),
     }
-    (events, Some(machine.step(*now)))
+    (events, Some(machine.next_action(*now)))
 }
 
 /// A script out of a fuzzer's bytes: for each attempt what is answered, how it ends, how it is cut, and the body up to a
@@ -336,8 +341,8 @@ pub fn script(input: &[u8]) -> Script {
             ending: [Ending::End, Ending::Broken, Ending::Silence, Ending::Restart][usize::from(ending) % 4],
         });
     }
-    let (is_one_shot, must_be_done) = (flags & 1 == 1, flags & 4 == 4);
-    Script { is_one_shot, must_be_done, max_retries: (flags & 2 == 2).then_some(flags / 64), attempts }
+    let (is_single_response, must_be_done) = (flags & 1 == 1, flags & 4 == 4);
+    Script { is_single_response, must_be_done, max_retries: (flags & 2 == 2).then_some(flags / 64), attempts }
 }
 
 /// [`check`] for a fuzzer.

@@ -1,4 +1,4 @@
-//! Ours: `EventSource`, and its machine on hyper's client with nothing between.
+//! Our clients: `EventSource`, and its machine directly on hyper's client.
 
 use std::io;
 use std::net::SocketAddr;
@@ -10,15 +10,15 @@ use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
-use ssekit_client::machine::{self, Failure, Response, Step};
-use ssekit_client::{Item, RetryPolicy, client_builder, reqwest};
+use ssekit_client::machine::{self, Action, Failure, ResponseHead};
+use ssekit_client::{RetryPolicy, SourceItem, client_builder, reqwest};
 use tokio::net::TcpStream;
 
 use super::feed::Feed;
 use super::{Client, Gives, unexpected};
 use crate::{Kind, Totals};
 
-/// One for each stream, on a client of reqwest that they share.
+/// An event source for each stream, on a shared reqwest client.
 pub(super) struct EventSource(reqwest::Client);
 
 impl Client for EventSource {
@@ -37,7 +37,7 @@ impl Client for EventSource {
 
     async fn next(stream: &mut Self::Stream, totals: &mut Totals) -> io::Result<bool> {
         match stream.next().await {
-            Some(Ok(Item::Event(event))) => {
+            Some(Ok(SourceItem::Event(event))) => {
                 totals.add(&event.event_type, event.data.as_str(), &event.last_event_id);
                 Ok(true)
             }
@@ -47,7 +47,7 @@ impl Client for EventSource {
     }
 }
 
-/// The same with a timer.
+/// An event source with an idle timeout, and so a timer.
 pub(super) struct WithIdleTimeout(EventSource);
 
 impl Client for WithIdleTimeout {
@@ -76,22 +76,22 @@ async fn open(
     idle_timeout: Option<Duration>,
 ) -> io::Result<ssekit_client::EventSource> {
     let source = ssekit_client::EventSource::get(feed.url(address)).with_client(client.clone());
-    let source = source.with_retry(RetryPolicy::never()).with_idle_timeout(idle_timeout).build();
+    let source = source.with_retry_policy(RetryPolicy::never()).with_idle_timeout(idle_timeout).build();
     let mut source = source.map_err(io::Error::other)?;
     match source.next().await {
-        Some(Ok(Item::Open(_))) => Ok(source),
+        Some(Ok(SourceItem::Opened(_))) => Ok(source),
         other => Err(unexpected(other)),
     }
 }
 
-/// Its events borrow. There is no pool, and no redirect is followed.
+/// The machine, whose events borrow. It has no connection pool, and follows no redirects.
 pub(super) struct Machine;
 
 pub(super) struct Driven {
-    machine: machine::Machine,
+    machine: machine::ClientMachine,
     start: Instant,
     body: Incoming,
-    // The connection lasts as long as this.
+    /// Keeps the connection open.
     _connection: SendRequest<Empty<Bytes>>,
 }
 
@@ -106,9 +106,9 @@ impl Client for Machine {
     }
 
     async fn open(&self, address: SocketAddr, feed: Feed) -> io::Result<Driven> {
-        let mut machine = machine::Machine::new(&feed.url(address), 1).map_err(io::Error::other)?;
+        let mut machine = machine::ClientMachine::new(&feed.url(address), 1).map_err(io::Error::other)?;
         let start = Instant::now();
-        let Step::Connect = machine.step(start.elapsed()) else { return Err(unexpected("no request")) };
+        let Action::SendRequest = machine.next_action(start.elapsed()) else { return Err(unexpected("no request")) };
         let stream = TcpStream::connect(address).await?;
         let (mut connection, work) = http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
         tokio::spawn(work);
@@ -119,22 +119,23 @@ impl Client for Machine {
         let request = request.body(Empty::new()).map_err(io::Error::other)?;
         let (head, body) = connection.send_request(request).await.map_err(io::Error::other)?.into_parts();
         let content_type = head.headers.get(CONTENT_TYPE).map(|value| value.as_bytes());
-        let response = Response { status: head.status.as_u16(), content_type, ..Response::default() };
-        if !machine.respond(start.elapsed(), response) {
-            return Err(unexpected(machine.step(start.elapsed())));
+        let mut response = ResponseHead::new(head.status.as_u16());
+        response.content_type = content_type;
+        if !machine.receive_head(start.elapsed(), response) {
+            return Err(unexpected(machine.next_action(start.elapsed())));
         }
         Ok(Driven { machine, start, body, _connection: connection })
     }
 
     async fn next(stream: &mut Driven, totals: &mut Totals) -> io::Result<bool> {
         let Driven { machine, start, body, .. } = stream;
-        match machine.step(start.elapsed()) {
-            Step::Read { until: None } => {}
+        match machine.next_action(start.elapsed()) {
+            Action::ReadBody { until: None } => {}
             other => return Err(unexpected(other)),
         }
         let Some(frame) = body.frame().await else { return Ok(false) };
         if let Ok(data) = frame.map_err(io::Error::other)?.into_data() {
-            machine.receive(&data);
+            machine.receive_chunk(&data);
             let mut rest = &data[..];
             while let Some(event) = machine.next_event(&mut rest).map_err(io::Error::other)? {
                 totals.add(event.event_type, event.data, event.last_event_id);

@@ -1,4 +1,4 @@
-//! What can go wrong, and what then.
+//! The failures of an attempt.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -7,92 +7,93 @@ use core::time::Duration;
 
 use ssekit_core::DecodeError;
 
-/// What has gone wrong.
+/// A failure of an attempt, or of a single event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Failure {
-    /// There was no response: the server cannot be reached, or the connection broke before it has answered.
+    /// No response: the server cannot be reached, or the connection broke before the head of the response.
     NoResponse,
-    /// There was no response in time.
-    ConnectTimeout {
-        /// How long it was waited for.
+    /// No head of a response within the response timeout.
+    ResponseTimeout {
+        /// The response timeout.
         limit: Duration,
     },
-    /// The stream broke off amid its body, or has come to its end amid an event, which is dropped.
-    Broken,
-    /// Not a byte came for too long.
+    /// The connection broke while the body was read, or the body ended in the middle of an event, which is dropped.
+    Interrupted,
+    /// No byte within the idle timeout.
     IdleTimeout {
-        /// How long they were waited for.
+        /// The idle timeout.
         limit: Duration,
     },
-    /// The stream has come to its end, and the server has not said that there is nothing more.
+    /// The body ended between two events, and the server has not said that there are no more.
     StreamEnd,
-    /// The server has answered with a status that is not 200, nor one that is followed, nor 204.
+    /// The server answered with a status other than 200, 204 and the redirects.
     Status {
-        /// The status.
+        /// The status code.
         status: u16,
-        /// The start of the body, of at most 8 KiB.
+        /// The start of the body, at most 8 KiB.
         body: Vec<u8>,
     },
-    /// The server has answered 200, and with something else than an event stream.
+    /// The server answered 200 with something other than an event stream.
     ContentType {
-        /// The response's `Content-Type`, if it has one, of which there are at most 256 bytes.
+        /// The `Content-Type` of the response, cut to 256 bytes; `None` when there is none.
         content_type: Option<String>,
-        /// The start of the body, of at most 8 KiB.
+        /// The start of the body, at most 8 KiB.
         body: Vec<u8>,
     },
-    /// The server has answered 200 with an event stream that is compressed in a way that the transport does not undo.
+    /// The server answered with an event stream in an encoding that the transport does not decode.
     ContentEncoding {
-        /// The response's `Content-Encoding`, of which there are at most 256 bytes.
+        /// The `Content-Encoding` of the response, cut to 256 bytes.
         content_encoding: String,
     },
-    /// The server redirects to where it is not followed.
+    /// The server redirected to an address that the client does not follow.
     Redirect(RedirectError),
-    /// The last event ID cannot be sent: HTTP has no control characters in header fields.
+    /// The last event ID cannot be sent, because HTTP does not allow control characters in header fields.
     LastEventId {
-        /// The byte that cannot stand there.
+        /// The control character.
         byte: u8,
-        /// Where in the ID it is, counted from 0.
+        /// The position of the control character, in bytes from the start of the ID.
         position: usize,
     },
-    /// The application could not give the headers of this attempt.
+    /// The application's callback for header fields returned an error.
     Headers,
-    /// The request cannot be made at all.
+    /// The request cannot be sent. Another attempt could not be sent either.
     Request,
-    /// An event was over a limit, and has been dropped.
+    /// An event was over a limit, and is dropped.
     Decode(DecodeError),
-    /// A comment was longer than events' data may be, and has been dropped.
+    /// A comment was longer than the limit for the data of an event, and is dropped.
     CommentTooLong {
-        /// The limit, in bytes.
+        /// The limit in bytes.
         limit: usize,
     },
 }
 
 impl Failure {
-    /// Whether the standard has a client reconnect: a network error, or the end of the stream. Headers that the
-    /// application [could not give](Self::Headers) are taken for the first.
+    /// Whether the standard makes a client reconnect after this: a network error or the end of the stream.
     ///
-    /// This is what is tried again by default.
+    /// A failed callback for [header fields](Self::Headers) counts as a network error. The default
+    /// [`RetryPolicy`](crate::RetryPolicy) retries these failures and no others.
     pub fn is_network_error(&self) -> bool {
         matches!(
             self,
             Self::NoResponse
-                | Self::ConnectTimeout { .. }
-                | Self::Broken
+                | Self::ResponseTimeout { .. }
+                | Self::Interrupted
                 | Self::IdleTimeout { .. }
                 | Self::StreamEnd
                 | Self::Headers
         )
     }
 
-    /// Whether it may well be over soon: a network error, or one of the statuses 408 (Request Timeout), 425 (Too Early),
-    /// 429 (Too Many Requests), 500 (Internal Server Error), 502 (Bad Gateway), 503 (Service Unavailable) and 504 (Gateway
-    /// Timeout).
+    /// Whether another attempt may well succeed: a network error, or a status of a server in trouble.
+    ///
+    /// These are 408 (Request Timeout), 425 (Too Early), 429 (Too Many Requests), 500 (Internal Server Error), 502 (Bad
+    /// Gateway), 503 (Service Unavailable) and 504 (Gateway Timeout).
     pub fn is_transient(&self) -> bool {
         self.is_network_error() || matches!(self.status(), Some(408 | 425 | 429 | 500 | 502 | 503 | 504))
     }
 
-    /// The status that the server has answered with, if it is that.
+    /// Returns the status of a [`Failure::Status`].
     pub fn status(&self) -> Option<u16> {
         match self {
             Self::Status { status, .. } => Some(*status),
@@ -100,7 +101,7 @@ impl Failure {
         }
     }
 
-    /// The start of the body, if the response was none that is wanted. At most 8 KiB.
+    /// Returns the start of the body of a response that is not an event stream, at most 8 KiB.
     pub fn body(&self) -> Option<&[u8]> {
         match self {
             Self::Status { body, .. } | Self::ContentType { body, .. } => Some(body),
@@ -108,9 +109,14 @@ impl Failure {
         }
     }
 
-    /// To try again would be futile, whatever anybody wishes.
-    pub(super) fn is_futile(&self) -> bool {
+    /// Whether another attempt cannot succeed, whatever the retry policy says.
+    pub(super) fn is_permanent(&self) -> bool {
         matches!(self, Self::Redirect(_) | Self::LastEventId { .. } | Self::Request | Self::ContentEncoding { .. })
+    }
+
+    /// Whether the client failed before it sent a request.
+    pub(super) fn is_before_request(&self) -> bool {
+        matches!(self, Self::Headers | Self::LastEventId { .. } | Self::Request)
     }
 }
 
@@ -118,31 +124,27 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoResponse => f.write_str("no response from the server"),
-            Self::ConnectTimeout { limit } => write!(f, "no response from the server within {limit:?}"),
-            Self::Broken => f.write_str("stream has broken off"),
-            Self::IdleTimeout { limit } => write!(f, "nothing has come for {limit:?}"),
-            Self::StreamEnd => f.write_str("stream has ended"),
-            Self::Status { status, body } => {
-                write!(f, "server has answered with status {status}")?;
-                Excerpt(body).fmt(f)
-            }
+            Self::ResponseTimeout { limit } => write!(f, "no response from the server within {limit:?}"),
+            Self::Interrupted => f.write_str("stream was cut off"),
+            Self::IdleTimeout { limit } => write!(f, "nothing received for {limit:?}"),
+            Self::StreamEnd => f.write_str("stream ended"),
+            Self::Status { status, body } => write!(f, "server answered with status {status}{}", BodyExcerpt(body)),
             Self::ContentType { content_type: None, body } => {
-                f.write_str("response has no content type, and so is no event stream")?;
-                Excerpt(body).fmt(f)
+                write!(f, "response has no content type, expected text/event-stream{}", BodyExcerpt(body))
             }
             Self::ContentType { content_type: Some(content_type), body } => {
-                write!(f, "response is {content_type:?}, and no event stream")?;
-                Excerpt(body).fmt(f)
+                let body = BodyExcerpt(body);
+                write!(f, "response has content type {content_type:?}, expected text/event-stream{body}")
             }
             Self::ContentEncoding { content_encoding } => {
-                write!(f, "event stream is compressed by {content_encoding:?}, which is not understood")
+                write!(f, "response has content encoding {content_encoding:?}, which the client cannot decode")
             }
             Self::Redirect(error) => error.fmt(f),
             Self::LastEventId { byte, position } => {
                 write!(f, "last event id cannot be sent: it has a control character ({byte:#04x}) at byte {position}")
             }
-            Self::Headers => f.write_str("headers of the request cannot be had"),
-            Self::Request => f.write_str("request cannot be made"),
+            Self::Headers => f.write_str("callback for header fields failed"),
+            Self::Request => f.write_str("request cannot be sent"),
             Self::Decode(error) => write!(f, "event was dropped: {error}"),
             Self::CommentTooLong { limit } => write!(f, "comment was dropped: it is longer than {limit} bytes"),
         }
@@ -151,15 +153,15 @@ impl fmt::Display for Failure {
 
 impl core::error::Error for Failure {}
 
-/// The start of a body, on one line.
-struct Excerpt<'a>(&'a [u8]);
+/// Shows the start of a body on one line, after a colon. Shows nothing for an empty body.
+struct BodyExcerpt<'a>(&'a [u8]);
 
-impl fmt::Display for Excerpt<'_> {
+impl fmt::Display for BodyExcerpt<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const MOST: usize = 200;
+        const MAX_CHARS: usize = 200;
         let text = String::from_utf8_lossy(self.0);
         let line = text.trim();
-        match line.char_indices().nth(MOST) {
+        match line.char_indices().nth(MAX_CHARS) {
             None if line.is_empty() => Ok(()),
             None => write!(f, ": {line:?}"),
             Some((end, _)) => write!(f, ": {:?}...", line.get(..end).unwrap_or_default()),
@@ -167,25 +169,27 @@ impl fmt::Display for Excerpt<'_> {
     }
 }
 
-/// Why a redirect is not followed.
+/// The reason why a redirect is not followed.
+///
+/// Locations are cut to 256 bytes. They have neither credentials nor a query, which may be secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RedirectError {
     /// The response has no `Location`.
     NoLocation,
-    /// Its `Location` is no URL, or none of `http` or `https`.
+    /// The `Location` is not a URL, or its scheme is neither `http` nor `https`.
     InvalidLocation {
-        /// What it is, of which there are at most 256 bytes, and neither credentials nor a query, which may hold a secret.
+        /// The location.
         location: String,
     },
-    /// It leads from `https` to `http`.
+    /// The redirect leads from `https` to `http`.
     Insecure {
-        /// Where to, in the same way.
+        /// The location.
         location: String,
     },
-    /// There were too many, one behind the other.
+    /// The attempt was redirected more often than the limit allows.
     TooMany {
-        /// How many are followed.
+        /// The highest number of redirects that one attempt follows.
         limit: u32,
     },
 }
@@ -193,61 +197,20 @@ pub enum RedirectError {
 impl fmt::Display for RedirectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoLocation => f.write_str("server redirects, and does not say where to"),
-            Self::InvalidLocation { location } => write!(f, "server redirects to {location:?}, which is no http url"),
-            Self::Insecure { location } => {
-                write!(f, "server redirects from https to {location:?}, which is not followed")
-            }
-            Self::TooMany { limit } => write!(f, "server redirects more than {limit} times"),
+            Self::NoLocation => f.write_str("redirect without a location"),
+            Self::InvalidLocation { location } => write!(f, "redirect to {location:?}, which is not an http url"),
+            Self::Insecure { location } => write!(f, "redirect from https to {location:?} is not followed"),
+            Self::TooMany { limit } => write!(f, "more than {limit} redirects in one attempt"),
         }
     }
 }
 
 impl core::error::Error for RedirectError {}
 
-/// What a server says, for an error: not all of it, if it is long.
+/// Returns at most 256 bytes of a server's text, for an error.
 pub(super) fn excerpt(bytes: &[u8]) -> String {
-    const MOST: usize = 256;
-    String::from_utf8_lossy(bytes.get(..MOST).unwrap_or(bytes)).into_owned()
-}
-
-/// What follows from a failure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Then {
-    /// The stream goes on behind what was dropped.
-    GoOn,
-    /// Another attempt.
-    Retry {
-        /// After so long.
-        after: Duration,
-    },
-    /// Nothing: this was the last attempt.
-    End,
-}
-
-/// Why there are no more events.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum End {
-    /// The server has answered 204 (No Content), which asks clients to stop reconnecting.
-    NoContent,
-    /// A one-shot stream has said that it is done.
-    Done,
-    /// A one-shot stream was closed behind a whole event, or before the first.
-    StreamEnd,
-    /// By a failure, which was told.
-    Failed,
-}
-
-impl fmt::Display for End {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::NoContent => "server has nothing more (204)",
-            Self::Done => "stream is done",
-            Self::StreamEnd => "stream was closed",
-            Self::Failed => "stream has failed",
-        })
-    }
+    const MAX_BYTES: usize = 256;
+    String::from_utf8_lossy(bytes.get(..MAX_BYTES).unwrap_or(bytes)).into_owned()
 }
 
 #[cfg(test)]
@@ -258,46 +221,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_body_is_shown_on_one_line_and_in_part() {
+    fn body_is_shown_on_one_line_and_cut() {
         let shown = |body: &[u8]| Failure::Status { status: 500, body: body.to_vec() }.to_string();
-        assert_eq!(shown(b""), "server has answered with status 500");
-        assert_eq!(shown(b" \n"), "server has answered with status 500");
-        assert_eq!(shown(b"a\n\xffb\n"), "server has answered with status 500: \"a\\n\u{fffd}b\"");
+        assert_eq!(shown(b""), "server answered with status 500");
+        assert_eq!(shown(b" \n"), "server answered with status 500");
+        assert_eq!(shown(b"a\n\xffb\n"), "server answered with status 500: \"a\\n\u{fffd}b\"");
         let long = shown(&vec![b'x'; 1000]);
         assert_eq!(long.matches('x').count(), 200);
         assert!(long.ends_with("x\"..."), "{long}");
     }
 
     #[test]
-    fn what_is_not_followed_is_named() {
+    fn refused_redirect_shows_its_location() {
         let location = "ftp://a\n".to_string();
         for (error, shown) in [
-            (RedirectError::NoLocation, "server redirects, and does not say where to"),
+            (RedirectError::NoLocation, "redirect without a location"),
             (
                 RedirectError::InvalidLocation { location: location.clone() },
-                "server redirects to \"ftp://a\\n\", which is no http url",
+                "redirect to \"ftp://a\\n\", which is not an http url",
             ),
-            (
-                RedirectError::Insecure { location },
-                "server redirects from https to \"ftp://a\\n\", which is not followed",
-            ),
-            (RedirectError::TooMany { limit: 20 }, "server redirects more than 20 times"),
+            (RedirectError::Insecure { location }, "redirect from https to \"ftp://a\\n\" is not followed"),
+            (RedirectError::TooMany { limit: 20 }, "more than 20 redirects in one attempt"),
         ] {
             assert_eq!(Failure::Redirect(error).to_string(), shown);
         }
     }
 
     #[test]
-    fn ends_are_told_apart() {
-        let shown = [End::NoContent, End::Done, End::StreamEnd, End::Failed].map(|end| end.to_string());
-        assert_eq!(
-            shown,
-            ["server has nothing more (204)", "stream is done", "stream was closed", "stream has failed"]
-        );
-    }
-
-    #[test]
-    fn statuses_are_transient_or_not() {
+    fn transient_failures_are_network_errors_and_seven_statuses() {
         let is_transient = |status| Failure::Status { status, body: vec![] }.is_transient();
         let transient: Vec<u16> = (100..=599).filter(|status| is_transient(*status)).collect();
         assert_eq!(transient, [408, 425, 429, 500, 502, 503, 504]);

@@ -1,19 +1,19 @@
-//! What ends an event source, and what does not.
+//! The ends of an event source.
 
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use ssekit_client::machine::{End, Failure};
+use ssekit_client::machine::{EndReason, Failure};
 use ssekit_client::{EventSource, ReadyState};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 
 use crate::server::{Act, CHUNKED, SOON, STREAM, Server, chunk, read_request, status, write};
-use crate::{all_of, get, given, given_by, next, next_error};
+use crate::{all_of, get, items, items_with, next, next_error};
 
 #[tokio::test]
-async fn other_statuses_fail_for_good_with_status_headers_and_the_start_of_the_body() {
+async fn other_status_is_a_final_error_with_status_headers_and_body() {
     for line in [
         "201 Created",
         "206 Partial Content",
@@ -26,7 +26,7 @@ async fn other_statuses_fail_for_good_with_status_headers_and_the_start_of_the_b
         "500 Internal Server Error",
         "503 Service Unavailable",
     ] {
-        // Not even if it is an event stream. 304 has no body.
+        // Even if the body is an event stream. 304 has no body.
         let body = if line.starts_with("304") { "" } else { "data: {\"error\":\"no\"}\n\n" };
         let answer = status(line, "content-type: text/event-stream\r\nx-request-id: 7\r\n", body);
         let server = Server::start(vec![vec![answer]]).await;
@@ -36,32 +36,32 @@ async fn other_statuses_fail_for_good_with_status_headers_and_the_start_of_the_b
         assert_eq!(error.failure(), &Failure::Status { status: code, body: body.as_bytes().to_vec() });
         assert_eq!((error.status(), error.body()), (Some(code), Some(body.as_bytes())));
         assert_eq!(error.headers().unwrap()["x-request-id"], "7");
-        assert!(error.is_final() && error.retry_after().is_none());
-        assert_eq!((source.ready_state(), source.end()), (ReadyState::Closed, Some(End::Failed)));
+        assert!(error.is_final() && error.retry_delay().is_none());
+        assert_eq!((source.ready_state(), source.end_reason()), (ReadyState::Closed, Some(EndReason::Failed)));
         assert_eq!(all_of(&mut source, &server).await, "end: Failed\n");
         assert_eq!(server.requests().len(), 1, "{line}");
     }
 }
 
 #[tokio::test]
-async fn comments_are_those_of_event_streams() {
+async fn comments_are_returned_from_event_streams_only() {
     let page = vec![status("404 Not Found", "", ":not a comment\n")];
-    let given_404 = given_by(vec![page], |source| source.with_comments()).await;
-    assert_eq!(given_404, "failed: server has answered with status 404: \":not a comment\"\nend: Failed\n");
+    let given_404 = items_with(vec![page], |source| source.with_comments()).await;
+    assert_eq!(given_404, "failed: server answered with status 404: \":not a comment\"\nend: Failed\n");
     let elsewhere = vec![status("307 Temporary Redirect", "location: /b\r\n", ":nor here\n")];
     let stream = vec![write(STREAM), write(":here\n")];
-    let given = given_by(vec![elsewhere, stream], |source| source.with_comments()).await;
-    assert!(given.starts_with("open\n#here\n"), "{given}");
+    let seen = items_with(vec![elsewhere, stream], |source| source.with_comments()).await;
+    assert!(seen.starts_with("open\n#here\n"), "{seen}");
 }
 
 #[tokio::test]
-async fn no_more_of_an_error_is_read_than_its_start() {
+async fn body_of_a_refusal_is_read_up_to_its_limit() {
     let head = write("HTTP/1.1 500 No\r\ntransfer-encoding: chunked\r\n\r\n");
     let server = Server::start(vec![vec![head, chunk("x".repeat(5000)), chunk("y".repeat(100_000)), Act::Hold]]).await;
     let error = next_error(&mut get(&server).build().unwrap()).await;
     let body = error.body().unwrap();
     assert_eq!((body.len(), &body[4999..5001]), (8192, &b"xy"[..]));
-    // One that breaks off is told as far as it came.
+    // A body that is cut off is returned as far as it was received.
     let head = write("HTTP/1.1 500 No\r\ncontent-length: 100\r\n\r\nnot all");
     let server = Server::start(vec![vec![head]]).await;
     let error = next_error(&mut get(&server).build().unwrap()).await;
@@ -69,7 +69,7 @@ async fn no_more_of_an_error_is_read_than_its_start() {
 }
 
 #[tokio::test]
-async fn only_event_streams_are_read() {
+async fn response_without_the_content_type_is_a_final_error() {
     for (content_type, is_accepted) in [
         ("content-type: text/event-stream\r\n", true),
         ("content-type: text/event-stream; charset=utf-8\r\n", true),
@@ -87,7 +87,7 @@ async fn only_event_streams_are_read() {
         let server = Server::start(vec![vec![status("200 OK", content_type, "data: a\n\n")]]).await;
         let mut source = get(&server).build().unwrap();
         if is_accepted {
-            let expected = "open\nmessage|a|\nretry: stream has ended\nend: NoContent\n";
+            let expected = "open\nmessage|a|\nretry: stream ended\nend: NoContent\n";
             assert_eq!(all_of(&mut source, &server).await, expected, "{content_type}");
             continue;
         }
@@ -101,88 +101,90 @@ async fn only_event_streams_are_read() {
 }
 
 #[tokio::test]
-async fn of_several_content_types_the_last_one_counts() {
+async fn last_of_several_content_types_decides() {
     let both = "content-type: text/event-stream\r\ncontent-type: text/html\r\n";
-    let given = given(vec![vec![status("200 OK", both, "data: a\n\n")]]).await;
-    let said = r#"response is "text/event-stream, text/html", and no event stream: "data: a""#;
-    assert_eq!(given, format!("failed: {said}\nend: Failed\n"));
+    let seen = items(vec![vec![status("200 OK", both, "data: a\n\n")]]).await;
+    let said = r#"response has content type "text/event-stream, text/html", expected text/event-stream: "data: a""#;
+    assert_eq!(seen, format!("failed: {said}\nend: Failed\n"));
 }
 
 #[tokio::test]
-async fn no_content_ends_it_at_once_or_later() {
+async fn status_204_ends_the_source_for_ever() {
     let server = Server::start(vec![]).await;
     let mut source = get(&server).build().unwrap();
     assert_eq!(source.ready_state(), ReadyState::Connecting);
     assert_eq!(all_of(&mut source, &server).await, "end: NoContent\n");
-    assert_eq!((source.ready_state(), source.end()), (ReadyState::Closed, Some(End::NoContent)));
-    // And it is not asked again, whatever is done.
+    assert_eq!((source.ready_state(), source.end_reason()), (ReadyState::Closed, Some(EndReason::NoContent)));
+    // A restart does not change that.
     source.restart();
     assert!(source.next().await.is_none());
     assert_eq!(server.requests().len(), 1);
 }
 
 #[tokio::test]
-async fn a_one_shot_stream_is_over_when_it_says_so_or_is_closed() {
+async fn single_response_ends_at_its_marker_or_with_the_body() {
     let tokens = "data: {\"token\":1}\n\n";
     let done = [tokens, "data: [DONE]\n\n", "data: no more\n\n"].concat();
     assert_eq!(
-        given_by(vec![vec![write(CHUNKED), chunk(&done), Act::Hold]], |source| source.with_one_shot()).await,
+        items_with(vec![vec![write(CHUNKED), chunk(&done), Act::Hold]], |source| source.with_single_response()).await,
         "open\nmessage|{\"token\":1}|\nend: Done\n"
     );
     let closed = vec![write(CHUNKED), chunk(tokens), write("0\r\n\r\n")];
     assert_eq!(
-        given_by(vec![closed], |source| source.with_one_shot()).await,
+        items_with(vec![closed], |source| source.with_single_response()).await,
         "open\nmessage|{\"token\":1}|\nend: StreamEnd\n"
     );
     let other = vec![write(STREAM), write("data: [DONE]\n\ndata: bye\n\n")];
     assert_eq!(
-        given_by(vec![other], |source| source.with_one_shot_until(|event| event.data == "bye")).await,
+        items_with(vec![other], |source| source.with_single_response_until(|event| event.data == "bye")).await,
         "open\nmessage|[DONE]|\nend: Done\n"
     );
     let cut = vec![write(STREAM), write(tokens)];
     assert_eq!(
-        given_by(vec![cut], |source| source.with_one_shot_until(|event| event.data == "bye")).await,
-        "open\nmessage|{\"token\":1}|\nfailed: stream has ended\nend: Failed\n"
+        items_with(vec![cut], |source| source.with_single_response_until(|event| event.data == "bye")).await,
+        "open\nmessage|{\"token\":1}|\nfailed: stream ended\nend: Failed\n"
     );
     let cut = vec![write(STREAM), write(tokens), write("data: unfin")];
     assert_eq!(
-        given_by(vec![cut], |source| source.with_one_shot()).await,
-        "open\nmessage|{\"token\":1}|\nfailed: stream has broken off\nend: Failed\n"
+        items_with(vec![cut], |source| source.with_single_response()).await,
+        "open\nmessage|{\"token\":1}|\nfailed: stream was cut off\nend: Failed\n"
     );
-    // What comes behind it is nothing, comments too.
+    // Everything after the end marker is ignored, comments too.
     let more = vec![write(STREAM), write("data: [DONE]\n\n:more\n")];
-    let commented = given_by(vec![more], |source| source.with_one_shot().with_comments()).await;
+    let commented = items_with(vec![more], |source| source.with_single_response().with_comments()).await;
     assert_eq!(commented, "open\nend: Done\n");
-    // Without that it is an event like any other.
-    let given = given(vec![vec![write(STREAM), write(done)]]).await;
-    assert!(given.contains("\nmessage|[DONE]|\nmessage|no more|\nretry: "), "{given}");
+    // In other streams it is an event like any other.
+    let seen = items(vec![vec![write(STREAM), write(done)]]).await;
+    assert!(seen.contains("\nmessage|[DONE]|\nmessage|no more|\nretry: "), "{seen}");
 }
 
 #[tokio::test]
-async fn a_one_shot_stream_is_not_had_twice() {
-    // It breaks off: an error, since the answer is not whole.
+async fn single_response_is_not_requested_twice() {
+    // A response that is cut off is an error, because it is not complete.
     let cut = vec![write(CHUNKED), chunk("data: 1\n\n")];
     assert_eq!(
-        given_by(vec![cut], |source| source.with_one_shot()).await,
-        "open\nmessage|1|\nfailed: stream has broken off\nend: Failed\n"
+        items_with(vec![cut], |source| source.with_single_response()).await,
+        "open\nmessage|1|\nfailed: stream was cut off\nend: Failed\n"
     );
-    // The policy is for attempts; there is none but the first by default.
+    // Failures before the response are retried only if a policy is set.
     let busy = || vec![status("503 Service Unavailable", "", "")];
     let stream = || vec![write(STREAM), write("data: 1\n\n")];
     let server = Server::start(vec![busy(), stream()]).await;
-    let mut source = EventSource::post(server.url("/")).with_one_shot().build().unwrap();
-    let given = all_of(&mut source, &server).await;
-    assert_eq!(given, "failed: server has answered with status 503\nend: Failed\n");
+    let mut source = EventSource::post(server.url("/")).with_single_response().build().unwrap();
+    let seen = all_of(&mut source, &server).await;
+    assert_eq!(seen, "failed: server answered with status 503\nend: Failed\n");
     let policy = crate::eager().with_retry_if(Failure::is_transient);
-    let given = given_by(vec![busy(), stream(), stream()], |source| source.with_one_shot().with_retry(policy)).await;
-    assert_eq!(given, "retry: server has answered with status 503\nopen\nmessage|1|\nend: StreamEnd\n");
+    let seen =
+        items_with(vec![busy(), stream(), stream()], |source| source.with_single_response().with_retry_policy(policy))
+            .await;
+    assert_eq!(seen, "retry: server answered with status 503\nopen\nmessage|1|\nend: StreamEnd\n");
 }
 
 #[tokio::test]
-async fn a_source_that_is_dropped_closes_its_connection() {
+async fn dropped_source_closes_its_connection() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
-    // While it connects, and while it is open.
+    // The source is dropped while it connects, and while it is open.
     for is_open in [false, true] {
         let mut source = EventSource::get(&url).build().unwrap();
         let server = async {
@@ -209,9 +211,9 @@ async fn a_source_that_is_dropped_closes_its_connection() {
     }
 }
 
-/// Neither the end of its body is waited for, nor is the connection kept.
+/// The source does not wait for the end of the body, and does not keep the connection.
 #[tokio::test]
-async fn a_server_that_floods_behind_the_end_is_left() {
+async fn connection_of_a_server_that_floods_after_the_end_is_closed() {
     let stream = format!("{STREAM}data: [DONE]\n\n");
     let answers = [
         (stream.as_str(), "open\nend: Done\n"),
@@ -229,22 +231,48 @@ async fn a_server_that_floods_behind_the_end_is_left() {
             stream.write_all(answer.as_bytes()).await.unwrap();
             while stream.write_all(&[b':'; 1 << 16]).await.is_ok() {}
         });
-        let mut source = EventSource::get(url).with_one_shot().build().unwrap();
-        let mut given = String::new();
+        let mut source = EventSource::get(url).with_single_response().build().unwrap();
+        let mut seen = String::new();
         while let Some(item) = timeout(SOON, source.next()).await.expect("it ends in time") {
-            given += &crate::line(&item);
-            given += "\n";
+            seen += &crate::line(&item);
+            seen += "\n";
         }
-        given += &format!("end: {:?}\n", source.end().unwrap());
-        assert!(given.starts_with(expected), "{given}");
-        // The connection is closed, though the source is still there.
+        seen += &format!("end: {:?}\n", source.end_reason().unwrap());
+        assert!(seen.starts_with(expected), "{seen}");
+        // The connection is closed before the source is dropped.
         timeout(SOON, flood).await.unwrap().unwrap();
         drop(source);
     }
 }
 
 #[tokio::test]
-async fn who_wants_events_alone_is_told_of_no_failure_that_passes() {
+async fn open_returns_the_head_or_the_final_error() {
+    let busy = || vec![status("503 Service Unavailable", "x-request-id: 7\r\n", "busy")];
+    let policy = || crate::eager().with_retry_if(Failure::is_transient);
+    let stream = vec![write(STREAM), write("data: a\n\n"), Act::Hold];
+    let server = Server::start(vec![busy(), vec![], stream]).await;
+    let mut source = get(&server).with_retry_policy(policy()).build().unwrap();
+    let opened = source.open().await.unwrap().unwrap();
+    assert_eq!((opened.attempt, &opened.headers["content-type"]), (3, &"text/event-stream".parse().unwrap()));
+    // There is no head to wait for, and no event is lost.
+    assert!(source.open().await.unwrap().is_none());
+    assert_eq!(source.next_event().await.unwrap().unwrap().data, "a");
+
+    let server = Server::start(vec![busy()]).await;
+    let mut source = EventSource::post(server.url("/")).with_single_response().build().unwrap();
+    let error = source.open().await.unwrap_err();
+    assert_eq!((error.status(), error.body(), error.is_final()), (Some(503), Some(&b"busy"[..]), true));
+    assert!(source.open().await.unwrap().is_none());
+
+    // The server answers 204.
+    let server = Server::start(vec![]).await;
+    let mut source = get(&server).build().unwrap();
+    assert!(source.open().await.unwrap().is_none());
+    assert_eq!(source.end_reason(), Some(EndReason::NoContent));
+}
+
+#[tokio::test]
+async fn next_event_skips_failures_that_are_retried() {
     let script = vec![
         vec![write(STREAM), write("id: 1\ndata: a\n\n")],
         vec![],
@@ -256,12 +284,12 @@ async fn who_wants_events_alone_is_told_of_no_failure_that_passes() {
     assert_eq!(source.next_event().await.unwrap().unwrap().data, "a");
     assert_eq!(source.next_event().await.unwrap().unwrap().data, "b");
     let error = source.next_event().await.unwrap_err();
-    assert_eq!(error.to_string(), "server has answered with status 404: \"gone\"");
+    assert_eq!(error.to_string(), "server answered with status 404: \"gone\"");
     assert_eq!(source.next_event().await.unwrap(), None);
 }
 
 #[tokio::test]
-async fn and_so_is_who_wants_a_stream_of_them() {
+async fn stream_of_events_skips_failures_that_are_retried() {
     use futures_util::{StreamExt, stream::FusedStream};
 
     let limits = ssekit_core::Limits { data: 3, ..ssekit_core::Limits::default() };
@@ -273,48 +301,54 @@ async fn and_so_is_who_wants_a_stream_of_them() {
     ];
     let server = Server::start(script).await;
     let mut events = get(&server).with_limits(limits).build().unwrap().into_events();
-    let mut given = Vec::new();
+    let mut seen = Vec::new();
     while let Some(event) = events.next().await {
-        given.push(event.map_or_else(|error| error.to_string(), |event| event.data.to_string()));
+        seen.push(event.map_or_else(|error| error.to_string(), |event| event.data.to_string()));
     }
     let too_long = "event was dropped: ";
-    assert!(given[1].starts_with(too_long), "{given:?}");
-    given.remove(1);
-    assert_eq!(given, ["a", "b", "c", "server has answered with status 404: \"gone\""]);
+    assert!(seen[1].starts_with(too_long), "{seen:?}");
+    seen.remove(1);
+    assert_eq!(seen, ["a", "b", "c", "server answered with status 404: \"gone\""]);
     assert!(events.is_terminated() && events.get_mut().next().await.is_none());
-    assert_eq!((events.get_ref().end(), events.get_ref().last_event_id()), (Some(End::Failed), "1"));
+    assert_eq!((events.get_ref().end_reason(), events.get_ref().last_event_id()), (Some(EndReason::Failed), "1"));
 }
 
-/// Not a panic: a caller could bring it about.
+/// Not a panic, because a caller can cause it.
 #[test]
-fn without_a_runtime_there_is_an_error() {
+fn source_without_a_runtime_returns_a_final_error() {
     let mut source = EventSource::get("http://127.0.0.1:9/").build().unwrap();
     let error = source.next().now_or_never().unwrap().unwrap().unwrap_err();
-    assert_eq!(error.to_string(), "request cannot be made: there is no runtime of tokio");
+    assert_eq!(
+        error.to_string(),
+        "request cannot be sent: there is no tokio runtime: poll the event source inside one"
+    );
     assert!(error.is_final());
     assert!(source.next().now_or_never().unwrap().is_none());
 }
 
-/// Nor if it was polled in one before, which may be gone.
+/// The source may outlive the runtime that it was first polled in.
 #[test]
-fn a_wait_outside_of_its_runtime_is_an_error_or_goes_on() {
+fn wait_outside_its_runtime_is_an_error_or_uses_another_runtime() {
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let wait = |source: &mut EventSource| {
         let first = runtime();
         first.block_on(async {
-            assert!(source.next().await.unwrap().unwrap_err().retry_after().is_some());
+            assert!(source.next().await.unwrap().unwrap_err().retry_delay().is_some());
             assert!(source.next().now_or_never().is_none());
         });
     };
     let policy = || crate::eager().with_reconnection_time(Duration::from_millis(50)).with_max_retries(2);
     let builder = || {
-        let source = EventSource::get("http://localhost/").with_retry(policy()).with_connect_timeout(None);
+        let source = EventSource::get("http://localhost/").with_retry_policy(policy()).with_response_timeout(None);
         source.with_headers_from(|_| async { Err("no token".into()) })
     };
     let mut source = builder().build().unwrap();
     wait(&mut source);
     let error = source.next().now_or_never().unwrap().unwrap().unwrap_err();
-    assert_eq!(error.to_string(), "request cannot be made: there is no runtime of tokio");
+    assert_eq!(
+        error.to_string(),
+        "request cannot be sent: there is no tokio runtime: poll the event source inside one"
+    );
     let mut source = builder().build().unwrap();
     wait(&mut source);
     let error = runtime().block_on(source.next()).unwrap().unwrap_err();
@@ -322,16 +356,16 @@ fn a_wait_outside_of_its_runtime_is_an_error_or_goes_on() {
 }
 
 #[test]
-fn it_goes_to_other_threads() {
+fn public_types_are_send_and_sync() {
     fn is_send_and_sync<T: Send + Sync + Unpin>() {}
     is_send_and_sync::<EventSource>();
     is_send_and_sync::<ssekit_client::EventSourceBuilder>();
-    is_send_and_sync::<ssekit_client::Error>();
-    is_send_and_sync::<ssekit_client::machine::Machine>();
+    is_send_and_sync::<ssekit_client::ClientError>();
+    is_send_and_sync::<ssekit_client::machine::ClientMachine>();
 }
 
 #[tokio::test]
-async fn it_is_a_stream_and_fused() {
+async fn source_is_a_fused_stream() {
     use futures_util::{StreamExt, stream::FusedStream};
 
     let server = Server::start(vec![vec![write(STREAM), write("data: a\n\n")]]).await;
@@ -339,6 +373,6 @@ async fn it_is_a_stream_and_fused() {
     assert!(!source.is_terminated());
     let items: Vec<_> = StreamExt::collect(StreamExt::by_ref(&mut source)).await;
     let lines: Vec<_> = items.iter().map(crate::line).collect();
-    assert_eq!(lines, ["open", "message|a|", "retry: stream has ended"]);
+    assert_eq!(lines, ["open", "message|a|", "retry: stream ended"]);
     assert!(source.is_terminated() && StreamExt::next(&mut source).await.is_none());
 }

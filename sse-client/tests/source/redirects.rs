@@ -1,4 +1,4 @@
-//! Where the server sends one to.
+//! Redirects.
 
 use http::HeaderMap;
 use ssekit_client::EventSource;
@@ -19,10 +19,10 @@ fn lines(server: &Server) -> Vec<String> {
     server.requests().into_iter().map(|request| request.line).collect()
 }
 
-const GIVEN: &str = "open\nmessage|a|1\nretry: stream has ended\nend: NoContent\n";
+const ONE_EVENT: &str = "open\nmessage|a|1\nretry: stream ended\nend: NoContent\n";
 
 #[tokio::test]
-async fn permanent_ones_are_remembered_and_others_are_not() {
+async fn permanent_redirects_are_remembered_and_others_are_not() {
     for (line, then) in [
         ("301 Moved Permanently", "GET /new?a=1"),
         ("308 Permanent Redirect", "GET /new?a=1"),
@@ -32,10 +32,10 @@ async fn permanent_ones_are_remembered_and_others_are_not() {
     ] {
         let server = Server::start(vec![redirect(line, "new?a=1"), stream()]).await;
         let mut source = get(&server).with_header("x-key", "7").build().unwrap();
-        assert_eq!(all_of(&mut source, &server).await, GIVEN);
+        assert_eq!(all_of(&mut source, &server).await, ONE_EVENT);
         assert_eq!(lines(&server), ["GET /events", "GET /new?a=1", then], "{line}");
         let requests = server.requests();
-        // The origin is the same.
+        // Own header fields are sent, because the origin is the same.
         assert_eq!(requests[1].header("x-key"), [b"7"]);
         assert_eq!(requests[1].header("accept"), [b"text/event-stream"]);
         assert_eq!(requests[2].header("last-event-id"), [b"1"]);
@@ -43,7 +43,7 @@ async fn permanent_ones_are_remembered_and_others_are_not() {
 }
 
 #[tokio::test]
-async fn a_body_goes_on_only_where_the_method_does() {
+async fn body_is_sent_to_the_target_if_the_method_stays_the_same() {
     for (line, then, has_body) in [
         ("307 Temporary Redirect", "POST /b", true),
         ("308 Permanent Redirect", "POST /b", true),
@@ -52,8 +52,8 @@ async fn a_body_goes_on_only_where_the_method_does() {
         ("303 See Other", "GET /b", false),
     ] {
         let server = Server::start(vec![redirect(line, "/b"), stream()]).await;
-        let builder = EventSource::post(server.url("/a")).with_retry(eager()).with_json("question");
-        assert_eq!(all_of(&mut builder.build().unwrap(), &server).await, GIVEN);
+        let builder = EventSource::post(server.url("/a")).with_retry_policy(eager()).with_json("question");
+        assert_eq!(all_of(&mut builder.build().unwrap(), &server).await, ONE_EVENT);
         let request = &server.requests()[1];
         assert_eq!(request.line, then, "{line}");
         assert_eq!(request.body == b"\"question\"", has_body);
@@ -62,7 +62,7 @@ async fn a_body_goes_on_only_where_the_method_does() {
 }
 
 #[tokio::test]
-async fn what_is_meant_for_one_origin_is_not_sent_to_another() {
+async fn own_headers_are_not_sent_to_another_origin() {
     let other = Server::start(vec![stream()]).await;
     let server = Server::start(vec![redirect("308 Permanent Redirect", &other.url("/there"))]).await;
     let builder = get(&server)
@@ -72,11 +72,11 @@ async fn what_is_meant_for_one_origin_is_not_sent_to_another() {
         .with_header("user-agent", "agent")
         .with_header("accept-language", "de")
         .with_headers_from(|_| async { Ok([("x-token".parse()?, "secret".parse()?)].into_iter().collect()) });
-    assert_eq!(all_of(&mut builder.build().unwrap(), &other).await, GIVEN);
+    assert_eq!(all_of(&mut builder.build().unwrap(), &other).await, ONE_EVENT);
     for name in ["authorization", "cookie", "x-api-key", "x-token"] {
         assert_eq!(server.requests()[0].header(name).len(), 1);
     }
-    // It is remembered, and still another.
+    // The remembered target still belongs to another origin.
     assert_eq!(lines(&server), ["GET /events"]);
     assert_eq!(lines(&other), ["GET /there", "GET /there"]);
     for request in other.requests() {
@@ -88,24 +88,24 @@ async fn what_is_meant_for_one_origin_is_not_sent_to_another() {
     }
 }
 
-/// It is the other origin that has chosen the URL.
+/// The other origin chose the URL.
 #[tokio::test]
-async fn nor_to_where_the_other_origin_leads_back() {
+async fn own_headers_are_not_sent_after_return_to_the_first_origin() {
     let mut other = Server::start(vec![]).await;
     let server = Server::start(vec![redirect("307 Temporary Redirect", &other.url("/")), stream()]).await;
     other.plan(vec![redirect("307 Temporary Redirect", &server.url("/delete"))]);
     let builder = get(&server).with_header("authorization", "Bearer secret");
-    assert_eq!(all_of(&mut builder.build().unwrap(), &server).await, GIVEN);
+    assert_eq!(all_of(&mut builder.build().unwrap(), &server).await, ONE_EVENT);
     assert_eq!(lines(&server), ["GET /events", "GET /delete", "GET /events"]);
     let sent: Vec<_> = server.requests().iter().map(|request| request.header("authorization").len()).collect();
     assert_eq!(sent, [1, 0, 1]);
 }
 
 #[tokio::test]
-async fn a_body_that_has_stayed_behind_once_does_so_again() {
+async fn body_that_a_redirect_removed_is_not_sent_by_the_next_attempt() {
     let other = Server::start(vec![stream(), stream()]).await;
     let server = Server::start(vec![redirect("301 Moved Permanently", &other.url("/b"))]).await;
-    let builder = EventSource::post(server.url("/a")).with_retry(eager()).with_body("secret");
+    let builder = EventSource::post(server.url("/a")).with_retry_policy(eager()).with_body("secret");
     all_of(&mut builder.build().unwrap(), &other).await;
     assert_eq!(lines(&server), ["POST /a"]);
     assert_eq!(lines(&other), ["GET /b"; 3]);
@@ -113,7 +113,7 @@ async fn a_body_that_has_stayed_behind_once_does_so_again() {
 }
 
 #[tokio::test]
-async fn what_is_remembered_stays_so_when_nobody_was_asked() {
+async fn failure_before_the_request_keeps_the_remembered_target() {
     let server = Server::start(vec![redirect("308 Permanent Redirect", "/b"), stream(), stream()]).await;
     let builder = get(&server).with_headers_from(|attempt| async move {
         if attempt.number == 2 { Err("no token".into()) } else { Ok(HeaderMap::new()) }
@@ -122,20 +122,20 @@ async fn what_is_remembered_stays_so_when_nobody_was_asked() {
     assert_eq!(lines(&server), ["GET /events", "GET /b", "GET /b", "GET /b"]);
 }
 
-/// The address may have moved back.
+/// The stream may have moved back.
 #[tokio::test]
-async fn what_is_remembered_and_leads_nowhere_is_forgotten() {
+async fn remembered_target_without_a_stream_is_forgotten() {
     let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let nowhere = format!("http://{}/", gone.local_addr().unwrap());
     drop(gone);
     let server = Server::start(vec![redirect("301 Moved Permanently", &nowhere), stream()]).await;
-    let given = all_of(&mut get(&server).build().unwrap(), &server).await;
-    assert_eq!(given, format!("retry: no response from the server\n{GIVEN}"));
+    let seen = all_of(&mut get(&server).build().unwrap(), &server).await;
+    assert_eq!(seen, format!("retry: no response from the server\n{ONE_EVENT}"));
     assert_eq!(lines(&server), ["GET /events"; 3]);
 }
 
 #[tokio::test]
-async fn those_that_cannot_be_followed_fail_for_good() {
+async fn redirect_that_is_not_followed_is_a_final_error() {
     let error = async |location: Option<&str>| {
         let headers = location.map_or(String::new(), |location| format!("location: {location}\r\nx-why: 7\r\n"));
         let server = Server::start(vec![vec![status("302 Found", &headers, "")]]).await;
@@ -154,7 +154,7 @@ async fn those_that_cannot_be_followed_fail_for_good() {
 }
 
 #[tokio::test]
-async fn a_loop_ends() {
+async fn redirect_loop_ends_at_the_limit() {
     let server = Server::start(vec![redirect("302 Found", "/events"); 30]).await;
     let error = next_error(&mut get(&server).build().unwrap()).await;
     assert_eq!(error.failure(), &Failure::Redirect(RedirectError::TooMany { limit: 20 }));
@@ -163,11 +163,11 @@ async fn a_loop_ends() {
     assert_eq!(error.failure(), &Failure::Redirect(RedirectError::TooMany { limit: 0 }));
 }
 
-/// It has no more than the attempt as a whole may take, however many there are.
+/// The timeout holds for the whole attempt, however many redirects it follows.
 #[tokio::test]
-async fn redirects_share_the_time_of_the_attempt() {
+async fn redirects_share_the_response_timeout_of_the_attempt() {
     let server = Server::start(vec![redirect("302 Found", "/slow"), vec![Act::Hold]]).await;
     let limit = std::time::Duration::from_millis(100);
-    let mut source = get(&server).with_connect_timeout(limit).build().unwrap();
-    assert_eq!(next_error(&mut source).await.failure(), &Failure::ConnectTimeout { limit });
+    let mut source = get(&server).with_response_timeout(limit).build().unwrap();
+    assert_eq!(next_error(&mut source).await.failure(), &Failure::ResponseTimeout { limit });
 }

@@ -1,4 +1,4 @@
-//! A server on raw sockets that does as it is told, whatever HTTP thinks of it.
+//! A server on raw sockets that follows a script, even where it violates HTTP.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -12,27 +12,28 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-/// For what comes at once, on a machine that is busy with something else.
+/// The longest wait for something that happens at once on an idle machine.
 pub(crate) const SOON: Duration = Duration::from_secs(60);
 
-/// A stream up to the connection's end.
+/// The head of a stream that ends with the connection.
 pub(crate) const STREAM: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n";
 
-/// A stream in HTTP's chunks, each with its length.
+/// The head of a stream in HTTP chunks.
 pub(crate) const CHUNKED: &str =
     "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
 
-/// What a server does with a connection, behind the request.
+/// A step of the server after it has read the request.
 #[derive(Clone, Debug)]
 pub(crate) enum Act {
+    /// Writes all bytes at once.
     Write(Vec<u8>),
-    /// The same, byte by byte.
+    /// Writes byte by byte.
     Trickle(Vec<u8>),
-    /// Waits until the client has given so many items.
+    /// Waits until the client has returned this many items.
     Seen(usize),
-    /// Ends it by force.
+    /// Makes the end of the connection a reset.
     Reset,
-    /// Keeps it open until the client closes it.
+    /// Keeps the connection open until the client closes it.
     Hold,
 }
 
@@ -40,7 +41,7 @@ pub(crate) fn write(bytes: impl AsRef<[u8]>) -> Act {
     Act::Write(bytes.as_ref().to_vec())
 }
 
-/// As one of HTTP's chunks.
+/// Writes one HTTP chunk.
 pub(crate) fn chunk(bytes: impl AsRef<[u8]>) -> Act {
     let bytes = bytes.as_ref();
     Act::Write([format!("{:x}\r\n", bytes.len()).as_bytes(), bytes, b"\r\n"].concat())
@@ -59,13 +60,13 @@ pub(crate) struct Request {
 }
 
 impl Request {
-    /// All values of a header field.
+    /// Returns all values of a header field.
     pub(crate) fn header(&self, name: &str) -> Vec<&[u8]> {
         self.headers.iter().filter(|(header, _)| header == name).map(|(_, value)| &**value).collect()
     }
 }
 
-/// It serves one connection after the other, as its script says; behind that it answers 204, which is the end.
+/// A server that handles one connection after the other by its script, and then answers 204, which ends the source.
 pub(crate) struct Server {
     pub(crate) addr: SocketAddr,
     requests: Arc<Mutex<Vec<Request>>>,
@@ -91,17 +92,17 @@ impl Server {
         format!("http://{}{path}", self.addr)
     }
 
-    /// Does so with the next connections.
+    /// Adds connections to the script.
     pub(crate) fn plan(&mut self, script: Vec<Vec<Act>>) {
         self.script.lock().unwrap().extend(script);
     }
 
-    /// The client has given another item.
+    /// Notes that the client has returned another item.
     pub(crate) fn saw_one(&self) {
         self.seen.send_modify(|seen| *seen += 1);
     }
 
-    /// Waits until it has done so much.
+    /// Waits until the server has done this many acts.
     pub(crate) async fn did(&mut self, acts: usize) {
         timeout(SOON, self.acts.wait_for(|done| *done >= acts)).await.unwrap().unwrap();
     }
@@ -131,7 +132,7 @@ async fn serve(
         let Some(request) = read_request(&mut stream).await else { continue };
         requests.lock().unwrap().push(request);
         for act in acts {
-            // A client that has gone is not the server's matter.
+            // An error means that the client has gone.
             let _ = match act {
                 Act::Write(bytes) => stream.write_all(&bytes).await,
                 Act::Trickle(bytes) => trickle(&mut stream, &bytes).await,
@@ -156,7 +157,7 @@ async fn trickle(stream: &mut TcpStream, bytes: &[u8]) -> std::io::Result<()> {
     Ok(())
 }
 
-/// The request, or `None` if the client closes the connection instead.
+/// Reads a request. Returns `None` if the client closes the connection instead.
 pub(crate) async fn read_request(stream: &mut TcpStream) -> Option<Request> {
     let mut bytes = Vec::new();
     let head = loop {

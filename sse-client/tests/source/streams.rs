@@ -1,11 +1,11 @@
-//! What is in a stream, however it comes.
+//! The content of streams, however it is cut into chunks.
 
 use std::io::Write;
 
 use ssekit_client::EventSource;
 
 use crate::server::{Act, CHUNKED, STREAM, Server, chunk, write};
-use crate::{all_of, get, given, given_by};
+use crate::{all_of, get, items, items_with};
 
 const BODY: &str =
     "\u{feff}: hello\r\nevent: greeting\r\ndata: a\u{1f980}\r\ndata\r\nid: 1\r\n\r\nretry: 1\n\nid: \u{fc}\rdata:b\r\r";
@@ -13,78 +13,77 @@ const BODY: &str =
 const EVENTS: &str = "greeting|a\u{1f980}\n|1\nmessage|b|\u{fc}\n";
 
 #[tokio::test]
-async fn bytes_come_whole_or_one_by_one() {
-    let expected = format!("open\n{EVENTS}retry: stream has ended\nend: NoContent\n");
-    assert_eq!(given(vec![vec![write([STREAM, BODY].concat())]]).await, expected);
-    assert_eq!(given(vec![vec![Act::Trickle([STREAM, BODY].concat().into_bytes())]]).await, expected);
+async fn events_do_not_depend_on_how_bytes_arrive() {
+    let expected = format!("open\n{EVENTS}retry: stream ended\nend: NoContent\n");
+    assert_eq!(items(vec![vec![write([STREAM, BODY].concat())]]).await, expected);
+    assert_eq!(items(vec![vec![Act::Trickle([STREAM, BODY].concat().into_bytes())]]).await, expected);
     let mut pieces = vec![write(CHUNKED)];
     pieces.extend(BODY.as_bytes().chunks(1).map(chunk));
     pieces.push(write("0\r\n\r\n"));
-    assert_eq!(given(vec![pieces]).await, expected);
+    assert_eq!(items(vec![pieces]).await, expected);
 }
 
 #[tokio::test]
-async fn what_is_unfinished_is_dropped_and_never_joined_with_the_next_connection() {
+async fn unfinished_event_is_dropped_and_not_joined_with_the_next_connection() {
     let first = vec![write(STREAM), write("id: 1\ndata: a\n\nid: 2\ndata: unfin")];
     let second = vec![write(STREAM), write("ished\n\ndata: b\n\n")];
     assert_eq!(
-        given(vec![first, second]).await,
-        "open\nmessage|a|1\nretry: stream has broken off\nopen\nmessage|b|1\nretry: stream has ended\nend: NoContent\n"
+        items(vec![first, second]).await,
+        "open\nmessage|a|1\nretry: stream was cut off\nopen\nmessage|b|1\nretry: stream ended\nend: NoContent\n"
     );
 }
 
 #[tokio::test]
-async fn events_come_before_the_server_has_written_the_next() {
+async fn event_is_returned_before_the_server_writes_the_next() {
     let acts = (1..=20).flat_map(|n| [chunk(format!("data: {n}\n\n")), Act::Seen(n + 1)]);
     let acts = [write(CHUNKED)].into_iter().chain([Act::Seen(1)]).chain(acts).chain([write("0\r\n\r\n")]);
-    let given = given(vec![acts.collect()]).await;
-    assert_eq!(given.lines().count(), 23, "{given}");
+    let seen = items(vec![acts.collect()]).await;
+    assert_eq!(seen.lines().count(), 23, "{seen}");
 }
 
 #[tokio::test]
-async fn comments_come_in_their_order_if_they_are_asked_for() {
+async fn comments_are_returned_in_order_if_enabled() {
     let body = ":one\n: two\ndata: a\n:three\n\n:\n\n:f\u{fc}nf\r\n:cut";
-    let expected =
-        "open\n#one\n# two\n#three\nmessage|a|\n#\n#f\u{fc}nf\nretry: stream has broken off\nend: NoContent\n";
+    let expected = "open\n#one\n# two\n#three\nmessage|a|\n#\n#f\u{fc}nf\nretry: stream was cut off\nend: NoContent\n";
     let whole = vec![write([STREAM, body].concat())];
-    assert_eq!(given_by(vec![whole.clone()], |source| source.with_comments()).await, expected);
+    assert_eq!(items_with(vec![whole.clone()], |source| source.with_comments()).await, expected);
     let mut pieces = vec![write(CHUNKED)];
     pieces.extend(body.as_bytes().chunks(1).map(chunk));
     pieces.push(write("0\r\n\r\n"));
-    assert_eq!(given_by(vec![pieces], |source| source.with_comments()).await, expected);
-    assert_eq!(given(vec![whole]).await, "open\nmessage|a|\nretry: stream has broken off\nend: NoContent\n");
-    // What is cut off is not joined with the next connection either.
+    assert_eq!(items_with(vec![pieces], |source| source.with_comments()).await, expected);
+    assert_eq!(items(vec![whole]).await, "open\nmessage|a|\nretry: stream was cut off\nend: NoContent\n");
+    // A comment that is cut off is not joined with the next connection.
     let again = vec![vec![write(STREAM), write(":a")], vec![write(STREAM), write("b\n:c\n")]];
-    let given = given_by(again, |source| source.with_comments()).await;
-    assert_eq!(given.matches('#').count(), 1, "{given}");
-    assert!(given.contains("\n#c\n"), "{given}");
+    let seen = items_with(again, |source| source.with_comments()).await;
+    assert_eq!(seen.matches('#').count(), 1, "{seen}");
+    assert!(seen.contains("\n#c\n"), "{seen}");
 }
 
 #[tokio::test]
-async fn what_is_over_a_limit_is_told_while_it_comes_and_the_stream_goes_on() {
+async fn event_over_a_limit_is_an_error_before_its_end_and_the_stream_continues() {
     let limits = ssekit_core::Limits { data: 8, ..ssekit_core::Limits::default() };
-    // A line that never seems to end.
+    // A line whose end the server delays.
     let mut acts = vec![write(STREAM), write("id: 1\ndata: fits\n\nid: 2\ndata: ")];
     acts.extend(std::iter::repeat_n(write("x".repeat(1000)), 20));
     acts.push(Act::Seen(3));
     acts.extend(std::iter::repeat_n(write("x".repeat(1000)), 20));
     acts.push(write("\n\ndata: again\n\n:too long a comment\ndata: too\n\n"));
     assert_eq!(
-        given_by(vec![acts], |source| source.with_limits(limits).with_comments()).await,
-        "open\nmessage|fits|1\ngo on: event was dropped: data is longer than 8 bytes\nmessage|again|1\n\
-         go on: comment was dropped: it is longer than 8 bytes\nmessage|too|1\nretry: stream has ended\nend: NoContent\n"
+        items_with(vec![acts], |source| source.with_limits(limits).with_comments()).await,
+        "open\nmessage|fits|1\ncontinue: event was dropped: data is longer than 8 bytes\nmessage|again|1\n\
+         continue: comment was dropped: it is longer than 8 bytes\nmessage|too|1\nretry: stream ended\nend: NoContent\n"
     );
 }
 
 #[tokio::test]
-async fn an_event_of_many_chunks_is_one() {
+async fn event_in_many_chunks_is_returned_whole() {
     let long = "\u{6f22}".repeat(1 << 20);
     let server = Server::start(vec![vec![write(STREAM), write(format!("data: {long}\n\n"))]]).await;
     let mut source = get(&server).build().unwrap();
     assert_eq!(source.next_event().await.unwrap().unwrap().data, &*long);
 }
 
-/// Compressed, and flushed behind each event.
+/// Compresses the parts, with a flush after each.
 fn compressed(encoding: &str, parts: &[&str]) -> Vec<Vec<u8>> {
     fn flushed<W: Write>(mut encoder: W, parts: &[&str], taken: impl Fn(&mut W) -> Vec<u8>) -> Vec<Vec<u8>> {
         let pieces = parts.iter().map(|part| {
@@ -122,7 +121,7 @@ fn compressed(encoding: &str, parts: &[&str]) -> Vec<Vec<u8>> {
 }
 
 #[tokio::test]
-async fn compressed_events_come_as_they_are_flushed() {
+async fn compressed_event_is_returned_when_it_is_flushed() {
     for encoding in ["gzip", "deflate", "br", "zstd"] {
         let pieces = compressed(encoding, &["id: 1\ndata: a\n\n", "data: b\n\n"]);
         let head = format!(
@@ -132,37 +131,37 @@ async fn compressed_events_come_as_they_are_flushed() {
         let acts = vec![write(head), chunk(&pieces[0]), Act::Seen(2), chunk(&pieces[1]), Act::Seen(3)];
         let server = Server::start(vec![acts]).await;
         let mut source = get(&server).build().unwrap();
-        let given = all_of(&mut source, &server).await;
-        assert!(given.starts_with("open\nmessage|a|1\nmessage|b|1\nretry: "), "{encoding}: {given}");
+        let seen = all_of(&mut source, &server).await;
+        assert!(seen.starts_with("open\nmessage|a|1\nmessage|b|1\nretry: "), "{encoding}: {seen}");
         let accepted = server.requests()[0].header("accept-encoding").concat();
-        assert!(String::from_utf8(accepted).unwrap().contains(encoding), "{encoding} is asked for");
+        assert!(String::from_utf8(accepted).unwrap().contains(encoding), "the request accepts {encoding}");
     }
 }
 
 #[tokio::test]
-async fn what_cannot_be_decompressed_fails_for_good() {
+async fn unknown_content_encoding_is_a_final_error() {
     for (fields, said) in [
         ("content-encoding: compress\r\n", "compress"),
         ("content-encoding: identity\r\ncontent-encoding: gzip\r\n", "identity, gzip"),
     ] {
         let head = format!("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n{fields}\r\n");
         assert_eq!(
-            given(vec![vec![write(head), write("\u{1}\u{2}")]]).await,
-            format!("failed: event stream is compressed by {said:?}, which is not understood\nend: Failed\n")
+            items(vec![vec![write(head), write("\u{1}\u{2}")]]).await,
+            format!("failed: response has content encoding {said:?}, which the client cannot decode\nend: Failed\n")
         );
     }
 }
 
 #[tokio::test]
-async fn what_is_not_as_compressed_as_it_says_breaks_off() {
+async fn body_with_a_wrong_content_encoding_is_retried() {
     let head =
         "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-encoding: gzip\r\nconnection: close\r\n\r\n";
-    let given = given(vec![vec![write(head), write("data: plain\n\n")]]).await;
-    assert_eq!(given, "open\nretry: stream has broken off\nend: NoContent\n");
+    let seen = items(vec![vec![write(head), write("data: plain\n\n")]]).await;
+    assert_eq!(seen, "open\nretry: stream was cut off\nend: NoContent\n");
 }
 
 #[tokio::test]
-async fn data_is_json_or_the_error_says_of_which_event() {
+async fn json_error_names_the_event() {
     #[derive(serde::Deserialize)]
     struct Token<'a> {
         text: &'a str,
@@ -175,7 +174,7 @@ async fn data_is_json_or_the_error_says_of_which_event() {
     let event = source.next_event().await.unwrap().unwrap();
     let error = event.json::<Token<'_>>().err().unwrap();
     assert!(error.to_string().starts_with("data of the event \"odd\" at id \"7\": invalid type"), "{error}");
-    // It has told of no failure, and there is none that an event was lost by.
+    // The error concerns the data only: the source has not failed.
     assert_eq!(source.next_event().await.unwrap(), None);
-    assert!(!matches!(source.end(), Some(ssekit_client::machine::End::Failed)));
+    assert!(!matches!(source.end_reason(), Some(ssekit_client::machine::EndReason::Failed)));
 }

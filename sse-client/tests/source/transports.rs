@@ -1,4 +1,4 @@
-//! TLS, HTTP/2 and proxies, for real.
+//! TLS, HTTP/2 and proxies, with real servers.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use ssekit_client::machine::Failure;
 use ssekit_client::reqwest::{Certificate, ClientBuilder, Proxy};
-use ssekit_client::{EventSource, Item, client_builder};
+use ssekit_client::{EventSource, SourceItem, client_builder};
 use ssekit_testkit::certificates::Certificates;
 use tokio::io::{AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
@@ -23,7 +23,7 @@ use crate::{all_of, eager, get, next, next_error};
 
 const BODY: &str = "id: 1\ndata: secure\n\n";
 
-/// A server by TLS, which offers these protocols; it says which of them a request came by.
+/// Starts a TLS server that offers these protocols.
 async fn tls_server(certificates: &Certificates, protocols: &[&str]) -> SocketAddr {
     let chain = vec![CertificateDer::from_pem_slice(certificates.server.as_bytes()).unwrap()];
     let key = PrivateKeyDer::from_pem_slice(certificates.server_key.as_bytes()).unwrap();
@@ -39,7 +39,7 @@ async fn tls_server(certificates: &Certificates, protocols: &[&str]) -> SocketAd
             let (stream, _) = listener.accept().await.unwrap();
             let acceptor = acceptor.clone();
             tokio::spawn(async move {
-                // A client that does not trust it ends the connection.
+                // A client without trust in the certificate closes the connection.
                 let Ok(stream) = acceptor.accept(stream).await else { return };
                 let is_h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
                 let io = TokioIo::new(stream);
@@ -61,7 +61,7 @@ type Body = http_body_util::Either<
     StreamBody<futures_util::stream::Iter<std::array::IntoIter<Result<Frame<Bytes>, std::convert::Infallible>, 1>>>,
 >;
 
-/// A stream at first, and nothing more to whom has had it.
+/// Answers with a stream, or with 204 to a client that has received it.
 async fn answer(request: hyper::Request<Incoming>) -> Result<hyper::Response<Body>, std::convert::Infallible> {
     if request.headers().contains_key("last-event-id") {
         let mut response = hyper::Response::new(http_body_util::Either::Left(Full::default()));
@@ -79,10 +79,10 @@ fn trusting(certificates: &Certificates) -> ClientBuilder {
     client_builder().no_proxy().tls_certs_only([authority])
 }
 
-async fn given_by_tls(source: EventSource, version: http::Version) {
+async fn check_source(source: EventSource, version: http::Version) {
     let mut source = source;
     match next(&mut source).await {
-        Ok(Item::Open(open)) => assert_eq!(open.version, version),
+        Ok(SourceItem::Opened(opened)) => assert_eq!(opened.version, version),
         other => panic!("{other:?}"),
     }
     let event = source.next_event().await.unwrap().unwrap();
@@ -91,7 +91,7 @@ async fn given_by_tls(source: EventSource, version: http::Version) {
 }
 
 #[tokio::test]
-async fn by_tls_the_server_chooses_the_version_of_http() {
+async fn tls_server_chooses_the_version_of_http() {
     let certificates = Certificates::generate();
     for (protocols, version) in [
         (&["h2", "http/1.1"][..], http::Version::HTTP_2),
@@ -101,12 +101,13 @@ async fn by_tls_the_server_chooses_the_version_of_http() {
         let addr = tls_server(&certificates, protocols).await;
         let client = trusting(&certificates).build().unwrap();
         let url = format!("https://localhost:{}/", addr.port());
-        given_by_tls(EventSource::get(url).with_client(client).with_retry(eager()).build().unwrap(), version).await;
+        check_source(EventSource::get(url).with_client(client).with_retry_policy(eager()).build().unwrap(), version)
+            .await;
     }
 }
 
 #[tokio::test]
-async fn a_server_that_is_not_trusted_is_told_nothing() {
+async fn untrusted_server_gets_no_request() {
     let addr = tls_server(&Certificates::generate(), &["h2"]).await;
     let mut source = EventSource::get(format!("https://localhost:{}/", addr.port())).build().unwrap();
     let error = next_error(&mut source).await;
@@ -114,7 +115,7 @@ async fn a_server_that_is_not_trusted_is_told_nothing() {
     assert!(error.to_string().contains("certificate"), "{error}");
 }
 
-/// A proxy that passes tunnels and plain requests on, and knows whom it has asked.
+/// Starts a proxy for tunnels and plain requests. Returns its address and its log of requests.
 async fn proxy() -> (SocketAddr, Arc<std::sync::Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
@@ -149,13 +150,13 @@ async fn proxy() -> (SocketAddr, Arc<std::sync::Mutex<Vec<String>>>) {
 }
 
 #[tokio::test]
-async fn by_a_proxy_plain_or_through_a_tunnel() {
+async fn proxy_is_used_plain_and_as_a_tunnel() {
     let (addr, asked) = proxy().await;
     let server = Server::start(vec![vec![write(STREAM), write(BODY)]]).await;
     let client = client_builder().proxy(Proxy::all(format!("http://{addr}")).unwrap()).build().unwrap();
     let mut source = get(&server).with_client(client).build().unwrap();
-    let given = all_of(&mut source, &server).await;
-    assert_eq!(given, "open\nmessage|secure|1\nretry: stream has ended\nend: NoContent\n");
+    let seen = all_of(&mut source, &server).await;
+    assert_eq!(seen, "open\nmessage|secure|1\nretry: stream ended\nend: NoContent\n");
     assert_eq!(*asked.lock().unwrap(), vec![format!("GET {}", server.url("/events")); 2]);
 
     asked.lock().unwrap().clear();
@@ -164,13 +165,16 @@ async fn by_a_proxy_plain_or_through_a_tunnel() {
     let proxy = Proxy::all(format!("http://{addr}")).unwrap();
     let client = trusting(&certificates).proxy(proxy).build().unwrap();
     let url = format!("https://127.0.0.1:{}/", secure.port());
-    given_by_tls(EventSource::get(url).with_client(client).with_retry(eager()).build().unwrap(), http::Version::HTTP_2)
-        .await;
+    check_source(
+        EventSource::get(url).with_client(client).with_retry_policy(eager()).build().unwrap(),
+        http::Version::HTTP_2,
+    )
+    .await;
     assert_eq!(*asked.lock().unwrap(), [format!("CONNECT {secure}")]);
 }
 
 #[tokio::test]
-async fn by_http_2_without_tls_if_both_know() {
+async fn http_2_without_tls_works_by_prior_knowledge() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
     tokio::spawn(async move {
@@ -179,6 +183,9 @@ async fn by_http_2_without_tls_if_both_know() {
         let _ = builder.serve_connection(TokioIo::new(stream), service_fn(answer)).await;
     });
     let client = client_builder().http2_prior_knowledge().build().unwrap();
-    given_by_tls(EventSource::get(url).with_client(client).with_retry(eager()).build().unwrap(), http::Version::HTTP_2)
-        .await;
+    check_source(
+        EventSource::get(url).with_client(client).with_retry_policy(eager()).build().unwrap(),
+        http::Version::HTTP_2,
+    )
+    .await;
 }

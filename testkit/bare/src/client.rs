@@ -6,7 +6,7 @@ use core::ptr::null_mut;
 use core::sync::atomic::{AtomicUsize, Ordering};
 use core::time::Duration;
 
-use ssekit_client::machine::{Failure, Machine, Response, Step, Then};
+use ssekit_client::machine::{Failure, ClientMachine, ResponseHead, Action, NextStep};
 
 const SIZE: usize = 1 << 20;
 
@@ -42,26 +42,26 @@ unsafe impl GlobalAlloc for Arena {
 static ARENA: Arena = Arena { memory: UnsafeCell::new([0; SIZE]), used: AtomicUsize::new(0) };
 
 pub(crate) fn check() -> Option<()> {
-    let mut machine = Machine::new("https://localhost/a/b", 7).ok()?;
+    let mut machine = ClientMachine::new("https://localhost/a/b", 7).ok()?;
     let mut now = Duration::ZERO;
-    let stream = Response { status: 200, content_type: Some(b"text/event-stream"), ..Response::default() };
+    let stream = ResponseHead::new(200).with_content_type(b"text/event-stream");
 
-    expect(machine.step(now) == Step::Connect)?;
-    machine.respond(now, Response { status: 308, location: Some(b"../c"), ..Response::default() });
-    expect(machine.step(now) == Step::Connect && machine.request().url == "https://localhost/c")?;
-    expect(machine.respond(now, stream))?;
+    expect(machine.next_action(now) == Action::SendRequest)?;
+    machine.receive_head(now, ResponseHead::new(308).with_location(b"../c"));
+    expect(machine.next_action(now) == Action::SendRequest && machine.request().url == "https://localhost/c")?;
+    expect(machine.receive_head(now, stream))?;
     let mut chunk = &b"id: 7\ndata: hel"[..];
-    machine.receive(chunk);
+    machine.receive_chunk(chunk);
     expect(machine.next_event(&mut chunk) == Ok(None))?;
     let mut chunk = &b"lo\n\n"[..];
-    machine.receive(chunk);
+    machine.receive_chunk(chunk);
     expect(machine.next_event(&mut chunk).ok()??.data == "hello")?;
 
-    machine.end(now);
-    let Step::Failed(Failure::StreamEnd, Then::Retry { after }) = machine.step(now) else { return None };
-    expect(machine.step(now) == Step::Wait { until: after })?;
+    machine.receive_end(now);
+    let Action::ReportFailure(Failure::StreamEnd, NextStep::Retry { delay }) = machine.next_action(now) else { return None };
+    expect(machine.next_action(now) == Action::Wait { until: after })?;
     now = after;
-    expect(machine.step(now) == Step::Connect)?;
+    expect(machine.next_action(now) == Action::SendRequest)?;
     expect(machine.request().headers().any(|header| header == ("last-event-id", b"7")))
 }
 

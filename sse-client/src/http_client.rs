@@ -1,24 +1,27 @@
+//! The HTTP client of an event source.
+
 use core::time::Duration;
 
 use reqwest::ClientBuilder;
 use reqwest::redirect::Policy;
 
-/// A builder of a client of reqwest as an [`EventSource`](crate::EventSource) wants it, for one with settings of your own:
-/// certificates, a proxy, a name to be called by.
+/// Returns a builder for a reqwest client with the settings that an [`EventSource`](crate::EventSource) needs.
 ///
-/// It follows no redirects and tries nothing again, since the event source does that itself. A server is connected to
-/// within 10 seconds, and a connection that the network has lost is found within half a minute, though nothing is sent by
-/// it: by TCP's keep-alive, and by HTTP/2's. Proxies are those of the environment: `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`,
-/// `NO_PROXY`.
+/// Use it to add settings of your own, such as certificates, a proxy or a user agent. Its settings are:
 ///
-/// Secrets are better given to [`with_header`](crate::EventSourceBuilder::with_header): reqwest sends the default header
-/// fields of a client with each request, to wherever a redirect has led.
+/// - no redirects and no retries, since the event source makes both itself;
+/// - 10 seconds to connect;
+/// - keep-alive by TCP and HTTP/2, which finds a lost connection within 30 seconds, even if nothing is sent;
+/// - proxies from the environment: `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`.
 ///
-/// With the feature `tls`, unless the program has chosen a provider for rustls, it is ring from then on.
+/// Give secrets to [`with_header`](crate::EventSourceBuilder::with_header), and not to the client: reqwest sends the default
+/// header fields of a client to every server that a redirect leads to.
+///
+/// With the feature `tls`, this makes ring the process-wide provider of rustls, unless the program has installed another.
 pub fn client_builder() -> ClientBuilder {
     #[cfg(feature = "tls")]
     if rustls::crypto::CryptoProvider::get_default().is_none() {
-        // Somebody else may have been faster.
+        // An error means that another thread has installed one meanwhile.
         let _ = rustls::crypto::ring::default_provider().install_default();
     }
     let builder = reqwest::Client::builder()

@@ -1,44 +1,90 @@
-//! What is sent, and what comes back.
+//! The heads of requests and responses, as far as the machine knows them.
 
 use core::fmt;
 use core::time::Duration;
 
-/// What the machine has to know of a response's head. What it is not told is [`Default`].
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Response<'a> {
-    /// The status.
+/// The parts of a response's head that the machine looks at.
+///
+/// ```
+/// use ssekit_client::machine::ResponseHead;
+///
+/// let head = ResponseHead::new(200).with_content_type(b"text/event-stream");
+/// assert_eq!((head.status, head.location), (200, None));
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ResponseHead<'a> {
+    /// The status code.
     pub status: u16,
-    /// `Content-Type`; if there are several, all of them, with commas between.
+    /// `Content-Type`. If there are several, all of them, joined by commas.
     pub content_type: Option<&'a [u8]>,
-    /// `Location`.
+    /// `Location`, which says where a redirect leads.
     pub location: Option<&'a [u8]>,
-    /// `Content-Encoding`, unless the transport undoes it; if there are several, in the same way.
+    /// `Content-Encoding`, unless the transport decodes it. If there are several, all of them, joined by commas.
     pub content_encoding: Option<&'a [u8]>,
-    /// `Retry-After`, as the time from now: see [`retry_after`](crate::retry_after).
+    /// `Retry-After`, as a time from now: see [`parse_retry_after`](crate::parse_retry_after).
     pub retry_after: Option<Duration>,
 }
 
-/// A request as the machine wants it sent.
+impl<'a> ResponseHead<'a> {
+    /// Creates a head with this status and no header fields.
+    pub fn new(status: u16) -> Self {
+        Self { status, ..Self::default() }
+    }
+
+    /// Sets `Content-Type`.
+    #[must_use]
+    pub fn with_content_type(mut self, value: &'a [u8]) -> Self {
+        self.content_type = Some(value);
+        self
+    }
+
+    /// Sets `Location`.
+    #[must_use]
+    pub fn with_location(mut self, value: &'a [u8]) -> Self {
+        self.location = Some(value);
+        self
+    }
+
+    /// Sets `Content-Encoding`, which the transport has not decoded.
+    #[must_use]
+    pub fn with_content_encoding(mut self, value: &'a [u8]) -> Self {
+        self.content_encoding = Some(value);
+        self
+    }
+
+    /// Sets the time that `Retry-After` asks to wait.
+    #[must_use]
+    pub fn with_retry_after(mut self, time: Duration) -> Self {
+        self.retry_after = Some(time);
+        self
+    }
+}
+
+/// The request that the machine wants the driver to send.
 #[derive(Clone, Copy)]
-pub struct Request<'a> {
-    /// Where to.
+#[non_exhaustive]
+pub struct RequestHead<'a> {
+    /// The URL, without credentials.
     pub url: &'a str,
-    /// By which method.
+    /// The method.
     pub method: &'a str,
-    /// Whether with the body, if there is one.
+    /// Whether to send the body, if the application has one. Redirects can change this.
     pub has_body: bool,
-    /// A redirect has led off the origin that was asked for at first, be it back to it. What is meant for that one only,
-    /// above all credentials, must not be sent.
+    /// Whether a redirect left the origin of the first URL, even if a later one returned to it.
+    ///
+    /// If it did, do not send header fields that are meant for the first origin only, such as credentials.
     pub is_cross_origin: bool,
-    /// Which attempt it is, counted from 1. Redirects make none.
+    /// The number of the attempt, counted from 1. A redirect belongs to the attempt that it redirects.
     pub attempt: u64,
     pub(super) last_event_id: &'a str,
 }
 
-impl<'a> Request<'a> {
-    /// The header fields that it has at least, with names in lower case. The last event ID is in UTF-8, without the white
-    /// space around it, which HTTP does not carry, and there only if it is not empty then. Of the others, an application may
-    /// have its own.
+impl<'a> RequestHead<'a> {
+    /// Returns the header fields that the request needs, with names in lower case.
+    ///
+    /// These are `accept`, `cache-control` and, unless it is empty, `last-event-id`. An application may replace the first
+    /// two. The ID is in UTF-8. It has no white space around it, since HTTP does not transmit that.
     ///
     /// Source: WHATWG HTML, section 9.2.2, "The EventSource interface", and 9.2.3, "Processing model".
     pub fn headers(&self) -> impl Iterator<Item = (&'static str, &'a [u8])> + use<'a> {
@@ -50,9 +96,9 @@ impl<'a> Request<'a> {
     }
 }
 
-impl fmt::Debug for Request<'_> {
+impl fmt::Debug for RequestHead<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Request")
+        f.debug_struct("RequestHead")
             .field("url", &without_query(self.url))
             .field("method", &self.method)
             .field("has_body", &self.has_body)
@@ -63,12 +109,12 @@ impl fmt::Debug for Request<'_> {
     }
 }
 
-/// For what goes to logs: the query may hold a secret.
+/// Returns the URL without its query and fragment, for logs: a query may contain a secret.
 pub(crate) fn without_query(url: &str) -> &str {
     url.split(['?', '#']).next().unwrap_or_default()
 }
 
-/// "Content-Type header specifying `text/event-stream`", with or without parameters. Of several, the last one counts.
+/// Whether the value is `text/event-stream`, with or without parameters. The last one of several counts.
 ///
 /// Source: the Fetch standard, section 3.4, "extract a MIME type".
 pub(super) fn is_event_stream(content_type: &[u8]) -> bool {
@@ -76,21 +122,23 @@ pub(super) fn is_event_stream(content_type: &[u8]) -> bool {
         let essence = value.split(|byte| *byte == b';').next().unwrap_or_default();
         essence.trim_ascii()
     });
-    // What is no type, such as the rest of a parameter, does not.
+    // Skips parts that are not types, such as the rest of a quoted parameter with a comma.
     let last = essences.find(|essence| essence.contains(&b'/') && !essence.contains(&b'"') && *essence != b"*/*");
     last.is_some_and(|essence| essence.eq_ignore_ascii_case(b"text/event-stream"))
 }
 
-/// "Reserved as a synonym for 'no encoding'" (RFC 9110, section 12.5.3).
+/// Whether the value means that the body is not encoded.
+///
+/// `identity` is "reserved as a synonym for 'no encoding'" (RFC 9110, section 12.5.3).
 pub(super) fn is_identity(content_encoding: &[u8]) -> bool {
     let mut encodings = content_encoding.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
     encodings.all(|encoding| encoding.is_empty() || encoding.eq_ignore_ascii_case(b"identity"))
 }
 
-/// The first byte that cannot stand in a header field, and where it is.
+/// Returns the first byte that a header field cannot contain, and its position.
 ///
-/// Source: RFC 9110, section 5.5: "visible" characters, bytes above 0x7f, spaces and tabs.
-pub(super) fn unsendable(id: &str) -> Option<(u8, usize)> {
+/// Source: RFC 9110, section 5.5, which allows "visible" characters, bytes above 0x7f, spaces and tabs.
+pub(super) fn find_unsendable_byte(id: &str) -> Option<(u8, usize)> {
     let position = id.bytes().position(|byte| byte != b'\t' && byte.is_ascii_control())?;
     Some((*id.as_bytes().get(position)?, position))
 }
@@ -100,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_content_type_counts() {
+    fn last_content_type_decides() {
         for (content_type, expected) in [
             ("text/event-stream", true),
             (" Text/Event-Stream ; charset=utf-8", true),
@@ -120,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn identity_is_no_encoding() {
+    fn identity_counts_as_not_encoded() {
         for (content_encoding, expected) in
             [("", true), ("Identity", true), ("identity, identity", true), ("identity, gzip", false), ("br", false)]
         {
@@ -131,7 +179,7 @@ mod tests {
     #[test]
     fn white_space_around_an_id_is_not_sent() {
         for (id, expected) in [("a", Some("a")), (" a b\t", Some("a b")), (" \t", None), ("", None)] {
-            let request = Request {
+            let request = RequestHead {
                 url: "http://localhost/",
                 method: "GET",
                 has_body: false,
