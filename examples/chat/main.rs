@@ -217,7 +217,7 @@ impl Chat {
 }
 
 /// Returns the message for a failure: that of the API if there is one.
-fn message(error: &Error) -> String {
+fn message(error: &ClientError) -> String {
     if *error.failure() == Failure::StreamEnd {
         return format!("{error} before the answer was complete");
     }

@@ -1,4 +1,4 @@
-//! The client's machine, with an allocator and no std: driven from one connection to the next.
+//! Drives the client's machine from one connection to the next, with an allocator and without std.
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::cell::UnsafeCell;
@@ -6,17 +6,17 @@ use core::ptr::null_mut;
 use core::sync::atomic::{AtomicUsize, Ordering};
 use core::time::Duration;
 
-use ssekit_client::machine::{Failure, ClientMachine, ResponseHead, Action, NextStep};
+use ssekit_client::machine::{Action, ClientMachine, Failure, NextStep, ResponseHead};
 
 const SIZE: usize = 1 << 20;
 
-/// Memory that is given out once and never again.
+/// Memory that is never freed.
 struct Arena {
     memory: UnsafeCell<[u8; SIZE]>,
     used: AtomicUsize,
 }
 
-// SAFETY: each part of the memory is given to one caller only.
+// SAFETY: each part of the memory belongs to one caller only.
 unsafe impl Sync for Arena {}
 
 // SAFETY: parts do not overlap, since `used` only grows, and are aligned as asked.
@@ -58,9 +58,11 @@ pub(crate) fn check() -> Option<()> {
     expect(machine.next_event(&mut chunk).ok()??.data == "hello")?;
 
     machine.receive_end(now);
-    let Action::ReportFailure(Failure::StreamEnd, NextStep::Retry { delay }) = machine.next_action(now) else { return None };
-    expect(machine.next_action(now) == Action::Wait { until: after })?;
-    now = after;
+    let Action::ReportFailure(Failure::StreamEnd, NextStep::Retry { delay }) = machine.next_action(now) else {
+        return None;
+    };
+    expect(machine.next_action(now) == Action::Wait { until: delay })?;
+    now = delay;
     expect(machine.next_action(now) == Action::SendRequest)?;
     expect(machine.request().headers().any(|header| header == ("last-event-id", b"7")))
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_core::Stream;
-use ssekit_client::machine::{Machine, Response};
+use ssekit_client::machine::{ClientMachine, ResponseHead};
 use ssekit_core::{Decoder, EventStream};
 
 use crate::Workload;
@@ -76,16 +76,16 @@ fn event_stream(event: fn(u32) -> String, rounds: u32) {
 
 fn client_machine(event: fn(u32) -> String, rounds: u32) {
     let chunks = chunks(event);
-    let mut machine = Machine::new("http://localhost/", 1).expect("the URL is valid");
+    let mut machine = ClientMachine::new("http://localhost/", 1).expect("the URL is valid");
     let now = Duration::ZERO;
-    machine.step(now);
-    let head = Response { status: 200, content_type: Some(b"text/event-stream"), ..Response::default() };
-    assert!(machine.respond(now, head));
+    machine.next_action(now);
+    let head = ResponseHead::new(200).with_content_type(b"text/event-stream");
+    assert!(machine.receive_head(now, head));
     for _ in 0..rounds {
         for chunk in black_box(&chunks) {
             let mut chunk = &chunk[..];
-            machine.step(now);
-            machine.receive(chunk);
+            machine.next_action(now);
+            machine.receive_chunk(chunk);
             while let Some(event) = machine.next_event(&mut chunk).expect("no event is over a limit") {
                 black_box((event.event_type, event.data, event.last_event_id));
             }
