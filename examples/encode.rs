@@ -36,8 +36,8 @@ impl Line {
     /// The event, or what is wrong with which field.
     fn event(&self) -> Result<Event<'_>, String> {
         let mut event = Event::new();
-        event.comment = text("comment", &self.comment)?;
-        event.data = text("data", &self.data)?;
+        event.comment = text("comment", &self.comment)?.map(Into::into);
+        event.data = text("data", &self.data)?.map(Into::into);
         if let Some(event_type) = text("event", &self.event)? {
             event.event_type = Some(EventType::new(event_type).map_err(|error| format!("field \"event\": {error}"))?);
         }

@@ -438,7 +438,7 @@ async fn wrong_parameters_are_refused_with_the_reason() {
         ("callbackUrl", json!("ftp://127.0.0.1/"), "invalid callback url: the scheme must be http or https"),
         ("initialDelayMs", json!(-1), "invalid value: integer `-1`, expected u64"),
         ("readTimeoutMs", json!(0), "invalid value: integer `0`, expected a nonzero u64"),
-        ("lastEventId", json!("a\nb"), "id has a line feed (0x0a) at byte 1"),
+        ("lastEventId", json!("a\nb"), "invalid event ID: a line feed (0x0a) at byte 1 is not allowed"),
         ("headers", json!(["x"]), "invalid type: sequence, expected a map"),
         ("headers", json!({ "x y": "z" }), "invalid header name \"x y\": ' ' is not allowed"),
         ("headers", json!({ "x": "y\nz" }), "invalid value of header field x: control characters are not allowed"),

@@ -114,8 +114,14 @@ fn encode_reports_each_invalid_line_and_writes_the_others() {
     let errors = String::from_utf8(output.stderr).unwrap();
     let errors: Vec<_> = errors.lines().collect();
     assert_eq!(errors.len(), 4, "{errors:?}");
-    assert_eq!(errors[0], "encode: line 1: field \"event\": event type has a line feed (0x0a) at byte 1");
-    assert_eq!(errors[1], "encode: line 3: field \"id\": id has a null character (0x00) at byte 2");
+    assert_eq!(
+        errors[0],
+        "encode: line 1: field \"event\": invalid event type: a line feed (0x0a) at byte 1 is not allowed"
+    );
+    assert_eq!(
+        errors[1],
+        "encode: line 3: field \"id\": invalid event ID: a null character (0x00) at byte 2 is not allowed"
+    );
     assert_eq!(errors[2], "encode: line 4: column 2: expected ident");
     assert!(errors[3].starts_with("encode: line 5: column 7: unknown field `evnt`"), "{}", errors[3]);
 }

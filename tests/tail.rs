@@ -229,7 +229,7 @@ async fn wrong_usage_is_printed_without_secrets_and_sets_the_exit_status() {
             &["localhost", "--header", "authorization: s3\ncret"],
             "invalid value of header field authorization: control characters are not allowed",
         ),
-        (&["localhost", "--last-event-id", "a\nb"], "id has a line feed (0x0a) at byte 1"),
+        (&["localhost", "--last-event-id", "a\nb"], "invalid event ID: a line feed (0x0a) at byte 1 is not allowed"),
         (&["localhost", "--count", "0"], "cannot parse argument \"0\": number would be zero for non-zero type"),
         (&["localhost", "--idle-timeout", "0"], "cannot parse argument \"0\": it must be more than zero"),
         (&["localhost", "--idle-timeout=-1"], "cannot parse argument \"-1\": "),

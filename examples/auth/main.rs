@@ -24,7 +24,7 @@ use axum::response::{Html, IntoResponse};
 use axum::routing::{get, post};
 use serde::Serialize;
 use ssekit::axum::{DrainOptions, Sse, SseRequest, StreamGroup, TrySendError, serve};
-use ssekit::{EncodedEvent, Event, event_type};
+use ssekit::{Event, JsonData, event_type};
 
 use common::{listen, shutdown};
 use users::{ADMIN, COOKIE_NAME, Unauthorized, User, Users};
@@ -140,13 +140,12 @@ struct Message<'a> {
 
 /// Sends something to a user.
 async fn message(user: User, State(app): State<App>, Path(name): Path<String>, text: String) -> impl IntoResponse {
-    let Ok(frame) = EncodedEvent::json(Event::new(), &Message { from: &user.0, text: &text }) else {
-        return StatusCode::INTERNAL_SERVER_ERROR;
-    };
-    match app.users.stream(&name).map(|stream| stream.try_send(frame)) {
+    let message = JsonData(Message { from: &user.0, text: &text });
+    match app.users.stream(&name).map(|stream| stream.try_send(message)) {
         Some(Ok(())) => StatusCode::NO_CONTENT,
         Some(Err(TrySendError::Full(_))) => StatusCode::SERVICE_UNAVAILABLE,
         Some(Err(TrySendError::Closed(_))) | None => StatusCode::NOT_FOUND,
+        Some(Err(_)) => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
 

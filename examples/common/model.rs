@@ -175,11 +175,11 @@ fn chunk(delta: Value, finish_reason: Value, more: Value) -> Result<EncodedEvent
     if let (Some(chunk), Value::Object(more)) = (chunk.as_object_mut(), more) {
         chunk.extend(more);
     }
-    Ok(EncodedEvent::json(Event::new(), &chunk)?)
+    Ok(EncodedEvent::json(&Event::new(), &chunk)?)
 }
 
 /// Of Anthropic's, whose events are of the types that their data says.
 fn event(data: Value) -> Result<EncodedEvent, BoxError> {
     let event_type = EventType::new(data["type"].as_str().unwrap_or_default())?;
-    Ok(EncodedEvent::json(Event::new().with_event_type(event_type), &data)?)
+    Ok(EncodedEvent::json(&Event::new().with_event_type(event_type), &data)?)
 }

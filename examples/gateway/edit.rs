@@ -79,7 +79,7 @@ fn renamed(event: &ReceivedEvent, model: &RawValue, rename: &Rename) -> Result<E
         return Err(fmt::Error);
     };
     let head = Event::try_from(event).map_err(|_| fmt::Error)?;
-    EncodedEvent::write(Event { data: None, ..head }, |data| {
+    EncodedEvent::write(&Event { data: None, ..head }, |data| {
         data.write_str(before)?;
         data.write_str(&rename.to)?;
         data.write_str(after)

@@ -176,7 +176,7 @@ impl Gateway {
         let (counts, rename) = (Arc::new(Counts::default()), self.rename.clone());
         let of_stream = counts.clone();
         let start = Instant::now();
-        Sse::from_fn(async move |sender| pass_on(answer, &sender, &rename, &of_stream).await)
+        Sse::from_fn(async move |sender| Ok(pass_on(answer, &sender, &rename, &of_stream).await?))
             .with_max_chunk(0)
             .with_group(&self.streams)
             .with_drain_policy(DrainPolicy::FinishThenClose { max: LAST_WORDS })

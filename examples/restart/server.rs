@@ -132,7 +132,7 @@ struct Hello {
 async fn events(State(hub): State<Hub>, request: SseRequest) -> impl IntoResponse {
     let mut subscribe = Subscribe::topics([CLOCK, NOTES]).with_resume_event();
     let hello = Hello { generation: generation(), process: process::id() };
-    if let Ok(hello) = EncodedEvent::json(Event::new().with_event_type(event_type!("hello")), &hello) {
+    if let Ok(hello) = EncodedEvent::json(&Event::new().with_event_type(event_type!("hello")), &hello) {
         subscribe = subscribe.with_first_event(hello);
     }
     hub.respond(&request, subscribe)

@@ -61,13 +61,14 @@ pub use server::{configure, serve};
 #[doc(inline)]
 pub use ssekit_server::hub;
 pub use ssekit_server::{
-    AfterEnd, CloseReason, DrainOptions, DrainPolicy, DrainReport, EventBody, IntoEvent, KeepAlive, LastEventIdError,
-    Outcome, SendError, Sender, SocketOptions, StreamGroup, StreamHandle, TcpKeepAlive, TrySendError,
+    AfterEnd, BodyError, BoxError, CloseReason, DrainOptions, DrainPolicy, DrainReport, EventBody, IntoEvent,
+    KeepAlive, LastEventIdError, SendError, Sender, SocketOptions, StreamGroup, StreamHandle, TcpKeepAlive,
+    TrySendError,
 };
 
 ssekit_server::__response_type! {
-    /// A response that is an event stream, from any [`Stream`] of [`EncodedEvent`](ssekit_core::EncodedEvent)s,
-    /// [`Event`](ssekit_core::Event)s or `Result`s of them, from a channel, or from a callback.
+    /// A response that is an event stream: from a [`Stream`] of anything that implements [`IntoEvent`], from a channel,
+    /// or from an async function.
     ///
     /// Each event is on the wire as soon as it is there; what is ready together goes out together. An idle connection is
     /// kept alive by a comment every 15 seconds. When the client goes, the stream is dropped; see [`configure`].
@@ -80,7 +81,7 @@ ssekit_server::__response_type! {
 
 impl<S> Sse<S>
 where
-    S: Stream<Item: IntoEvent<Error: Into<Box<dyn Error>>>> + 'static,
+    S: Stream<Item: IntoEvent> + 'static,
 {
     /// Creates the response, for a handler that returns an [`HttpResponse`].
     ///
@@ -92,7 +93,7 @@ where
 
 impl<S> Responder for Sse<S>
 where
-    S: Stream<Item: IntoEvent<Error: Into<Box<dyn Error>>>> + 'static,
+    S: Stream<Item: IntoEvent> + 'static,
 {
     type Body = BoxBody;
 

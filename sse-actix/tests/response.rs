@@ -57,7 +57,11 @@ async fn handler_that_takes_a_result_answers_a_malformed_id_itself() {
     let cases = [
         ("/", 200, "None"),
         ("/?lastEventId=7", 200, "Some(LastEventId(\"7\"))"),
-        ("/?lastEventId=%00", 418, "malformed last event id: id has a null character (0x00) at byte 0"),
+        (
+            "/?lastEventId=%00",
+            418,
+            "malformed last event id: invalid event ID: a null character (0x00) at byte 0 is not allowed",
+        ),
         ("/?lastEventId=ssekit:done", 418, "the stream is finished"),
     ];
     for (uri, status, text) in cases {

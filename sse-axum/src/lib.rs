@@ -50,15 +50,15 @@ pub use serve::{AppService, serve};
 #[doc(inline)]
 pub use ssekit_server::hub;
 pub use ssekit_server::{
-    AfterEnd, CloseReason, DrainOptions, DrainPolicy, DrainReport, EventBody, IntoEvent, KeepAlive, LastEventIdError,
-    Outcome, SendError, Sender, StreamGroup, StreamHandle, TrySendError,
+    AfterEnd, BodyError, BoxError, CloseReason, DrainOptions, DrainPolicy, DrainReport, EventBody, IntoEvent,
+    KeepAlive, LastEventIdError, SendError, Sender, StreamGroup, StreamHandle, TrySendError,
 };
 #[cfg(feature = "serve")]
 pub use ssekit_server::{Serve, Shutdown, SocketOptions, TcpKeepAlive};
 
 ssekit_server::__response_type! {
-    /// A response that is an event stream, from any [`Stream`] of [`EncodedEvent`](ssekit_core::EncodedEvent)s,
-    /// [`Event`](ssekit_core::Event)s or `Result`s of them, from a channel, or from a callback.
+    /// A response that is an event stream: from a [`Stream`] of anything that implements [`IntoEvent`], from a channel,
+    /// or from an async function.
     ///
     /// Each event is on the wire as soon as it is there; what is ready together goes out together. An idle connection is
     /// kept alive by a comment every 15 seconds. When the client goes, the stream is dropped.
@@ -71,8 +71,7 @@ ssekit_server::__response_type! {
 
 impl<S> IntoResponse for Sse<S>
 where
-    S: Stream<Item: IntoEvent<Error: Into<axum::BoxError>>> + Send + 'static,
-    <S::Item as IntoEvent>::Error: Send,
+    S: Stream<Item: IntoEvent> + Send + 'static,
 {
     fn into_response(self) -> Response {
         self.0.into_http().map(Body::new)

@@ -69,7 +69,7 @@ async fn extractor_reads_last_event_id_from_header_or_query() {
 
     let (response, body) = call(app(), request("/?lastEventId=a%00")).await;
     assert_eq!(response.status(), StatusCode::BAD_REQUEST);
-    assert_eq!(body, "malformed last event id: id has a null character (0x00) at byte 1");
+    assert_eq!(body, "malformed last event id: invalid event ID: a null character (0x00) at byte 1 is not allowed");
 }
 
 #[tokio::test]

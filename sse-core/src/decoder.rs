@@ -5,12 +5,12 @@ use alloc::string::String;
 use core::time::Duration;
 
 use crate::buffer::{Buffer, FixedBuffer, SliceBuffer};
-use crate::event::EventId;
 use crate::lexer::{FieldName, Lexeme, Lexer, Piece};
 use crate::limits::{DecodeError, Limits};
 use crate::message_event::MessageEvent;
 use crate::pending_event::{Held, PendingEvent, out_of_memory};
 use crate::scan::Lines;
+use crate::values::IntoEventId;
 
 /// A decoder whose buffers grow as needed within its [`Limits`].
 ///
@@ -435,7 +435,8 @@ impl<D: Buffer, M: Buffer> BufferedDecoder<D, M> {
     ///
     /// [`DecodeError::LastEventIdTooLong`] when it is over the limit, [`DecodeError::OutOfMemory`] when there is none for
     /// it; the last event ID is then what it was.
-    pub fn set_last_event_id(&mut self, id: EventId<'_>) -> Result<(), DecodeError> {
+    pub fn set_last_event_id<'i>(&mut self, id: impl IntoEventId<'i>) -> Result<(), DecodeError> {
+        let id = id.into_event_id();
         let limit = self.block.limits.last_event_id;
         if id.as_str().len() > limit {
             return Err(DecodeError::LastEventIdTooLong { limit });

@@ -11,6 +11,7 @@ use core::time::Duration;
 use memchr::memchr2;
 
 use crate::event::Event;
+use crate::scan::Digits;
 #[cfg(feature = "bytes")]
 use crate::sink::Stage;
 use crate::sink::{Counter, Plain, Sink, SliceWriter, is_one_line};
@@ -34,7 +35,7 @@ impl Event<'_> {
     /// Writes the event.
     #[inline(always)]
     pub(crate) fn write<S: Sink>(&self, sink: &mut S) -> Result<(), S::Error> {
-        match self.data {
+        match &self.data {
             Some(data) => {
                 self.write_start(sink)?;
                 sink.put_lines(data, NEXT_DATA)?;
@@ -56,24 +57,24 @@ impl Event<'_> {
 
     #[inline(always)]
     fn write_head<S: Sink>(&self, sink: &mut S) -> Result<(), S::Error> {
-        if let Some(comment) = self.comment {
+        if let Some(comment) = &self.comment {
             sink.put(COMMENT)?;
             sink.put_lines(comment, NEXT_COMMENT)?;
             sink.put("\n")?;
         }
-        if let Some(event_type) = self.event_type {
+        if let Some(event_type) = &self.event_type {
             sink.put("event: ")?;
             sink.put(event_type.as_str())?;
             sink.put("\n")?;
         }
-        if let Some(id) = self.id {
+        if let Some(id) = &self.id {
             sink.put("id: ")?;
             sink.put(id.as_str())?;
             sink.put("\n")?;
         }
         if let Some(time) = self.reconnection_time {
             sink.put("retry: ")?;
-            sink.put(decimal(milliseconds(time), &mut [0; 20]))?;
+            sink.put(Digits::unsigned(milliseconds(time)).as_str())?;
             sink.put("\n")?;
         }
         Ok(())
@@ -92,7 +93,7 @@ impl Event<'_> {
     /// Whether data and comment have no line breaks.
     #[inline]
     pub(crate) fn is_plain(&self) -> bool {
-        [self.comment, self.data].into_iter().flatten().all(|text| is_one_line(text.as_bytes()))
+        [&self.comment, &self.data].into_iter().flatten().all(|text| is_one_line(text.as_bytes()))
     }
 
     /// What `encoded_len` is if [`is_plain`](Self::is_plain).
@@ -109,7 +110,8 @@ impl Event<'_> {
         let len = |text: Option<&str>| text.map_or(0, str::len);
         let one_line = len(self.event_type.as_ref().map(|t| t.as_str()))
             .saturating_add(len(self.id.as_ref().map(|id| id.as_str())));
-        let lines = len(self.data).saturating_add(len(self.comment)).saturating_mul(NEXT_DATA.len());
+        let lines =
+            len(self.data.as_deref()).saturating_add(len(self.comment.as_deref())).saturating_mul(NEXT_DATA.len());
         // All names, and 20 digits.
         lines.saturating_add(one_line).saturating_add(64)
     }
@@ -206,7 +208,7 @@ impl Event<'_> {
 /// The event as it stands on the wire, for any `fmt::Write` by `write!(w, "{event}")`.
 impl fmt::Display for Event<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.write(&mut Text(f))
+        self.write(&mut FmtSink(f))
     }
 }
 
@@ -223,7 +225,7 @@ impl fmt::Display for Event<'_> {
 /// use ssekit_core::{Event, EventWriter, event_type};
 ///
 /// let head = Event::new().with_event_type(event_type!("sum"));
-/// let mut writer = EventWriter::new(String::new(), head)?;
+/// let mut writer = EventWriter::new(String::new(), &head)?;
 /// write!(writer, "{} + {}\r", 1, 2)?;
 /// write!(writer, "\n= {}", 1 + 2)?;
 /// assert_eq!(writer.finish()?, "event: sum\ndata: 1 + 2\ndata: = 3\n\n");
@@ -245,10 +247,10 @@ impl<W: fmt::Write> EventWriter<W> {
     /// # Errors
     ///
     /// Those of `sink`.
-    pub fn new(mut sink: W, head: Event<'_>) -> Result<Self, fmt::Error> {
-        head.write_start(&mut Text(&mut sink))?;
+    pub fn new(mut sink: W, head: &Event<'_>) -> Result<Self, fmt::Error> {
+        head.write_start(&mut FmtSink(&mut sink))?;
         let mut writer = Self { sink, after_cr: false, has_failed: false };
-        writer.write_str(head.data.unwrap_or_default())?;
+        writer.write_str(head.data.as_deref().unwrap_or_default())?;
         Ok(writer)
     }
 
@@ -271,7 +273,7 @@ impl<W: fmt::Write> fmt::Write for EventWriter<W> {
         if !self.has_failed && !piece.is_empty() {
             let tail = if self.after_cr { piece.strip_prefix('\n').unwrap_or(piece) } else { piece };
             self.after_cr = piece.ends_with('\r');
-            self.has_failed = Text(&mut self.sink).put_lines(tail, NEXT_DATA).is_err();
+            self.has_failed = FmtSink(&mut self.sink).put_lines(tail, NEXT_DATA).is_err();
         }
         if self.has_failed { Err(fmt::Error) } else { Ok(()) }
     }
@@ -287,9 +289,9 @@ const NEXT_COMMENT: &str = "\n: ";
 pub(crate) const END: &str = "\n\n";
 
 /// Any `fmt::Write`.
-struct Text<'w, W: ?Sized>(&'w mut W);
+struct FmtSink<'w, W: ?Sized>(&'w mut W);
 
-impl<W: fmt::Write + ?Sized> Sink for Text<'_, W> {
+impl<W: fmt::Write + ?Sized> Sink for FmtSink<'_, W> {
     type Error = fmt::Error;
 
     #[inline]
@@ -314,19 +316,4 @@ impl<W: fmt::Write + ?Sized> Sink for Text<'_, W> {
 #[inline(never)]
 fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
-}
-
-#[inline(never)]
-fn decimal(number: u64, digits: &mut [u8; 20]) -> &str {
-    let (mut rest, mut start) = (number, digits.len());
-    for digit in digits.iter_mut().rev() {
-        *digit = b'0' + (rest % 10) as u8;
-        rest /= 10;
-        start -= 1;
-        if rest == 0 {
-            break;
-        }
-    }
-    // Never fails: they are ASCII.
-    core::str::from_utf8(digits.get(start..).unwrap_or_default()).unwrap_or_default()
 }

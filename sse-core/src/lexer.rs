@@ -1,7 +1,7 @@
 //! The tokens of an event stream, with no buffer at all.
 
+use crate::line_bytes::{LineBytes, behind_line_end};
 use crate::scan::{Lines, plain_prefix};
-use crate::text::{Text, behind_line_end};
 
 /// UTF-8's byte order mark.
 const BOM: &[u8] = b"\xEF\xBB\xBF";
@@ -168,7 +168,7 @@ pub(crate) enum Lexeme<'c> {
 #[derive(Clone, Copy)]
 pub(crate) struct Piece<'c> {
     pub(crate) line: FieldName,
-    pub(crate) text: Text<'c>,
+    pub(crate) text: LineBytes<'c>,
     pub(crate) is_first: bool,
     pub(crate) is_last: bool,
 }
@@ -176,7 +176,7 @@ pub(crate) struct Piece<'c> {
 impl<'c> Piece<'c> {
     /// A value that lies whole in the chunk.
     pub(crate) const fn whole(line: FieldName, text: &'c str) -> Self {
-        Self { line, text: Text::Other(text.as_bytes()), is_first: true, is_last: true }
+        Self { line, text: LineBytes::Other(text.as_bytes()), is_first: true, is_last: true }
     }
 }
 
@@ -375,13 +375,18 @@ impl Lexer {
             return None;
         }
         self.state = State::Value(FieldName::Unknown);
-        Some(Lexeme::Piece(Piece { line: FieldName::Unknown, text: Text::Other(seen), is_first: true, is_last: false }))
+        Some(Lexeme::Piece(Piece {
+            line: FieldName::Unknown,
+            text: LineBytes::Other(seen),
+            is_first: true,
+            is_last: false,
+        }))
     }
 
     /// A value up to its line end or the chunk's. `chunk` is not empty.
     #[inline]
     fn value<'c>(&mut self, line: FieldName, is_first: bool, chunk: &mut &'c [u8]) -> Lexeme<'c> {
-        let (text, tail) = Text::scan(chunk);
+        let (text, tail) = LineBytes::scan(chunk);
         *chunk = tail;
         let is_last = !chunk.is_empty();
         if is_last {

@@ -95,8 +95,13 @@ mod encode;
 #[cfg(feature = "bytes")]
 mod encoded_event;
 mod event;
+#[cfg(feature = "bytes")]
+mod into_event;
+#[cfg(feature = "json")]
+mod json;
 mod lexer;
 mod limits;
+mod line_bytes;
 mod message_event;
 mod pending_event;
 #[cfg(feature = "bytes")]
@@ -110,6 +115,7 @@ mod sink;
 mod stream;
 mod text;
 mod utf8;
+mod values;
 
 pub use buffer::{Buffer, BufferFull, FixedBuffer, SliceBuffer};
 #[cfg(feature = "alloc")]
@@ -118,9 +124,11 @@ pub use decoder::{BufferedDecoder, Buffers, FixedDecoder, SliceDecoder};
 pub use encode::{BufferTooSmall, EventWriter};
 #[cfg(feature = "bytes")]
 pub use encoded_event::EncodedEvent;
+pub use event::Event;
+#[cfg(feature = "bytes")]
+pub use into_event::{BoxError, EventBuffer, EventChunk, IntoEvent};
 #[cfg(feature = "json")]
-pub use encoded_event::JsonEncodeError;
-pub use event::{Event, EventId, EventType, InvalidValue};
+pub use json::{JsonData, JsonEncodeError};
 pub use lexer::{FieldName, Fragment, Lexer, Token};
 pub use limits::{DecodeError, Limits};
 #[cfg(feature = "json")]
@@ -133,3 +141,5 @@ pub use relay::{RelayEvent, RelayStream};
 pub use sink::SliceWriter;
 #[cfg(feature = "stream")]
 pub use stream::{EventStream, StreamError};
+pub use text::Text;
+pub use values::{EventId, EventType, IntoEventId, IntoEventType, InvalidValue};

@@ -3,8 +3,8 @@
 use crate::buffer::{Buffer, BufferFull};
 use crate::lexer::{FieldName, Piece};
 use crate::limits::{DecodeError, Limits};
+use crate::line_bytes::LineBytes;
 use crate::scan::Lines;
-use crate::text::Text;
 use crate::utf8::PartialChar;
 
 /// What a decoder remembers between one line and the next, where the chunk does not.
@@ -196,7 +196,7 @@ impl<D: Buffer, M: Buffer> PendingEvent<D, M> {
         }
         let mut ends = is_last;
         if self.field.has_nul {
-            text = Text::Other(&[]);
+            text = LineBytes::Other(&[]);
         } else if let Some(before) = text.before_nul() {
             self.field.has_nul = true;
             text = before;

@@ -10,11 +10,13 @@ use core::ops::Deref;
 use bytes::Bytes;
 use bytestring::ByteString;
 
-use crate::event::{Event, InvalidValue};
+use crate::event::Event;
 #[cfg(feature = "json")]
 use crate::message_event::JsonDecodeError;
 use crate::message_event::MessageEvent;
 use crate::scan::{ShortStr, share};
+use crate::text::Text;
+use crate::values::InvalidValue;
 
 /// Text that is cheap to clone: in shared bytes, of which a clone counts a reference, or in itself, where it is short.
 ///
@@ -117,6 +119,20 @@ impl From<SharedStr> for Bytes {
             Repr::Short(text) => Self::copy_from_slice(text.as_str().as_bytes()),
             Repr::Shared(text) => text.into_bytes(),
         }
+    }
+}
+
+/// Borrows the text.
+impl<'a> From<&'a SharedStr> for Text<'a> {
+    fn from(text: &'a SharedStr) -> Self {
+        Self::borrowed(text)
+    }
+}
+
+/// Copies the text.
+impl From<SharedStr> for Text<'_> {
+    fn from(text: SharedStr) -> Self {
+        String::from(text).into()
     }
 }
 

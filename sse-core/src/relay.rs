@@ -191,13 +191,13 @@ pub struct RelayEvent {
 }
 
 impl RelayEvent {
-    /// The event.
+    /// Returns the event.
     pub fn event(&self) -> &ReceivedEvent {
         &self.event
     }
 
-    /// The event, to be changed.
-    pub fn into_event(self) -> ReceivedEvent {
+    /// Returns the event without its original bytes, to be changed.
+    pub fn into_received(self) -> ReceivedEvent {
         self.event
     }
 }

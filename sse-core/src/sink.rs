@@ -301,7 +301,7 @@ impl<F: FnMut(&[u8])> Room for Stage<F> {
 /// use ssekit_core::{Event, EventWriter, SliceWriter};
 ///
 /// let mut buffer = [0; 32];
-/// let mut writer = EventWriter::new(SliceWriter::new(&mut buffer), Event::new())?;
+/// let mut writer = EventWriter::new(SliceWriter::new(&mut buffer), &Event::new())?;
 /// write!(writer, "{}", 42)?;
 /// let written = writer.finish()?.into_written();
 /// assert_eq!(written, b"data: 42\n\n");

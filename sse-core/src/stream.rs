@@ -10,6 +10,8 @@ use futures_core::{FusedStream, Stream};
 use pin_project_lite::pin_project;
 
 use crate::decoder::Decoder;
+#[cfg(feature = "std")]
+use crate::into_event::BoxError;
 use crate::limits::{DecodeError, Limits};
 use crate::received_event::{ReceivedEvent, SharedStr};
 
@@ -147,6 +149,49 @@ pub enum StreamError<E> {
     Decode(DecodeError),
     /// The inner stream's own error.
     Transport(E),
+}
+
+impl<E> StreamError<E> {
+    /// Returns the inner stream's error, or `None` if an event was over a limit.
+    ///
+    /// ```
+    /// use ssekit_core::StreamError;
+    ///
+    /// assert_eq!(StreamError::Transport("reset").into_transport(), Some("reset"));
+    /// ```
+    pub fn into_transport(self) -> Option<E> {
+        match self {
+            Self::Transport(error) => Some(error),
+            Self::Decode(_) => None,
+        }
+    }
+
+    /// Whether the next event of the stream follows: an event was over a limit and was dropped.
+    pub fn is_decode(&self) -> bool {
+        matches!(self, Self::Decode(_))
+    }
+}
+
+/// Returns the inner stream's error if it is an `io::Error`, and otherwise wraps the error in one.
+///
+/// ```
+/// use std::io;
+/// use ssekit_core::StreamError;
+///
+/// let error = StreamError::Transport(io::Error::from(io::ErrorKind::ConnectionReset));
+/// assert_eq!(io::Error::from(error).kind(), io::ErrorKind::ConnectionReset);
+/// ```
+#[cfg(feature = "std")]
+impl<E: Into<BoxError>> From<StreamError<E>> for std::io::Error {
+    fn from(error: StreamError<E>) -> Self {
+        match error {
+            StreamError::Decode(error) => Self::new(std::io::ErrorKind::InvalidData, error),
+            StreamError::Transport(error) => match error.into().downcast::<Self>() {
+                Ok(error) => *error,
+                Err(error) => Self::other(error),
+            },
+        }
+    }
 }
 
 impl<E: fmt::Display> fmt::Display for StreamError<E> {

@@ -2,7 +2,7 @@
 
 use simdutf8::basic::from_utf8;
 
-use crate::text::Text;
+use crate::line_bytes::LineBytes;
 
 /// The start of a character whose rest has not come yet.
 ///
@@ -20,12 +20,12 @@ impl PartialChar {
     #[inline]
     pub(crate) fn decode<E>(
         &mut self,
-        piece: Text<'_>,
+        piece: LineBytes<'_>,
         is_last: bool,
         mut push: impl FnMut(&str) -> Result<(), E>,
     ) -> Result<(), E> {
         match piece {
-            Text::Plain(text) if self.len == 0 => push(text),
+            LineBytes::Plain(text) if self.len == 0 => push(text),
             _ => self.repair(piece.bytes(), is_last, push),
         }
     }

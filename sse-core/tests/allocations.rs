@@ -76,7 +76,7 @@ fn encoding_to_a_slice_never_allocates() {
     let (written, allocated) = allocations(|| {
         let n = event.encode_to_slice(&mut buffer).unwrap();
         let mut pieces = [0; 256];
-        let mut writer = EventWriter::new(SliceWriter::new(&mut pieces), event).unwrap();
+        let mut writer = EventWriter::new(SliceWriter::new(&mut pieces), &event).unwrap();
         std::fmt::Write::write_str(&mut writer, "\nthree").unwrap();
         n + writer.finish().unwrap().written().len()
     });
@@ -87,7 +87,7 @@ fn encoding_to_a_slice_never_allocates() {
 #[test]
 fn a_frame_is_one_allocation_and_a_small_event_to_a_writer_is_none() {
     let event = Event::data("two\r\nlines");
-    let (frame, allocated) = allocations(|| EncodedEvent::from(event));
+    let (frame, allocated) = allocations(|| EncodedEvent::from(&event));
     assert_eq!(allocated, 1);
     let (_, allocated) = allocations(|| (frame.clone(), frame.clone(), frame.clone()));
     assert!(allocated <= 1, "clones share: the first may make the count of references");

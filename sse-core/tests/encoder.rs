@@ -40,11 +40,11 @@ fn each_field_as_it_stands_on_the_wire() {
         (retry(Duration::MAX), "retry: 18446744073709551615\n\n"),
         (
             Event {
-                comment: Some("c"),
+                comment: Some("c".into()),
                 event_type: Some(event_type!("t")),
                 id: Some(event_id!("i")),
                 reconnection_time: Some(Duration::from_millis(1)),
-                data: Some("d"),
+                data: Some("d".into()),
             },
             ": c\nevent: t\nid: i\nretry: 1\ndata: d\n\n",
         ),
@@ -62,14 +62,17 @@ fn what_cannot_stand_on_the_wire_is_refused_with_its_place() {
         ("é\r", b'\r', 2, "carriage return (0x0d)"),
         ("a\r\nb", b'\r', 1, "carriage return (0x0d)"),
     ] {
-        let text = |what| format!("{what} has a {name} at byte {position}");
+        let text = |what| format!("invalid {what}: a {name} at byte {position} is not allowed");
         assert_eq!(shown(EventType::new(value).unwrap_err()), (FieldName::Event, byte, position, text("event type")));
-        assert_eq!(shown(EventId::new(value).unwrap_err()), (FieldName::Id, byte, position, text("id")));
+        assert_eq!(shown(EventId::new(value).unwrap_err()), (FieldName::Id, byte, position, text("event ID")));
     }
     assert!(EventType::new("a\0").is_ok());
     assert!(std::panic::catch_unwind(|| EventId::from_static("a\0")).is_err());
     assert!(std::panic::catch_unwind(|| EventType::from_static("a\r")).is_err());
-    assert_eq!(EventId::try_from("a\0").unwrap_err().to_string(), "id has a null character (0x00) at byte 1");
+    assert_eq!(
+        EventId::try_from("a\0").unwrap_err().to_string(),
+        "invalid event ID: a null character (0x00) at byte 1 is not allowed"
+    );
 }
 
 #[test]
@@ -118,7 +121,7 @@ fn a_writer_is_written_to_once_an_event() {
 #[test]
 fn pieces_are_split_also_where_a_crlf_is_cut() {
     let written = |pieces: &[&str]| {
-        let mut writer = EventWriter::new(String::new(), Event::new()).unwrap();
+        let mut writer = EventWriter::new(String::new(), &Event::new()).unwrap();
         pieces.iter().try_for_each(|piece| writer.write_str(piece)).unwrap();
         writer.finish().unwrap()
     };
@@ -130,12 +133,12 @@ fn pieces_are_split_also_where_a_crlf_is_cut() {
     assert_eq!(written(&["a\r\n", "\nb"]), "data: a\ndata: \ndata: b\n\n");
     assert_eq!(written(&["a\r", "\r"]), "data: a\ndata: \ndata: \n\n");
     // Data in the head is the first piece.
-    let mut writer = EventWriter::new(String::new(), Event::data("a\r").with_id(event_id!("1"))).unwrap();
+    let mut writer = EventWriter::new(String::new(), &Event::data("a\r").with_id(event_id!("1"))).unwrap();
     writer.write_str("\nb").unwrap();
     assert_eq!(writer.finish().unwrap(), "id: 1\ndata: a\ndata: b\n\n");
     // A sink that is full says so.
     let mut small = [0; 8];
-    assert!(EventWriter::new(SliceWriter::new(&mut small), Event::data("abc")).is_err());
+    assert!(EventWriter::new(SliceWriter::new(&mut small), &Event::data("abc")).is_err());
 }
 
 /// Has no room for one write, and then again for the next.
@@ -157,7 +160,7 @@ fn a_writer_that_has_failed_stays_so() {
     // At whatever write it fails, perhaps between a line break and the field name behind it, nothing more is written.
     for fails_at in 3..9 {
         let mut sink = Failing(String::new(), fails_at);
-        let mut writer = EventWriter::new(&mut sink, Event::new()).unwrap();
+        let mut writer = EventWriter::new(&mut sink, &Event::new()).unwrap();
         let failed = ["a", "\n", "id: 666", "\n", "b", "c"].iter().filter(|p| writer.write_str(p).is_err()).count();
         assert!(failed > 0);
         assert!(writer.finish().is_err());
@@ -169,17 +172,17 @@ fn a_writer_that_has_failed_stays_so() {
 #[test]
 fn json_goes_straight_into_a_frame() {
     let frame =
-        EncodedEvent::json(Event::data("replaced").with_id(event_id!("1")), &serde_json::json!({"a": "x\r\ny"}));
+        EncodedEvent::json(&Event::data("replaced").with_id(event_id!("1")), &serde_json::json!({"a": "x\r\ny"}));
     assert_eq!(frame.unwrap().as_bytes(), b"id: 1\ndata: {\"a\":\"x\\r\\ny\"}\n\n");
     // What is JSON already may have line breaks between its tokens.
     let raw = RawValue::from_string("{\r\n\"a\":\n[1]\r}".to_owned()).unwrap();
-    let frame = EncodedEvent::json(Event::new(), &raw).unwrap();
+    let frame = EncodedEvent::json(&Event::new(), &raw).unwrap();
     assert_eq!(frame.as_bytes(), b"data: {\ndata: \"a\":\ndata: [1]\ndata: }\n\n");
     let raw = RawValue::from_string("{\r\"id\":1}".to_owned()).unwrap();
-    let frame = EncodedEvent::json(Event::new(), &raw).unwrap();
+    let frame = EncodedEvent::json(&Event::new(), &raw).unwrap();
     assert_eq!(frame.as_bytes(), b"data: {\ndata: \"id\":1}\n\n", "a CR alone is a line break too");
     // Unsized values too.
-    assert_eq!(EncodedEvent::json(Event::new(), "text").unwrap().as_bytes(), b"data: \"text\"\n\n");
+    assert_eq!(EncodedEvent::json(&Event::new(), "text").unwrap().as_bytes(), b"data: \"text\"\n\n");
 
     struct NotToday;
     impl serde::Serialize for NotToday {
@@ -187,8 +190,8 @@ fn json_goes_straight_into_a_frame() {
             Err(serde::ser::Error::custom("not today"))
         }
     }
-    let error = EncodedEvent::json(Event::new(), &[NotToday]).unwrap_err();
-    assert_eq!(error.to_string(), "data cannot be serialised as json: not today");
+    let error = EncodedEvent::json(&Event::new(), &[NotToday]).unwrap_err();
+    assert_eq!(error.to_string(), "cannot serialise the event's data as JSON: not today");
 }
 
 #[test]
@@ -236,7 +239,7 @@ fn check(text: &str, every_length: bool) {
         event.encode(&mut room).unwrap();
         assert!(room.is_empty());
         assert_eq!(slice, wire.as_bytes());
-        assert_eq!(EncodedEvent::from(event).as_bytes(), wire.as_bytes());
+        assert_eq!(EncodedEvent::from(&event).as_bytes(), wire.as_bytes());
         assert_eq!(event.to_string(), wire);
         let mut writer = Vec::new();
         event.encode_to_writer(&mut writer).unwrap();

@@ -54,14 +54,9 @@ macro_rules! __response_type {
     ($(#[$attribute:meta])* $name:ident) => {
         $(#[$attribute])*
         #[must_use = "a response does nothing unless it is returned"]
-        pub struct $name<S: $crate::__private::Stream>($crate::EventBody<S>)
-        where
-            S::Item: $crate::IntoEvent;
+        pub struct $name<S>($crate::EventBody<S>);
 
-        impl<S: $crate::__private::Stream> $name<S>
-        where
-            S::Item: $crate::IntoEvent,
-        {
+        impl<S> $name<S> {
             /// Creates a response with the events of `stream`.
             pub fn new(stream: S) -> Self {
                 Self($crate::EventBody::new(stream))
@@ -87,29 +82,20 @@ macro_rules! __response_type {
             }
         }
 
-        impl<F: ::std::future::Future> $name<$crate::FromFn<F>>
-        where
-            F::Output: $crate::Outcome,
-        {
-            /// Creates a response whose events `callback` sends; see [`EventBody::from_fn`].
-            pub fn from_fn(callback: impl ::std::ops::FnOnce($crate::Sender) -> F) -> Self {
-                Self($crate::EventBody::from_fn(callback))
+        impl<F: ::std::future::Future<Output = ::std::result::Result<(), $crate::BoxError>>> $name<$crate::FromFn<F>> {
+            /// Creates a response that an async function writes; see [`EventBody::from_fn`].
+            pub fn from_fn(function: impl ::std::ops::FnOnce($crate::Sender) -> F) -> Self {
+                Self($crate::EventBody::from_fn(function))
             }
         }
 
-        impl<S: $crate::__private::Stream> From<$crate::EventBody<S>> for $name<S>
-        where
-            S::Item: $crate::IntoEvent,
-        {
+        impl<S> From<$crate::EventBody<S>> for $name<S> {
             fn from(body: $crate::EventBody<S>) -> Self {
                 Self(body)
             }
         }
 
-        impl<S: $crate::__private::Stream> ::std::fmt::Debug for $name<S>
-        where
-            S::Item: $crate::IntoEvent,
-        {
+        impl<S> ::std::fmt::Debug for $name<S> {
             fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
                 f.debug_tuple(stringify!($name)).field(&self.0).finish()
             }

@@ -3,7 +3,7 @@
 use std::mem;
 
 use bytes::Bytes;
-use ssekit_core::{BufferTooSmall, EncodedEvent, Event};
+use ssekit_core::{BufferTooSmall, EncodedEvent, Event, EventBuffer};
 
 use crate::pool;
 
@@ -55,13 +55,10 @@ impl Batch {
     /// [`is_full`](Self::is_full).
     pub(crate) fn encode(&mut self, event: &Event<'_>) {
         if self.len() == 0 {
-            self.lone = Some(EncodedEvent::from(*event).into_bytes());
+            self.lone = Some(EncodedEvent::from(event).into_bytes());
             return;
         }
-        if let Some(first) = &self.lone {
-            // As much again, for what is to come; no more than there may be.
-            self.join(first.len().min(self.max.saturating_sub(first.len())));
-        }
+        self.start_joining();
         loop {
             match event.encode_to_slice(self.joined.get_mut(self.filled..).unwrap_or_default()) {
                 Ok(len) => {
@@ -72,7 +69,7 @@ impl Batch {
                     self.reserve(needed);
                 }
                 Err(_) => {
-                    self.next = Some(Box::new(EncodedEvent::from(*event).into_bytes()));
+                    self.next = Some(Box::new(EncodedEvent::from(event).into_bytes()));
                     return;
                 }
             }
@@ -102,6 +99,14 @@ impl Batch {
         };
         self.lone = self.next.take().map(|next| *next);
         chunk
+    }
+
+    /// Copies a lone event, if there is one, and makes room for the events after it.
+    fn start_joining(&mut self) {
+        if let Some(first) = &self.lone {
+            // As much again, within the bound.
+            self.join(first.len().min(self.max.saturating_sub(first.len())));
+        }
     }
 
     /// There are several: room for them, and for so many bytes more.
@@ -142,19 +147,27 @@ impl Batch {
     }
 }
 
-/// The chunk that a body is about to hand over, for an [`IntoEvent`](crate::IntoEvent) to add its event to.
-#[derive(Debug)]
-pub struct Chunk<'a>(pub(crate) &'a mut Batch);
-
-impl Chunk<'_> {
-    /// Adds an event that is encoded already. Alone in its chunk, it is shared and not copied.
-    pub fn push(self, frame: EncodedEvent) {
-        self.0.push(frame);
+impl EventBuffer for Batch {
+    fn push(&mut self, event: EncodedEvent) {
+        self.push(event);
     }
 
-    /// Encodes an event into the chunk.
-    pub fn encode(self, event: &Event<'_>) {
-        self.0.encode(event);
+    fn encode(&mut self, event: &Event<'_>) {
+        self.encode(event);
+    }
+
+    /// None for the first event, which is not copied, and none beyond the bound.
+    fn room(&mut self) -> &mut [u8] {
+        if self.len() == 0 {
+            return &mut [];
+        }
+        self.start_joining();
+        let end = self.joined.len().min(self.max);
+        self.joined.get_mut(self.filled..end).unwrap_or_default()
+    }
+
+    fn advance(&mut self, len: usize) {
+        self.filled += len;
     }
 }
 
@@ -170,7 +183,7 @@ mod tests {
         loop {
             while !batch.is_full() {
                 let Some(data) = data.next() else { break };
-                add(&mut batch, &Event::data(data));
+                add(&mut batch, &Event::data(*data));
             }
             match batch.take() {
                 Some(chunk) => chunks.push(String::from_utf8(chunk.to_vec()).unwrap()),
@@ -195,7 +208,7 @@ mod tests {
             (0, &["a", "a"], &[a.to_owned(), a.to_owned()]),
         ];
         for (max, data, expected) in cases {
-            let pushed = chunks(max, data, |batch, event| batch.push(EncodedEvent::from(*event)));
+            let pushed = chunks(max, data, |batch, event| batch.push(EncodedEvent::from(event)));
             let encoded = chunks(max, data, |batch, event| batch.encode(event));
             assert_eq!((pushed.as_slice(), encoded.as_slice()), (expected, expected), "{max} {data:?}");
         }
@@ -209,7 +222,7 @@ mod tests {
             let data = "x\n".repeat(n);
             let event = Event::data(&data);
             match n % 3 {
-                0 => batch.push(EncodedEvent::from(event)),
+                0 => batch.push(EncodedEvent::from(&event)),
                 _ => batch.encode(&event),
             }
             expected += &event.to_string();
@@ -228,9 +241,9 @@ mod tests {
     fn no_chunk_of_several_is_over_the_bound() {
         let texts: Vec<_> = [80, 60, 50, 40, 20, 90, 1, 1, 70, 30].map(|len| "x".repeat(len)).into();
         let data: Vec<_> = texts.iter().map(String::as_str).collect();
-        let expected: String = data.iter().map(|data| Event::data(data).to_string()).collect();
+        let expected: String = data.iter().map(|data| Event::data(*data).to_string()).collect();
         for max in 1..300 {
-            let pushed = chunks(max, &data, |batch, event| batch.push(EncodedEvent::from(*event)));
+            let pushed = chunks(max, &data, |batch, event| batch.push(EncodedEvent::from(event)));
             let encoded = chunks(max, &data, |batch, event| batch.encode(event));
             assert_eq!((pushed.concat(), &pushed), (expected.clone(), &encoded), "{max}");
             assert!(encoded.iter().all(|chunk| chunk.len() <= max || chunk.matches("data").count() == 1), "{max}");

@@ -7,16 +7,16 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_core::Stream;
 use pin_project_lite::pin_project;
-use ssekit_core::{EncodedEvent, Event};
+use ssekit_core::{BoxError, EncodedEvent, Event, EventChunk, IntoEvent};
 use tokio::runtime::Handle;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::batch::{Batch, Chunk};
+use crate::batch::Batch;
+use crate::body_error::BodyError;
 use crate::channel::{Receiver, Sender, channel};
-use crate::close::{AfterEnd, CloseReason, Outcome};
+use crate::close::{AfterEnd, CloseReason};
 use crate::drain::{DrainPolicy, StreamGroup, jitter as random};
 use crate::from_fn::{CAPACITY, FromFn};
-use crate::into_event::IntoEvent;
 use crate::keep_alive::KeepAlive;
 use crate::schedule::{Due, Schedule};
 use crate::stream_control::{CloseOnDrop, EndRequest, StreamControl};
@@ -54,17 +54,14 @@ pin_project! {
     /// tokio's own timer.
     #[must_use = "a body does nothing unless a server sends it"]
     #[project = Projection]
-    pub struct EventBody<S: Stream>
-    where
-        S::Item: IntoEvent,
-    {
+    pub struct EventBody<S> {
         // Gone as soon as it has ended.
         #[pin]
         stream: Option<S>,
         state: State,
         batch: Batch,
         // What ended the stream, to be told behind the last chunk.
-        error: Option<<S::Item as IntoEvent>::Error>,
+        error: Option<BoxError>,
         // What most streams do without.
         extras: Option<Box<Extras>>,
         schedule: Schedule,
@@ -100,10 +97,7 @@ enum State {
     Failing,
 }
 
-impl<S: Stream> EventBody<S>
-where
-    S::Item: IntoEvent,
-{
+impl<S> EventBody<S> {
     /// A body with the events of `stream`.
     pub fn new(stream: S) -> Self {
         Self::with_control(stream, StreamControl::new(DEFAULT_STALL_TIMEOUT))
@@ -252,54 +246,46 @@ impl EventBody<Receiver> {
     }
 }
 
-impl<F: Future> EventBody<FromFn<F>>
-where
-    F::Output: Outcome,
-{
-    /// A body that `callback` writes, by the [`Sender`] that it is given. The stream ends when it returns: `()`, a
-    /// [`AfterEnd`], or a `Result` of one, whose error is the body's.
+impl<F: Future<Output = Result<(), BoxError>>> EventBody<FromFn<F>> {
+    /// Makes a body that an async function writes, with the [`Sender`] it receives.
     ///
-    /// It is run by the body itself, and dropped with it, wherever it waits, when the client goes.
+    /// The stream ends when the function returns `Ok(())`. It fails with the function's error, but for
+    /// [`SendError::Closed`](crate::SendError::Closed): the stream is over already then. The body itself polls the
+    /// function, and drops it when the client disconnects, wherever it waits.
     ///
     /// ```
     /// use futures_util::{FutureExt, StreamExt};
     /// use ssekit_core::Event;
-    /// use ssekit_server::{EventBody, SendError};
+    /// use ssekit_server::EventBody;
     ///
     /// # async {
-    /// let mut body = std::pin::pin!(EventBody::from_fn(|sender| async move {
+    /// let mut body = std::pin::pin!(EventBody::from_fn(async |events| {
     ///     for n in 1..=3 {
-    ///         sender.send(Event::data(&n.to_string())).await?;
+    ///         events.send(Event::data(n.to_string())).await?;
     ///     }
-    ///     Ok::<(), SendError>(())
+    ///     Ok(())
     /// }));
     /// assert_eq!(body.next().await.unwrap()?, ": \n\ndata: 1\n\ndata: 2\n\ndata: 3\n\n");
     /// assert!(body.next().await.is_none());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// # }.now_or_never().unwrap().unwrap();
     /// ```
-    pub fn from_fn(callback: impl FnOnce(Sender) -> F) -> Self {
+    pub fn from_fn(function: impl FnOnce(Sender) -> F) -> Self {
         let control = StreamControl::new(DEFAULT_STALL_TIMEOUT);
         let (sender, receiver) = channel(CAPACITY, &control);
-        Self::with_control(FromFn::new(callback(sender), receiver, control.clone()), control)
+        Self::with_control(FromFn::new(function(sender), receiver), control)
     }
 }
 
-impl<S: Stream> fmt::Debug for EventBody<S>
-where
-    S::Item: IntoEvent,
-{
+impl<S> fmt::Debug for EventBody<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut body = f.debug_struct("EventBody");
         body.field("state", &self.state).field("batch", &self.batch).finish_non_exhaustive()
     }
 }
 
-impl<S: Stream> Stream for EventBody<S>
-where
-    S::Item: IntoEvent,
-{
-    type Item = Result<Bytes, <S::Item as IntoEvent>::Error>;
+impl<S: Stream<Item: IntoEvent>> Stream for EventBody<S> {
+    type Item = Result<Bytes, BodyError>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let mut this = self.project();
@@ -326,7 +312,7 @@ where
                 }
                 State::Failing => {
                     this.guard.control.close(CloseReason::Error);
-                    return Poll::Ready(this.error.take().map(Err));
+                    return Poll::Ready(this.error.take().map(|error| Err(BodyError::new(error))));
                 }
                 State::New | State::Open => {}
             }
@@ -348,10 +334,7 @@ where
     }
 }
 
-impl<S: Stream> Projection<'_, S>
-where
-    S::Item: IntoEvent,
-{
+impl<S: Stream<Item: IntoEvent>> Projection<'_, S> {
     /// The preamble, or what a server that is being drained answers.
     fn open(&mut self) {
         *self.state = State::Open;
@@ -378,7 +361,7 @@ where
         }
         let mut had_event = false;
         while let Some(stream) = self.stream.as_mut().as_pin_mut().filter(|_| !self.batch.is_full()) {
-            match stream.poll_next(cx).map(|item| item.map(|item| item.write_to(Chunk(self.batch)))) {
+            match stream.poll_next(cx).map(|item| item.map(|item| item.encode_into(&mut EventChunk::new(self.batch)))) {
                 Poll::Ready(Some(Ok(()))) => had_event = true,
                 Poll::Ready(Some(Err(error))) => {
                     *self.error = Some(error);
@@ -471,12 +454,9 @@ where
     }
 }
 
-impl<S: Stream> http_body::Body for EventBody<S>
-where
-    S::Item: IntoEvent,
-{
+impl<S: Stream<Item: IntoEvent>> http_body::Body for EventBody<S> {
     type Data = Bytes;
-    type Error = <S::Item as IntoEvent>::Error;
+    type Error = BodyError;
 
     fn poll_frame(
         self: Pin<&mut Self>,

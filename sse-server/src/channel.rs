@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use futures_core::Stream;
-use ssekit_core::EncodedEvent;
+use ssekit_core::{BoxError, EncodedEvent, IntoEvent};
 use tokio::sync::{Notify, Semaphore, TryAcquireError};
 
 use crate::close::AfterEnd;
@@ -102,42 +102,53 @@ impl Channel {
 }
 
 impl Sender {
-    /// Sends an event, waiting for a place if the channel is full: a client that reads slowly slows its sender down.
+    /// Sends an event, and waits while the channel is full: a client that reads slowly slows its sender down.
     ///
     /// Dropping the future before it is ready sends nothing.
     ///
     /// # Errors
     ///
-    /// The stream is over. The error has the event.
-    pub async fn send(&self, event: impl Into<EncodedEvent>) -> Result<(), SendError> {
-        let frame = match self.try_send(event) {
+    /// [`SendError::Closed`] when the stream is over, with the event; [`SendError::Event`] when the value cannot be
+    /// encoded.
+    pub async fn send(&self, event: impl IntoEvent) -> Result<(), SendError> {
+        // Encoded before the first await, so that the future does not hold the value.
+        self.send_encoded(event.into_event().map_err(SendError::Event)?).await
+    }
+
+    async fn send_encoded(&self, event: EncodedEvent) -> Result<(), SendError> {
+        let event = match self.try_send_encoded(event) {
             Ok(()) => return Ok(()),
-            Err(TrySendError::Closed(frame)) => return Err(SendError(frame)),
-            Err(TrySendError::Full(frame)) => frame,
+            Err(TrySendError::Full(event)) => event,
+            Err(TrySendError::Closed(event)) => return Err(SendError::Closed(event)),
+            Err(TrySendError::Event(error)) => return Err(SendError::Event(error)),
         };
         match self.channel.places.acquire().await {
             Ok(place) => {
                 place.forget();
-                self.channel.push(frame).map_err(SendError)
+                self.channel.push(event).map_err(SendError::Closed)
             }
-            Err(_) => Err(SendError(frame)),
+            Err(_) => Err(SendError::Closed(event)),
         }
     }
 
-    /// Sends an event if there is a place.
+    /// Sends an event if the channel is not full.
     ///
     /// # Errors
     ///
-    /// The channel is full, or the stream is over. The error has the event.
-    pub fn try_send(&self, event: impl Into<EncodedEvent>) -> Result<(), TrySendError> {
-        let frame = event.into();
+    /// [`TrySendError::Full`] and [`TrySendError::Closed`], with the event; [`TrySendError::Event`] when the value
+    /// cannot be encoded.
+    pub fn try_send(&self, event: impl IntoEvent) -> Result<(), TrySendError> {
+        self.try_send_encoded(event.into_event().map_err(TrySendError::Event)?)
+    }
+
+    fn try_send_encoded(&self, event: EncodedEvent) -> Result<(), TrySendError> {
         match self.channel.places.try_acquire() {
             Ok(place) => {
                 place.forget();
-                self.channel.push(frame).map_err(TrySendError::Closed)
+                self.channel.push(event).map_err(TrySendError::Closed)
             }
-            Err(TryAcquireError::Closed) => Err(TrySendError::Closed(frame)),
-            Err(TryAcquireError::NoPermits) => Err(TrySendError::Full(frame)),
+            Err(TryAcquireError::Closed) => Err(TrySendError::Closed(event)),
+            Err(TryAcquireError::NoPermits) => Err(TrySendError::Full(event)),
         }
     }
 
@@ -262,43 +273,72 @@ impl Drop for Receiver {
     }
 }
 
-/// An event could not be sent, since the stream is over.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SendError(pub EncodedEvent);
+/// The reason why [`Sender::send`] has not sent an event.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum SendError {
+    /// The stream is over. It returns the event.
+    Closed(EncodedEvent),
+    /// The value cannot be encoded as an event.
+    Event(BoxError),
+}
 
 impl fmt::Display for SendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("event not sent: the stream is over")
+        match self {
+            Self::Closed(_) => f.write_str("event not sent: the stream is over"),
+            Self::Event(error) => write!(f, "event not sent: {error}"),
+        }
     }
 }
 
-impl std::error::Error for SendError {}
+impl std::error::Error for SendError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Closed(_) => None,
+            // The message has the error itself.
+            Self::Event(error) => error.source(),
+        }
+    }
+}
 
-/// An event could not be sent at once.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The reason why [`Sender::try_send`] has not sent an event.
+#[derive(Debug)]
+#[non_exhaustive]
 pub enum TrySendError {
-    /// The client reads more slowly than events come, and as many as the channel's capacity wait for it.
+    /// The channel is full: the client reads more slowly than events are sent. It returns the event.
     Full(EncodedEvent),
-    /// The stream is over.
+    /// The stream is over. It returns the event.
     Closed(EncodedEvent),
+    /// The value cannot be encoded as an event.
+    Event(BoxError),
 }
 
 impl TrySendError {
-    /// The event.
-    pub fn into_event(self) -> EncodedEvent {
+    /// Returns the event, unless the value could not be encoded.
+    pub fn into_event(self) -> Option<EncodedEvent> {
         match self {
-            Self::Full(frame) | Self::Closed(frame) => frame,
+            Self::Full(event) | Self::Closed(event) => Some(event),
+            Self::Event(_) => None,
         }
     }
 }
 
 impl fmt::Display for TrySendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Full(_) => "event not sent: the client does not keep up",
-            Self::Closed(_) => "event not sent: the stream is over",
-        })
+        match self {
+            Self::Full(_) => f.write_str("event not sent: the channel is full, since its client reads too slowly"),
+            Self::Closed(_) => f.write_str("event not sent: the stream is over"),
+            Self::Event(error) => write!(f, "event not sent: {error}"),
+        }
     }
 }
 
-impl std::error::Error for TrySendError {}
+impl std::error::Error for TrySendError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Full(_) | Self::Closed(_) => None,
+            Self::Event(error) => error.source(),
+        }
+    }
+}

@@ -1,6 +1,5 @@
 //! Why a stream is over, and what its client does afterwards.
 
-use std::convert::Infallible;
 use std::fmt;
 
 use ssekit_core::{EncodedEvent, EventId};
@@ -113,57 +112,5 @@ impl AfterEnd {
                 Some(EncodedEvent::from(ssekit_core::Event { id, ..ssekit_core::Event::new() }))
             }
         }
-    }
-}
-
-/// How a callback ends, and the stream with it: `()` or [`AfterEnd`], or a `Result` of one, whose error is the body's.
-///
-/// With `()` the client is to do what [`Sender::end`](crate::Sender::end) or
-/// [`with_finish`](crate::EventBody::with_after_end) has said.
-pub trait Outcome {
-    /// The body's error.
-    type Error;
-
-    /// What the client is to do, if the callback has a say in it, or why the stream breaks off.
-    ///
-    /// # Errors
-    ///
-    /// The callback's own.
-    fn into_after_end(self) -> Result<Option<AfterEnd>, Self::Error>;
-}
-
-impl Outcome for () {
-    type Error = Infallible;
-
-    fn into_after_end(self) -> Result<Option<AfterEnd>, Infallible> {
-        Ok(None)
-    }
-}
-
-impl Outcome for AfterEnd {
-    type Error = Infallible;
-
-    fn into_after_end(self) -> Result<Option<AfterEnd>, Infallible> {
-        Ok(Some(self))
-    }
-}
-
-/// Of a callback that never returns.
-impl Outcome for Infallible {
-    type Error = Infallible;
-
-    fn into_after_end(self) -> Result<Option<AfterEnd>, Infallible> {
-        Err(self)
-    }
-}
-
-impl<T: Outcome<Error = Infallible>, E> Outcome for Result<T, E> {
-    type Error = E;
-
-    fn into_after_end(self) -> Result<Option<AfterEnd>, E> {
-        self.map(|outcome| match outcome.into_after_end() {
-            Ok(finish) => finish,
-            Err(never) => match never {},
-        })
     }
 }

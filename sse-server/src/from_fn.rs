@@ -1,77 +1,64 @@
-//! A stream that is written by a callback.
+//! A stream that an async function writes.
 
 use std::fmt;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_core::Stream;
 use pin_project_lite::pin_project;
-use ssekit_core::EncodedEvent;
+use ssekit_core::{BoxError, EncodedEvent};
 
-use crate::channel::Receiver;
-use crate::close::Outcome;
-use crate::stream_control::StreamControl;
+use crate::channel::{Receiver, SendError};
 
-/// How many events a callback can send before it waits for the body to take them.
+/// The number of events that a function can send before it waits for the body to take them.
 pub(crate) const CAPACITY: usize = 64;
 
 pin_project! {
-    /// The stream of a body that a callback writes; see [`EventBody::from_fn`](crate::EventBody::from_fn).
-    pub struct FromFn<F: Future>
-    where
-        F::Output: Outcome,
-    {
+    /// The stream of a body that an async function writes: see [`EventBody::from_fn`](crate::EventBody::from_fn).
+    pub struct FromFn<F> {
         #[pin]
-        callback: Option<F>,
+        function: Option<F>,
         receiver: Receiver,
-        control: Arc<StreamControl>,
-        error: Option<<F::Output as Outcome>::Error>,
+        // The function's error, to be reported after the events that it has sent.
+        error: Option<BoxError>,
     }
 }
 
-impl<F: Future> FromFn<F>
-where
-    F::Output: Outcome,
-{
-    pub(crate) fn new(callback: F, receiver: Receiver, control: Arc<StreamControl>) -> Self {
-        Self { callback: Some(callback), receiver, control, error: None }
+impl<F: Future<Output = Result<(), BoxError>>> FromFn<F> {
+    pub(crate) fn new(function: F, receiver: Receiver) -> Self {
+        Self { function: Some(function), receiver, error: None }
     }
 }
 
-impl<F: Future> Stream for FromFn<F>
-where
-    F::Output: Outcome,
-{
-    type Item = Result<EncodedEvent, <F::Output as Outcome>::Error>;
+impl<F: Future<Output = Result<(), BoxError>>> Stream for FromFn<F> {
+    type Item = Result<EncodedEvent, BoxError>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let mut this = self.project();
-        if let Some(frame) = this.receiver.try_next() {
-            return Poll::Ready(Some(Ok(frame)));
+        if let Some(event) = this.receiver.try_next() {
+            return Poll::Ready(Some(Ok(event)));
         }
-        // Before the receiver's own poll, so that what the callback sends does not wake the task it runs in.
-        if let Some(Poll::Ready(outcome)) = this.callback.as_mut().as_pin_mut().map(|callback| callback.poll(cx)) {
-            this.callback.set(None);
-            match outcome.into_after_end() {
-                Ok(after_end) => after_end.into_iter().for_each(|after_end| this.control.set_after_end(after_end)),
-                Err(error) => *this.error = Some(error),
-            }
+        // Polled before the receiver, so that what the function sends does not wake the task in which it runs.
+        if let Some(Poll::Ready(result)) = this.function.as_mut().as_pin_mut().map(|function| function.poll(cx)) {
+            this.function.set(None);
+            *this.error = result.err().filter(is_failure);
             this.receiver.close();
         }
         match Pin::new(this.receiver).poll_next(cx) {
-            Poll::Ready(Some(frame)) => Poll::Ready(Some(Ok(frame))),
+            Poll::Ready(Some(event)) => Poll::Ready(Some(Ok(event))),
             Poll::Ready(None) => Poll::Ready(this.error.take().map(Err)),
             Poll::Pending => Poll::Pending,
         }
     }
 }
 
-impl<F: Future> fmt::Debug for FromFn<F>
-where
-    F::Output: Outcome,
-{
+/// Whether the error of a function fails its stream. One that says that the stream is over does not.
+fn is_failure(error: &BoxError) -> bool {
+    !matches!(error.downcast_ref(), Some(SendError::Closed(_)))
+}
+
+impl<F> fmt::Debug for FromFn<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FromFn").field("is_running", &self.callback.is_some()).finish_non_exhaustive()
+        f.debug_struct("FromFn").field("is_running", &self.function.is_some()).finish_non_exhaustive()
     }
 }

@@ -3,9 +3,9 @@
 use futures_core::Stream;
 use http::Response;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use ssekit_core::IntoEvent;
 
 use crate::body::EventBody;
-use crate::into_event::IntoEvent;
 
 /// Asks nginx not to buffer the response.
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");

@@ -29,7 +29,7 @@
 //! let mut body = EventBody::new(events);
 //! let chunk = body.next().await.unwrap()?;
 //! assert_eq!(&chunk[..], b": \n\ndata: one\n\ndata: two\n\n");
-//! # Ok::<(), std::convert::Infallible>(())
+//! # Ok::<(), ssekit_server::BodyError>(())
 //! # }.now_or_never().unwrap().unwrap();
 //! ```
 //!
@@ -58,6 +58,7 @@ mod accept;
 mod adapter;
 mod batch;
 mod body;
+mod body_error;
 mod channel;
 mod close;
 #[cfg(feature = "serve")]
@@ -69,7 +70,6 @@ mod http_response;
 mod http_version;
 #[cfg(feature = "hub")]
 pub mod hub;
-mod into_event;
 mod keep_alive;
 mod last_event_id;
 mod pool;
@@ -86,14 +86,13 @@ mod stream_handle;
 pub mod test;
 mod wakeups;
 
-pub use batch::Chunk;
 pub use body::{DEFAULT_MAX_CHUNK, DEFAULT_STALL_TIMEOUT, EventBody};
+pub use body_error::BodyError;
 pub use channel::{Receiver, SendError, Sender, TrySendError};
-pub use close::{AfterEnd, CloseReason, Outcome};
+pub use close::{AfterEnd, CloseReason};
 pub use drain::{ConnectionGuard, DrainOptions, DrainPolicy, DrainReport, StreamGroup};
 pub use from_fn::FromFn;
 pub use http_response::headers;
-pub use into_event::IntoEvent;
 pub use keep_alive::KeepAlive;
 pub use last_event_id::{LastEventId, LastEventIdError};
 pub use request::{SseRequest, SseRequestRejection};
@@ -101,6 +100,7 @@ pub use request::{SseRequest, SseRequestRejection};
 pub use serve::{Serve, Shutdown, serve};
 #[cfg(feature = "net")]
 pub use socket::{SocketOptions, TcpKeepAlive};
+pub use ssekit_core::{BoxError, EventChunk, IntoEvent};
 pub use stream_handle::StreamHandle;
 
 /// What the adapters' response type is made of.

@@ -1,6 +1,5 @@
 //! How a stream ends, and who is told. The clock is paused and moves by itself.
 
-use std::convert::Infallible;
 use std::future::pending;
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -13,8 +12,8 @@ use http::Response;
 use ssekit_core::{EncodedEvent, Event};
 use ssekit_server::test::{TestClient, TestError};
 use ssekit_server::{
-    AfterEnd, CloseReason, DrainOptions, EventBody, IntoEvent, KeepAlive, LastEventId, Outcome, SendError, Sender,
-    SseRequest, SseRequestRejection, StreamGroup, StreamHandle,
+    AfterEnd, BodyError, BoxError, CloseReason, DrainOptions, EventBody, IntoEvent, KeepAlive, LastEventId, SendError,
+    Sender, SseRequest, SseRequestRejection, StreamGroup, StreamHandle,
 };
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
@@ -46,7 +45,7 @@ impl Closed {
 
 fn client<S>(body: EventBody<S>) -> TestClient
 where
-    S: Stream<Item: IntoEvent<Error: Into<Box<dyn std::error::Error + Send + Sync>>>> + 'static,
+    S: Stream<Item: IntoEvent> + 'static,
 {
     TestClient::new(Response::new(body)).with_patience(1000 * SECOND)
 }
@@ -304,8 +303,8 @@ async fn a_channel_holds_its_capacity_and_no_more() {
     sender.try_send(event()).unwrap();
     sender.try_send(event()).unwrap();
     let full = sender.try_send(event()).unwrap_err();
-    assert_eq!(full.to_string(), "event not sent: the client does not keep up");
-    assert_eq!(full.into_event(), EncodedEvent::from(event()), "nothing is lost");
+    assert_eq!(full.to_string(), "event not sent: the channel is full, since its client reads too slowly");
+    assert_eq!(full.into_event(), Some(EncodedEvent::from(event())), "nothing is lost");
     assert_eq!(client.events(2).await.unwrap().len(), 2);
     // They are with the client when it comes for more.
     let waiting = tokio::spawn(async move {
@@ -345,7 +344,8 @@ async fn senders_are_told_that_the_client_has_gone() {
     sleep(SECOND).await;
     assert!(!blocked.is_finished() && !waiting.is_finished() && !sender.is_closed());
     client.disconnect();
-    assert_eq!(blocked.await.unwrap(), Err(SendError(EncodedEvent::from(Event::data("waits")))));
+    let Err(SendError::Closed(event)) = blocked.await.unwrap() else { panic!("sent to nobody") };
+    assert_eq!(event, EncodedEvent::from(Event::data("waits")));
     waiting.await.unwrap();
     sender.closed().await;
     assert!(sender.is_closed());
@@ -384,7 +384,7 @@ async fn a_sender_can_end_the_stream_for_good() {
 async fn a_callback_ends_as_it_returns() {
     async fn run<F>(callback: impl FnOnce(Sender) -> F) -> (String, Option<CloseReason>)
     where
-        F: Future<Output: Outcome<Error: Into<Box<dyn std::error::Error + Send + Sync>>>> + 'static,
+        F: Future<Output = Result<(), BoxError>> + 'static,
     {
         let closed = Closed::default();
         let mut client = client(closed.watch(EventBody::from_fn(callback)));
@@ -398,15 +398,19 @@ async fn a_callback_ends_as_it_returns() {
         (text, closed.reason())
     }
 
-    let (text, reason) = run(async |sender| sender.send(Event::data("one")).await).await;
+    let (text, reason) = run(async |sender| Ok(sender.send(Event::data("one")).await?)).await;
     assert_eq!((text.as_str(), reason), (": \n\ndata: one\n\n", Some(CloseReason::StreamEnd)));
 
-    let (text, _) = run(async |_| AfterEnd::Stop).await;
+    let (text, _) = run(async |sender| {
+        sender.finish();
+        Ok(())
+    })
+    .await;
     assert_eq!(text, format!(": \n\nid: {}\n\n", LastEventId::FINISHED));
 
     let (text, reason) = run(async |sender| {
         let _ = sender.send(Event::data("one")).await;
-        Err::<AfterEnd, _>(io::Error::other("broken"))
+        Err(io::Error::other("broken").into())
     })
     .await;
     assert_eq!((text.as_str(), reason), (": \n\ndata: one\n\nthe body failed: broken", Some(CloseReason::Error)));
@@ -417,8 +421,9 @@ async fn a_callback_ends_as_it_returns() {
             if n % 100 == 0 {
                 sleep(SECOND).await;
             }
-            sender.send(Event::data("x")).await.unwrap();
+            sender.send(Event::data("x")).await?;
         }
+        Ok(())
     })
     .await;
     assert_eq!(text.matches("data: x\n\n").count(), 1000);
@@ -428,12 +433,13 @@ async fn a_callback_ends_as_it_returns() {
 async fn a_callback_that_returns_nothing_leaves_the_finish_as_it_was() {
     let done = format!(": \n\ndata: one\n\nid: {}\n\n", LastEventId::FINISHED);
     let ended = EventBody::from_fn(async |sender| {
-        sender.send(Event::data("one")).await.unwrap();
+        sender.send(Event::data("one")).await?;
         sender.finish();
+        Ok(())
     });
     assert_eq!(text(&mut client(ended)).await, done);
 
-    let returned = EventBody::from_fn(async |sender| sender.send(Event::data("one")).await);
+    let returned = EventBody::from_fn(async |sender| Ok(sender.send(Event::data("one")).await?));
     assert_eq!(text(&mut client(returned.with_after_end(AfterEnd::Stop))).await, done);
 }
 
@@ -445,7 +451,7 @@ async fn a_callback_goes_with_its_client() {
         sender.send(Event::data("one")).await?;
         pending::<()>().await;
         drop(inside);
-        Ok::<(), SendError>(())
+        Ok(())
     });
     let mut client = client(body);
     client.events(1).await.unwrap();
@@ -457,7 +463,7 @@ async fn a_callback_goes_with_its_client() {
 #[tokio::test]
 async fn a_body_with_no_clock_needs_none() {
     let body = EventBody::new(stream::iter([Event::data("x")])).without_keep_alive().without_stall_timeout();
-    let chunks: Vec<Result<_, Infallible>> = body.collect().await;
+    let chunks: Vec<Result<_, BodyError>> = body.collect().await;
     assert_eq!(chunks.len(), 1);
 }
 
@@ -544,7 +550,7 @@ async fn a_callback_that_returns_ends_the_stream_though_there_are_senders() {
     let inside = kept.clone();
     let mut client = client(EventBody::from_fn(|sender| async move {
         *inside.lock().unwrap() = Some(sender.clone());
-        sender.send(Event::data("last")).await
+        Ok(sender.send(Event::data("last")).await?)
     }));
     assert_eq!(text(&mut client).await, ": \n\ndata: last\n\n");
     assert!(kept.lock().unwrap().as_ref().unwrap().is_closed());

@@ -1,6 +1,5 @@
 //! What a hub holds, and what it allocates.
 
-use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
@@ -16,7 +15,7 @@ type Body = Pin<Box<EventBody<Subscription>>>;
 
 fn next(body: &mut Body) -> Option<Bytes> {
     match body.as_mut().poll_next(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(chunk) => chunk.transpose().unwrap_or_else(|never: Infallible| match never {}),
+        Poll::Ready(chunk) => chunk.transpose().unwrap(),
         Poll::Pending => None,
     }
 }

@@ -91,7 +91,7 @@ pub fn check_round_trip(
     comment: Option<&str>,
     retry: Option<u64>,
 ) {
-    let mut event = Event { data, comment, ..Event::new() };
+    let mut event = Event { data: data.map(Into::into), comment: comment.map(Into::into), ..Event::new() };
     event.reconnection_time = retry.map(std::time::Duration::from_millis);
     if let Some(name) = event_type {
         match EventType::new(name) {
@@ -116,12 +116,13 @@ pub fn check_round_trip(
     let wire = encode_everywhere(&event);
 
     let decoded = reference::decode(&wire, ReferenceLimits::NONE);
-    let id = event.id.map_or("", |id| id.as_str());
+    let id = event.id.as_ref().map_or("", |id| id.as_str());
     let items: Vec<_> = data
         .map(|data| {
             Item::Event(Dispatched {
                 event_type: event
                     .event_type
+                    .as_ref()
                     .map(|t| t.as_str())
                     .filter(|t| !t.is_empty())
                     .unwrap_or("message")
@@ -196,10 +197,10 @@ fn encode_everywhere(event: &Event<'_>) -> Vec<u8> {
     event.encode_to_writer(&mut written).expect("a Vec takes all");
     assert_eq!(written, wire);
 
-    assert_eq!(EncodedEvent::from(*event).as_bytes(), wire);
+    assert_eq!(EncodedEvent::from(event).as_bytes(), wire);
     if event.data.is_some() {
         let mut buffer = vec![0; len];
-        let writer = EventWriter::new(SliceWriter::new(&mut buffer), *event).expect("there is room");
+        let writer = EventWriter::new(SliceWriter::new(&mut buffer), event).expect("there is room");
         assert_eq!(writer.finish().expect("there is room").written(), wire);
     }
     wire
@@ -216,7 +217,7 @@ pub fn check_pieces(text: &str, sizes: &[u8]) {
     let characters: Vec<char> = text.chars().collect();
     let mut sizes = sizes.iter().map(|&size| usize::from(size)).cycle();
     let head = Event::new().with_event_type(EventType::from_static("pieces"));
-    let frame = EncodedEvent::write(head, |data| {
+    let frame = EncodedEvent::write(&head, |data| {
         let mut rest = &characters[..];
         // As many empty pieces as there are characters, at the most.
         for _ in 0..2 * characters.len() {

@@ -21,9 +21,7 @@ use hyper::client::conn::{http1, http2};
 use hyper::{Method, Request, Response, header};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use ssekit::hub::{Hub, SessionPolicy, Subscribe};
-use ssekit::server::{
-    AfterEnd, CloseReason, DrainOptions, DrainReport, EventBody, SendError, Sender, SseRequest, StreamGroup,
-};
+use ssekit::server::{BoxError, CloseReason, DrainOptions, DrainReport, EventBody, Sender, SseRequest, StreamGroup};
 use ssekit::{EncodedEvent, Event, EventStream, ReceivedEvent, actix as on_actix, axum as on_axum};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
@@ -215,11 +213,12 @@ impl App {
 }
 
 /// Three events, and that is all.
-async fn count(sender: Sender) -> Result<AfterEnd, SendError> {
+async fn count(sender: Sender) -> Result<(), BoxError> {
     for n in 1..=3 {
-        sender.send(Event::data(&n.to_string())).await?;
+        sender.send(Event::data(n.to_string())).await?;
     }
-    Ok(AfterEnd::Stop)
+    sender.finish();
+    Ok(())
 }
 
 fn block_on(future: impl Future<Output = ()>) {

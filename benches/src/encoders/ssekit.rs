@@ -82,7 +82,7 @@ impl Encoder for JsonFrame {
 
     fn encode(&mut self, workload: &Workload, sink: Sink<'_>) {
         for message in &*workload.messages {
-            let frame = EncodedEvent::json(head(message), &message.json).expect("the value is plain");
+            let frame = EncodedEvent::json(&head(message), &message.json).expect("the value is plain");
             sink(frame.as_bytes());
         }
     }

@@ -1,6 +1,5 @@
 //! Ours.
 
-use std::convert::Infallible;
 use std::io;
 use std::net::TcpListener;
 
@@ -8,7 +7,7 @@ use ::axum::response::{IntoResponse, Response};
 use actix_web::{HttpRequest, HttpResponse, Responder as _};
 use futures_util::StreamExt;
 use ssekit_core::{EncodedEvent, Event};
-use ssekit_server::{Chunk, IntoEvent, Sender};
+use ssekit_server::{BoxError, EventChunk, IntoEvent, Sender};
 
 use super::axum::{block_on, router};
 use super::feed::{self, Feed, Text};
@@ -26,13 +25,11 @@ fn frame(text: Text) -> EncodedEvent {
 struct Item(Text);
 
 impl IntoEvent for Item {
-    type Error = Infallible;
-
-    fn into_event(self) -> Result<EncodedEvent, Infallible> {
+    fn into_event(self) -> Result<EncodedEvent, BoxError> {
         Ok(frame(self.0))
     }
 
-    fn write_to(self, chunk: Chunk<'_>) -> Result<(), Infallible> {
+    fn encode_into(self, chunk: &mut EventChunk<'_>) -> Result<(), BoxError> {
         chunk.encode(&Event::data(&self.0));
         Ok(())
     }

@@ -54,5 +54,5 @@ fn message(body: &[u8]) -> Result<EncodedEvent, String> {
         }
     }
     let head = Event::new().with_event_type(event_type!("chat"));
-    EncodedEvent::json(head, &said).map_err(|error| error.to_string())
+    EncodedEvent::json(&head, &said).map_err(|error| error.to_string())
 }

@@ -49,7 +49,7 @@ pub(crate) async fn sample(app: App) {
             load: [load.one, load.five, load.fifteen],
         };
         // Plain numbers cannot fail. What is not published is of no use later.
-        if let Ok(frame) = EncodedEvent::json(Event::new().with_event_type(event_type!("stats")), &stats) {
+        if let Ok(frame) = EncodedEvent::json(&Event::new().with_event_type(event_type!("stats")), &stats) {
             let _ = app.hub.publish_keyed(&topic, "stats", frame).await;
         }
     }

@@ -84,7 +84,7 @@ impl App {
             tail: self.tail.as_deref(),
         };
         let mut subscribe = Subscribe::topics([&*self.topic(MACHINE), &*self.topic(LOG), CHAT]).with_resume_event();
-        if let Ok(hello) = EncodedEvent::json(Event::new().with_event_type(event_type!("hello")), &hello) {
+        if let Ok(hello) = EncodedEvent::json(&Event::new().with_event_type(event_type!("hello")), &hello) {
             subscribe = subscribe.with_first_event(hello);
         }
         if last_event_id.is_none() {

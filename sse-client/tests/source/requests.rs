@@ -331,7 +331,10 @@ fn invalid_settings_are_errors_of_build() {
         error(get().with_header("a", "secret\n")),
         "invalid value of header field a: control characters are not allowed"
     );
-    assert_eq!(error(get().with_last_event_id("a\nb")), "id has a line feed (0x0a) at byte 1");
+    assert_eq!(
+        error(get().with_last_event_id("a\nb")),
+        "invalid event ID: a line feed (0x0a) at byte 1 is not allowed"
+    );
     assert_eq!(
         error(get().with_last_event_id("\u{7f}")),
         "last event id cannot be sent: it has a control character (0x7f) at byte 0"

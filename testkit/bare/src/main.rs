@@ -63,7 +63,7 @@ fn check() -> Option<()> {
         .with_comment("hello")
         .with_reconnection_time(Duration::from_secs(3));
     let first = event.encode_to_slice(&mut wire).ok()?;
-    let mut writer = EventWriter::new(SliceWriter::new(&mut wire[first..]), Event::new()).ok()?;
+    let mut writer = EventWriter::new(SliceWriter::new(&mut wire[first..]), &Event::new()).ok()?;
     write!(writer, "{} pieces", 2).ok()?;
     let len = first + writer.finish().ok()?.written().len();
 

@@ -7,22 +7,24 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 
 use futures_core::Stream;
-use ssekit_core::{EncodedEvent, Event};
+use ssekit_core::{EncodedEvent, Event, JsonData};
 use ssekit_server::{EventBody, IntoEvent};
 
 use crate::Workload;
+use crate::encode::Price;
 use crate::streams::words;
 
 /// The number of events in a chunk of several.
 const BURST: u32 = 16;
 
-pub(crate) const WORKLOADS: [Workload; 8] = [
+pub(crate) const WORKLOADS: [Workload; 9] = [
     workload("body, one event of 5 bytes in a chunk", 1, |rounds| events(1, 5, rounds)),
     workload("body, 16 events of 5 bytes in a chunk", BURST, |rounds| events(BURST, 5, rounds)),
     workload("body, 16 events of 250 bytes in a chunk", BURST, |rounds| events(BURST, 250, rounds)),
     workload("body, 16 fallible events in a chunk", BURST, |rounds| fallible(BURST, 5, rounds)),
     workload("body, one encoded event in a chunk", 1, |rounds| encoded(1, rounds)),
     workload("body, 16 encoded events in a chunk", BURST, |rounds| encoded(BURST, rounds)),
+    workload("body, 16 values as JSON in a chunk", BURST, |rounds| run(BURST, rounds, || JsonData(Price::new()))),
     workload("channel, one event in a chunk", 1, |rounds| channel(1, rounds)),
     workload("channel, 16 events in a chunk", BURST, |rounds| channel(BURST, rounds)),
 ];

@@ -64,7 +64,7 @@ fn build_string(rounds: u32) {
     let mut slice = [0; 1024];
     for _ in 0..rounds {
         let data = String::from(black_box(&*data));
-        let event = Event::data(&data);
+        let event = Event::data(data);
         black_box(event.encode_to_slice(&mut slice).expect("the slice is long enough"));
         black_box(&mut slice);
     }
@@ -84,8 +84,9 @@ fn build_numbered(rounds: u32) {
     let data = words(0, 5);
     let mut slice = [0; 1024];
     for n in 0..u64::from(rounds) {
-        let id = black_box(1_790_000_000_000 + n).to_string();
-        let event = typed(black_box(&*data), &id);
+        let event = Event::data(black_box(&*data))
+            .with_event_type(EventType::new("log").expect("the type is one line"))
+            .with_id(black_box(1_790_000_000_000 + n));
         black_box(event.encode_to_slice(&mut slice).expect("the slice is long enough"));
         black_box(&mut slice);
     }
@@ -115,15 +116,21 @@ fn share_typed(rounds: u32) {
 }
 
 #[derive(Serialize)]
-struct Price {
+pub(crate) struct Price {
     symbol: &'static str,
     cents: u32,
     volume: u64,
 }
 
+impl Price {
+    pub(crate) fn new() -> Self {
+        Self { symbol: black_box("ACME"), cents: black_box(12_345), volume: black_box(6_000_000) }
+    }
+}
+
 fn share_json(rounds: u32) {
     for _ in 0..rounds {
-        let price = Price { symbol: black_box("ACME"), cents: black_box(12_345), volume: black_box(6_000_000) };
-        drop(black_box(EncodedEvent::json(Event::new(), &price).expect("a price can be serialised")));
+        let price = Price::new();
+        drop(black_box(EncodedEvent::json(&Event::EMPTY, &price).expect("a price can be serialised")));
     }
 }

@@ -229,8 +229,8 @@ impl World {
         };
         let wire = format!("id: {}-{offset}\n{event}", self.log.epoch);
         let published = match key {
-            Some(key) => self.hub.publish_keyed(topic, key, event),
-            None => self.hub.publish(topic, event),
+            Some(key) => self.hub.publish_keyed(topic, key, &event),
+            None => self.hub.publish(topic, &event),
         };
         match published.now() {
             Ok(position) => assert_eq!((position.epoch, position.offset), (self.log.epoch, offset)),
@@ -243,7 +243,7 @@ impl World {
         }
         assert!(wire.len() <= self.log.limits.bytes);
         self.published += 1;
-        let (at, data) = (self.log.now, event.data.map(str::to_owned));
+        let (at, data) = (self.log.now, event.data.as_deref().map(str::to_owned));
         self.log.push(Published { topic, key, at, wire, data });
         for client in self.clients.iter_mut().filter(|client| log::is_in(client.by.pattern, topic)) {
             client.connection.iter_mut().for_each(Connection::is_due);

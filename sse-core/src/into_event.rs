@@ -1,0 +1,207 @@
+//! What can be sent.
+
+use alloc::boxed::Box;
+
+use crate::encoded_event::EncodedEvent;
+use crate::event::Event;
+use crate::message_event::MessageEvent;
+use crate::received_event::ReceivedEvent;
+#[cfg(feature = "stream")]
+use crate::relay::RelayEvent;
+
+/// An error of any type.
+pub type BoxError = Box<dyn core::error::Error + Send + Sync>;
+
+/// A value that can be sent as an event: by a stream, a sender, a hub, a keep-alive.
+///
+/// It is implemented for [`Event`], [`EncodedEvent`], references to them, `JsonData` for values with
+/// `serde::Serialize`, received events, and a `Result` of each of these.
+///
+/// Implement it for a type of your own, so that a stream of its values is a response:
+///
+/// ```
+/// use ssekit_core::{BoxError, EncodedEvent, Event, IntoEvent, event_type};
+///
+/// struct Price(u32);
+///
+/// impl IntoEvent for Price {
+///     fn into_event(self) -> Result<EncodedEvent, BoxError> {
+///         Event::data(self.0.to_string()).with_event_type(event_type!("price")).into_event()
+///     }
+/// }
+///
+/// assert_eq!(Price(17).into_event()?.as_bytes(), b"event: price\ndata: 17\n\n");
+/// # Ok::<(), ssekit_core::BoxError>(())
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be sent as an event",
+    label = "this is not an event",
+    note = "`Event::data(text)` sends text",
+    note = "`ssekit::JsonData(value)` sends a value that implements `serde::Serialize`, and `stream.map(ssekit::JsonData)` a stream of them (the `Json` of a web framework is another type)",
+    note = "implement `ssekit::IntoEvent` for a type of your own"
+)]
+pub trait IntoEvent: Sized {
+    /// Encodes the value as one event.
+    ///
+    /// # Errors
+    ///
+    /// The reason why the value cannot be sent. A stream that sends it fails with this error.
+    fn into_event(self) -> Result<EncodedEvent, BoxError>;
+
+    /// Encodes the value into a chunk of several events.
+    ///
+    /// The provided method copies the result of [`into_event`](Self::into_event). A type that builds an [`Event`] saves
+    /// an allocation and the copy by [`EventChunk::encode`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`into_event`](Self::into_event). The chunk then holds nothing of the value.
+    fn encode_into(self, chunk: &mut EventChunk<'_>) -> Result<(), BoxError> {
+        chunk.push(self.into_event()?);
+        Ok(())
+    }
+}
+
+/// A chunk of events that a response is about to send. [`IntoEvent::encode_into`] adds one event to it.
+pub struct EventChunk<'a>(&'a mut dyn EventBuffer);
+
+impl core::fmt::Debug for EventChunk<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("EventChunk").finish_non_exhaustive()
+    }
+}
+
+impl<'a> EventChunk<'a> {
+    /// Wraps a buffer.
+    #[inline]
+    pub fn new(buffer: &'a mut dyn EventBuffer) -> Self {
+        Self(buffer)
+    }
+
+    /// Adds an encoded event. Alone in its chunk, it is shared; otherwise its bytes are copied.
+    #[inline]
+    pub fn push(&mut self, event: EncodedEvent) {
+        self.0.push(event);
+    }
+
+    /// Encodes an event straight into the chunk.
+    #[inline]
+    pub fn encode(&mut self, event: &Event<'_>) {
+        self.0.encode(event);
+    }
+
+    /// Serialises a value straight into the chunk, as the data of an event with the other fields of `head`.
+    ///
+    /// # Errors
+    ///
+    /// [`JsonEncodeError`](crate::JsonEncodeError) when `value` cannot be serialised. The chunk is then unchanged.
+    #[cfg(feature = "json")]
+    pub fn encode_json(
+        &mut self,
+        head: &Event<'_>,
+        value: &(impl serde::Serialize + ?Sized),
+    ) -> Result<(), crate::JsonEncodeError> {
+        match crate::json::encode(head, value, self.0.room())? {
+            #[cfg(feature = "std")]
+            crate::json::Serialised::InRoom(len) => self.0.advance(len),
+            crate::json::Serialised::Apart(event) => self.0.push(event),
+        }
+        Ok(())
+    }
+}
+
+/// The buffer behind an [`EventChunk`]. A response body implements it.
+pub trait EventBuffer {
+    /// Adds an encoded event.
+    fn push(&mut self, event: EncodedEvent);
+
+    /// Encodes an event and adds it.
+    fn encode(&mut self, event: &Event<'_>) {
+        self.push(EncodedEvent::from(event));
+    }
+
+    /// Returns the unused part of the buffer. The provided method returns no room, which always is right.
+    fn room(&mut self) -> &mut [u8] {
+        &mut []
+    }
+
+    /// Adds the first `len` bytes of the [room](Self::room), which are one event.
+    fn advance(&mut self, len: usize) {
+        debug_assert_eq!(len, 0, "the buffer has no room");
+    }
+}
+
+impl IntoEvent for EncodedEvent {
+    #[inline]
+    fn into_event(self) -> Result<EncodedEvent, BoxError> {
+        Ok(self)
+    }
+}
+
+impl IntoEvent for &EncodedEvent {
+    #[inline]
+    fn into_event(self) -> Result<EncodedEvent, BoxError> {
+        Ok(self.clone())
+    }
+}
+
+impl IntoEvent for &Event<'_> {
+    #[inline]
+    fn into_event(self) -> Result<EncodedEvent, BoxError> {
+        Ok(EncodedEvent::from(self))
+    }
+
+    #[inline]
+    fn encode_into(self, chunk: &mut EventChunk<'_>) -> Result<(), BoxError> {
+        chunk.encode(self);
+        Ok(())
+    }
+}
+
+/// Implements the trait for types that can be borrowed as an [`Event`].
+macro_rules! impl_by_event {
+    ($($Type:ty: |$value:ident| $event:expr),*) => {$(
+        impl IntoEvent for $Type {
+            #[inline]
+            fn into_event(self) -> Result<EncodedEvent, BoxError> {
+                let $value = self;
+                Ok(EncodedEvent::from(&$event))
+            }
+
+            #[inline]
+            fn encode_into(self, chunk: &mut EventChunk<'_>) -> Result<(), BoxError> {
+                let $value = self;
+                chunk.encode(&$event);
+                Ok(())
+            }
+        }
+    )*};
+}
+
+impl_by_event!(
+    Event<'_>: |event| event,
+    MessageEvent<'_>: |event| Event::try_from(event)?,
+    ReceivedEvent: |event| Event::try_from(&event)?,
+    &ReceivedEvent: |event| Event::try_from(event)?
+);
+
+/// Sends the bytes that the event was received as.
+#[cfg(feature = "stream")]
+impl IntoEvent for RelayEvent {
+    fn into_event(self) -> Result<EncodedEvent, BoxError> {
+        Ok(EncodedEvent::from(self))
+    }
+}
+
+/// Sends the value, or fails with the error.
+impl<T: IntoEvent, E: Into<BoxError>> IntoEvent for Result<T, E> {
+    #[inline]
+    fn into_event(self) -> Result<EncodedEvent, BoxError> {
+        self.map_err(E::into)?.into_event()
+    }
+
+    #[inline]
+    fn encode_into(self, chunk: &mut EventChunk<'_>) -> Result<(), BoxError> {
+        self.map_err(E::into)?.encode_into(chunk)
+    }
+}

@@ -1,0 +1,226 @@
+//! Values as JSON data.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+
+use bytes::Bytes;
+use memchr::memchr2;
+
+use crate::encode::END;
+use crate::encoded_event::EncodedEvent;
+use crate::event::Event;
+use crate::into_event::{BoxError, EventChunk, IntoEvent};
+use crate::sink::Plain;
+
+/// A value that is sent as JSON: the data of an event.
+///
+/// It is serialised straight into the chunk of the response. `Event::json` also takes an event type and an ID.
+///
+/// ```
+/// use ssekit_core::{IntoEvent, JsonData};
+///
+/// assert_eq!(JsonData([1, 2]).into_event()?.as_bytes(), b"data: [1,2]\n\n");
+/// # Ok::<(), ssekit_core::BoxError>(())
+/// ```
+///
+/// A stream of serialisable values is a stream of events by `stream.map(JsonData)`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct JsonData<T>(pub T);
+
+impl<T: serde::Serialize> IntoEvent for JsonData<T> {
+    #[inline]
+    fn into_event(self) -> Result<EncodedEvent, BoxError> {
+        Ok(EncodedEvent::json(&Event::EMPTY, &self.0)?)
+    }
+
+    #[inline]
+    fn encode_into(self, chunk: &mut EventChunk<'_>) -> Result<(), BoxError> {
+        Ok(chunk.encode_json(&Event::EMPTY, &self.0)?)
+    }
+}
+
+impl EncodedEvent {
+    /// Encodes an event whose data is `value` as JSON.
+    ///
+    /// `head` holds the other fields; its data is ignored. Without the feature `std` this allocates once more. Line
+    /// breaks, which JSON has between its tokens only (from a `RawValue`), are split as in any data.
+    ///
+    /// # Errors
+    ///
+    /// [`JsonEncodeError`] when `value` cannot be serialised: its `Serialize` fails, or a map has keys that are not
+    /// strings.
+    ///
+    /// ```
+    /// use ssekit_core::{EncodedEvent, Event, event_type};
+    ///
+    /// let head = Event::new().with_event_type(event_type!("point"));
+    /// let event = EncodedEvent::json(&head, &[1, 2])?;
+    /// assert_eq!(event.as_bytes(), b"event: point\ndata: [1,2]\n\n");
+    /// # Ok::<(), ssekit_core::JsonEncodeError>(())
+    /// ```
+    pub fn json(head: &Event<'_>, value: &(impl serde::Serialize + ?Sized)) -> Result<Self, JsonEncodeError> {
+        // Enough for most events, so that the vector need not grow.
+        let mut bytes = Vec::with_capacity(512);
+        let Ok(()) = head.write_start(&mut Plain(|text: &str| bytes.extend_from_slice(text.as_bytes())));
+        let start = bytes.len();
+        append(&mut bytes, value).map_err(JsonEncodeError)?;
+        Ok(Self::from_json(head, bytes, start))
+    }
+
+    /// Completes an event of which `bytes` are all but the end. Its data starts at `start`.
+    fn from_json(head: &Event<'_>, mut bytes: Vec<u8>, start: usize) -> Self {
+        let (_, json) = bytes.split_at(start);
+        if has_line_breaks(head, json) {
+            return Self::from_lines(head, json);
+        }
+        bytes.extend_from_slice(END.as_bytes());
+        if bytes.len() <= 512 {
+            // Keeping the spare memory costs an allocation as well.
+            return Self::from_wire(Bytes::copy_from_slice(&bytes));
+        }
+        Self::from_wire(Bytes::from(bytes))
+    }
+
+    /// Encodes an event whose data or comment has line breaks, as JSON seldom has.
+    #[cold]
+    #[inline(never)]
+    fn from_lines(head: &Event<'_>, json: &[u8]) -> Self {
+        let data = String::from_utf8_lossy(json);
+        Self::from(&Event { data: Some((&*data).into()), ..head.clone() })
+    }
+}
+
+/// Whether the data or the comment may have to be split into lines.
+fn has_line_breaks(head: &Event<'_>, json: &[u8]) -> bool {
+    head.comment.is_some() || memchr2(b'\r', b'\n', json).is_some()
+}
+
+#[cfg(feature = "std")]
+fn append(bytes: &mut Vec<u8>, value: &(impl serde::Serialize + ?Sized)) -> serde_json::Result<()> {
+    value.serialize(&mut serde_json::Serializer::new(bytes))
+}
+
+/// Without std, serde_json writes to a vector of its own only.
+#[cfg(not(feature = "std"))]
+fn append(bytes: &mut Vec<u8>, value: &(impl serde::Serialize + ?Sized)) -> serde_json::Result<()> {
+    bytes.extend_from_slice(&serde_json::to_vec(value)?);
+    Ok(())
+}
+
+/// An event that was serialised once: into the room, or into memory of its own.
+pub(crate) enum Serialised {
+    /// The first bytes of the room are the event.
+    #[cfg(feature = "std")]
+    InRoom(usize),
+    /// It did not fit, or had to be split into lines.
+    Apart(EncodedEvent),
+}
+
+/// Encodes an event into the start of `room` if it fits. The value is serialised once, whatever comes of it.
+#[cfg(feature = "std")]
+pub(crate) fn encode(
+    head: &Event<'_>,
+    value: &(impl serde::Serialize + ?Sized),
+    room: &mut [u8],
+) -> Result<Serialised, JsonEncodeError> {
+    let mut out = SpillingWriter { room, used: 0, spilled: Vec::new() };
+    let Ok(()) = head.write_start(&mut Plain(|text: &str| out.put(text.as_bytes())));
+    let start = out.len();
+    value.serialize(&mut serde_json::Serializer::new(&mut out)).map_err(JsonEncodeError)?;
+    let end = out.used;
+    let is_in_room = out.spilled.is_empty() && !has_line_breaks(head, out.room.get(start..end).unwrap_or_default());
+    if is_in_room {
+        out.put(END.as_bytes());
+        if out.spilled.is_empty() {
+            return Ok(Serialised::InRoom(out.used));
+        }
+        out.spilled.truncate(end);
+    }
+    let SpillingWriter { room, spilled, .. } = out;
+    let bytes = if spilled.is_empty() { room.get(..end).unwrap_or_default().to_vec() } else { spilled };
+    Ok(Serialised::Apart(EncodedEvent::from_json(head, bytes, start)))
+}
+
+/// Without std, serde_json writes to a vector of its own only.
+#[cfg(not(feature = "std"))]
+pub(crate) fn encode(
+    head: &Event<'_>,
+    value: &(impl serde::Serialize + ?Sized),
+    _: &mut [u8],
+) -> Result<Serialised, JsonEncodeError> {
+    EncodedEvent::json(head, value).map(Serialised::Apart)
+}
+
+/// Writes to a slice while there is room, and then moves to a vector.
+///
+/// `spilled` is empty while `room[..used]` holds all bytes; later it holds all bytes itself.
+#[cfg(feature = "std")]
+struct SpillingWriter<'a> {
+    room: &'a mut [u8],
+    used: usize,
+    spilled: Vec<u8>,
+}
+
+#[cfg(feature = "std")]
+impl SpillingWriter<'_> {
+    fn len(&self) -> usize {
+        if self.spilled.is_empty() { self.used } else { self.spilled.len() }
+    }
+
+    #[inline]
+    fn put(&mut self, bytes: &[u8]) {
+        let room = self.room.get_mut(self.used..).and_then(|rest| rest.get_mut(..bytes.len()));
+        match room {
+            Some(room) if self.spilled.is_empty() => {
+                room.copy_from_slice(bytes);
+                self.used += bytes.len();
+            }
+            _ => self.spill(bytes),
+        }
+    }
+
+    #[cold]
+    fn spill(&mut self, bytes: &[u8]) {
+        if self.spilled.is_empty() {
+            self.spilled.extend_from_slice(self.room.get(..self.used).unwrap_or_default());
+        }
+        self.spilled.extend_from_slice(bytes);
+    }
+}
+
+#[cfg(feature = "std")]
+impl std::io::Write for SpillingWriter<'_> {
+    #[inline]
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.put(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A value cannot be serialised as JSON.
+#[derive(Debug)]
+pub struct JsonEncodeError(serde_json::Error);
+
+impl JsonEncodeError {
+    pub(crate) fn new(error: serde_json::Error) -> Self {
+        Self(error)
+    }
+}
+
+impl fmt::Display for JsonEncodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot serialise the event's data as JSON: {}", self.0)
+    }
+}
+
+impl core::error::Error for JsonEncodeError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        // The message has the error itself.
+        self.0.source()
+    }
+}
