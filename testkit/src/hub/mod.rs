@@ -246,7 +246,7 @@ impl World {
         let (at, data) = (self.log.now, event.data.as_deref().map(str::to_owned));
         self.log.push(Published { topic, key, at, wire, data });
         for client in self.clients.iter_mut().filter(|client| log::is_in(client.by.pattern, topic)) {
-            client.connection.iter_mut().for_each(Connection::is_due);
+            client.connection.iter_mut().for_each(Connection::expect_wake);
         }
     }
 
@@ -434,5 +434,5 @@ fn connected(client: &mut Client) -> Option<&mut Connection> {
 
 fn kick(connection: &mut Connection, how: Kick) {
     connection.kicked = Some(how);
-    connection.is_due();
+    connection.expect_wake();
 }
