@@ -1,4 +1,4 @@
-//! A client of the model: it checks each block that it receives against the naive log, and knows what it has.
+//! A client of the model: it checks each received block against the naive log.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -48,7 +48,7 @@ pub(super) struct Connection {
     /// How the hub disconnected the client, if it did.
     pub(super) kicked: Option<Kick>,
     pub(super) is_over: bool,
-    /// Whether the client was told not to reconnect.
+    /// Whether the client has received the event that stops it from reconnecting.
     is_done: bool,
     /// The waker of a client that has received everything.
     waiting: Option<Arc<Woken>>,
@@ -78,7 +78,7 @@ pub(super) enum Kick {
 enum Head {
     First,
     Gap(&'static str, Option<u64>, Lost),
-    ResumeOutcome,
+    Resume,
     Position,
 }
 
@@ -145,7 +145,7 @@ impl Client {
         }
         let gaps = u64::from(gap.is_some());
         let first = by.has_first.then_some(Head::First);
-        let resumed = by.tells_resume.then_some(Head::ResumeOutcome);
+        let resumed = by.tells_resume.then_some(Head::Resume);
         // Each of the others has an ID too.
         let position = (gap.is_none() && resumed.is_none()).then_some(Head::Position);
         let head = first.into_iter().chain(gap).chain(resumed).chain(position).collect();
@@ -198,7 +198,7 @@ impl Client {
         }
     }
 
-    /// The range of the oldest offset that there is for the client.
+    /// The range of the oldest offset available to the client.
     fn oldest(&self, log: &Log) -> (u64, u64) {
         match self.by.policy {
             SlowConsumerPolicy::Coalesce => (1, log.deliverable(&self.by, 1).next().unwrap_or(log.next())),
@@ -317,7 +317,7 @@ impl Client {
                 assert_eq!(block, format!("data: {FIRST}\n\n"));
                 Some(FIRST.to_owned())
             }
-            Head::ResumeOutcome => {
+            Head::Resume => {
                 let json = connection.resume.to_json();
                 let id = id.expect("it has one");
                 assert_eq!(block, format!("event: ssekit:resume\nid: {id}\ndata: {json}\n\n"));
@@ -337,13 +337,14 @@ impl Client {
         }
     }
 
-    /// Checks an event: it is the next one that there is for the client.
+    /// Checks an event: it must be the client's next one.
     fn event(&mut self, log: &Log, block: &str) -> Option<String> {
         let connection = self.connection.as_mut().expect("it is connected");
         let lost = log.lost(&self.by, connection.high, true).must.filter(|lost| *lost > connection.reported_to);
         assert_eq!(lost, None, "this offset is lost and was not reported before {block:?}");
         let expected = log.deliverable(&self.by, connection.high).next();
-        let expected = expected.unwrap_or_else(|| panic!("there is no event for the client, and it receives {block:?}"));
+        let expected =
+            expected.unwrap_or_else(|| panic!("there is no event for the client, and it receives {block:?}"));
         let event = log.event(expected);
         assert!(block == event.wire, "{:.80?} instead of {:.80?}", block, event.wire);
         connection.low = expected + 1;
@@ -443,14 +444,18 @@ impl Client {
         }
     }
 
-    /// Checks that there is no event for a client whose stream is pending.
+    /// Checks that a client whose stream is pending has received all its events.
     fn check_caught_up(&mut self, log: &Log, woken: Arc<Woken>) {
         let connection = self.connection.as_mut().expect("it is connected");
         assert!(connection.head.is_empty());
         assert_eq!(connection.kicked, None, "a disconnected client waits");
         let lost = log.lost(&self.by, connection.high, true).must.filter(|lost| *lost > connection.reported_to);
         assert_eq!(lost, None, "a client waits that has lost this offset");
-        assert_eq!(log.deliverable(&self.by, connection.high).next(), None, "a client waits that there is an event for");
+        assert_eq!(
+            log.deliverable(&self.by, connection.high).next(),
+            None,
+            "a client waits that there is an event for"
+        );
         connection.high = log.next();
         connection.waiting = Some(woken);
         if let Some(at) = self.at {
@@ -527,7 +532,7 @@ impl<'a> GapEvent<'a> {
         data(self.block)
     }
 
-    /// Checks the number of missed events: at least those that the client has lost, at most all offsets.
+    /// Checks the number of missed events: at least the `lost` ones, at most all offsets of the gap.
     fn check_missed(&self, lost: u64, from: u64) {
         let missed = self.missed.expect("it is known");
         assert!((lost..=self.to - from + 1).contains(&missed), "{:?}: {lost} lost", self.block);

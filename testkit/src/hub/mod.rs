@@ -185,7 +185,7 @@ impl World {
                     self.clients[n].connection = None;
                 }
             }
-            Operation::ResumeOutcome { client, lost } => {
+            Operation::Resume { client, lost } => {
                 if let Some(n) = self.number(client) {
                     let mut client = self.clients.swap_remove(n);
                     client.lose(lost.into());
