@@ -12,7 +12,7 @@
 //! - **server**: the module `server`, a response body for any HTTP server.
 //! - **axum**: the module `axum`, responses, extractors and a server. Brings `server`.
 //! - **client**: the module `client`, an EventSource for programs on reqwest.
-//! - **hub**: the module `hub`, one log of events for many clients. Brings `server`; **metrics** and **tracing** bring `hub`.
+//! - **hub**: the module `hub`, one log of events for many clients. Brings `server`; **tracing** brings `hub`, **metrics** brings `server`.
 //! - **redis**: the module `redis`, the hub's log on Redis or Valkey StreamGroup, for several processes. Brings `hub`;
 //!   **redis-tls**, for `rediss://`, brings `redis`.
 //! - **test**: the module `server::test`, a client for tests of handlers.

@@ -1,23 +1,25 @@
-//! Server-sent events for [actix-web](actix_web): a stream of events as a response, and `Last-Event-ID` as an extractor.
+//! Server-sent events for [actix-web](actix_web).
 //!
-//! All that is not actix-web's own is in [`ssekit_server`].
+//! # Overview
 //!
-//! # Example
+//! - [`Sse`] is a response that sends a stream, a [channel](Sse::channel) or an [async function](Sse::from_fn).
+//! - [`SseRequest`] is an extractor: the last event ID of the client, and whether it wants an event stream.
+//! - `HubResponse` is what a hub responds to an [`SseRequest`] (feature `hub`).
+//! - [`configure`] sets a server up for event streams. [`serve`] drains its streams when it stops.
+//! - [`StreamGroup`] counts streams and drains them.
+//!
+//! # Example: a stream that resumes
 //!
 //! ```
 //! use actix_web::{App, HttpServer, Responder, web};
 //! use futures_util::{StreamExt, stream};
 //! use ssekit_actix::{Sse, SseRequest, StreamGroup, configure};
-//! use ssekit_core::{Event, EventId, EncodedEvent, InvalidValue};
+//! use ssekit_core::Event;
 //!
 //! async fn count(request: SseRequest) -> impl Responder {
 //!     // The client chooses this text freely.
 //!     let seen: u64 = request.last_event_id().and_then(|id| id.as_str().parse().ok()).unwrap_or(0);
-//!     let events = stream::iter(seen.saturating_add(1)..u64::MAX).map(|n| {
-//!         let id = n.to_string();
-//!         Ok::<_, InvalidValue>(EncodedEvent::from(Event::data("tick").with_id(EventId::new(&id)?)))
-//!     });
-//!     Sse::new(events)
+//!     Sse::new(stream::iter(seen.saturating_add(1)..u64::MAX).map(|n| Event::data("tick").with_id(n)))
 //! }
 //!
 //! let app = || App::new().route("/count", web::get().to(count));
@@ -27,11 +29,16 @@
 //!
 //! # The server
 //!
-//! actix-web takes a client that closes its connection for one that may still read, unless told otherwise, and so
-//! notices only at a write that it has gone: with our keep-alive, an interval later. [`configure`] tells it otherwise.
-//! Nothing that a handler can see tells how its server was configured.
+//! By default, actix-web treats a client that closes its connection as one that may still read. It then notices the
+//! closed connection only at a write, such as a keep-alive. [`configure`] changes this. A handler cannot see how its
+//! server was configured.
 //!
-//! Its graceful stop waits for open streams until its own timeout, 30 seconds. [`serve`] drains them first.
+//! The graceful stop of actix-web waits for open streams until its own timeout of 30 seconds. [`serve`] drains them first.
+//!
+//! # Crate features
+//!
+//! - **hub**: responses of a hub.
+//! - **test**: a client for tests of handlers.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]

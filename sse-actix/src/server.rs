@@ -1,4 +1,4 @@
-//! A server that event streams do well on.
+//! A server that is set up for event streams and drains them when it stops.
 
 use std::cell::Cell;
 use std::fmt;
@@ -16,20 +16,19 @@ use actix_web::{Error, HttpServer};
 use ssekit_server::{DrainOptions, DrainReport, StreamGroup};
 use tokio::time::{Instant, timeout_at};
 
-/// What a server has at the least to send what it has, before it ends in any case.
+/// The least time that connections have to send what they have buffered.
 const GRACE: Duration = Duration::from_millis(50);
 
-/// The same server, set up for event streams; do this before it listens.
+/// Sets a server up for event streams. Call this before the server listens.
 ///
-/// - A client that closes its connection has gone (`h1_allow_half_closed(false)`): its stream is dropped at once. By
-///   default actix-web goes on writing to it, and notices at one of the next writes.
+/// - The stream of a client that closes its connection is dropped at once (`h1_allow_half_closed(false)`). By default,
+///   actix-web notices the closed connection only at one of the next writes.
 /// - Small events go out at once (`tcp_nodelay(true)`).
-/// - It does not stop by signals (`disable_signals`), which would cut the streams off; stop it by [`serve`].
-/// - Its connections are counted by `streams`, so that [`serve`] need not wait for the next second to see them gone. It
-///   does so by `on_connect`: one of your own takes its place, and has to put a [`StreamGroup::connection`] into the
-///   connection's data.
+/// - Signals do not stop the server (`disable_signals`), because they would cut the streams off. [`serve`] stops it.
+/// - `streams` counts the connections (`on_connect`), so that [`serve`] sees at once when they have closed. If you call
+///   `on_connect` yourself, put a [`StreamGroup::connection`] into the data of the connection.
 ///
-/// Let it listen on a listener of [`SocketOptions`](ssekit_server::SocketOptions), which notice clients that vanish.
+/// Bind the server to a listener of [`SocketOptions`](ssekit_server::SocketOptions), to notice clients that vanish.
 pub fn configure<F, I, S, B>(server: HttpServer<F, I, S, B>, streams: &StreamGroup) -> HttpServer<F, I, S, B>
 where
     F: Fn() -> I + Send + Clone + 'static,
@@ -46,16 +45,17 @@ where
     })
 }
 
-/// Runs a server until `signal`; then its streams are [drained](StreamGroup::drain), and it stops gracefully.
+/// Runs a server until `signal` completes, then [drains](StreamGroup::drain) its streams and stops it gracefully.
 ///
-/// During the drain it goes on answering requests, new streams by when to come back. At the deadline it returns in any
-/// case; what connections are open then, of clients that do not read or have said nothing yet, end with the process, or
-/// by actix-web's own timeouts. It does not wait for HTTP/2 connections that had a stream,
-/// since actix-web does not close them: a twentieth of a second after the drain, other requests on them are cut off.
+/// - During the drain the server answers requests. A new stream is told when to reconnect.
+/// - At the deadline this function returns. The connections that are still open end with the process, or by the timeouts
+///   of actix-web.
+/// - actix-web does not close HTTP/2 connections. Requests on a connection that had a stream are cut off 50 ms after the
+///   drain.
 ///
 /// # Errors
 ///
-/// The server's own, if it fails.
+/// Fails when the server fails.
 pub async fn serve(
     server: Server,
     signal: impl Future<Output = ()>,
@@ -69,13 +69,13 @@ pub async fn serve(
         is_draining.set(true);
         let deadline = Instant::now() + options.deadline();
         let report = streams.drain(options).await;
-        // The server itself looks but once a second whether its connections have gone.
+        // The server itself checks only once a second whether its connections have closed.
         let stopped = handle.stop(true);
         let grace = Instant::now() + GRACE;
         let gone = async {
             if streams.counts_connections() {
                 streams.connections_closed().await;
-                // Those of HTTP/2 are not counted.
+                // HTTP/2 connections are not counted.
                 let _ = timeout_at(grace, stopped).await;
             } else {
                 stopped.await;
@@ -97,7 +97,7 @@ pub async fn serve(
     });
     match report.await {
         Ok(Some(report)) => Ok(report),
-        // It was stopped by another, and has no streams left.
+        // Somebody else stopped the server, so no streams are left.
         Ok(None) => Ok(streams.drain(DrainOptions::new()).await),
         Err(error) => Err(error),
     }

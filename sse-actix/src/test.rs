@@ -1,4 +1,4 @@
-//! A client for tests of a handler; see [`ssekit_server::test`].
+//! A client for tests of handlers; see [`ssekit_server::test`].
 
 use actix_web::HttpResponse;
 use actix_web::body::MessageBody;
@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 pub use ssekit_server::test::{TestClient, TestError};
 
-/// A client of this response, as `actix_web::test::call_service` has it after `into_parts().1`.
+/// Creates a client that reads this response, the second part of what `actix_web::test::call_service` returns.
 ///
 /// ```
 /// use actix_web::{App, test, web};

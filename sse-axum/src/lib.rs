@@ -1,34 +1,42 @@
-//! Server-sent events for [axum]: a stream of events as a response, `Last-Event-ID` as an extractor, and a server.
+//! Server-sent events for [axum].
 //!
-//! All that is not axum's own is in [`ssekit_server`].
+//! # Overview
 //!
-//! # The server
+//! - [`Sse`] is a response that sends a stream, a [channel](Sse::channel) or an [async function](Sse::from_fn).
+//! - [`SseRequest`] is an extractor: the last event ID of the client, and whether it wants an event stream.
+//! - `HubResponse` is what a hub responds to an [`SseRequest`] (feature `hub`).
+//! - [`serve`](crate#the-server) shuts down while streams are open (feature `serve`).
+//! - [`StreamGroup`] counts streams and drains them.
 //!
-//! `serve` (feature `serve`, on by default) stands in for `axum::serve`, which waits for open streams for ever when it is to
-//! shut down. With `axum::serve`, drain the [`StreamGroup`] in its shutdown signal, and give it `into_make_service()`: by
-//! itself it copies the routes into each connection.
-//!
-//! # Example
+//! # Example: a stream that resumes
 //!
 //! ```
 //! use std::time::Duration;
 //! use axum::{Router, routing::get};
 //! use futures_util::{Stream, StreamExt, stream};
 //! use ssekit_axum::{Sse, SseRequest};
-//! use ssekit_core::{Event, EventId, EncodedEvent, InvalidValue};
+//! use ssekit_core::Event;
 //!
-//! async fn count(request: SseRequest) -> Sse<impl Stream<Item = Result<EncodedEvent, InvalidValue>>> {
+//! async fn count(request: SseRequest) -> Sse<impl Stream<Item = Event<'static>>> {
 //!     // The client chooses this text freely.
 //!     let seen: u64 = request.last_event_id().and_then(|id| id.as_str().parse().ok()).unwrap_or(0);
-//!     let events = stream::iter(seen.saturating_add(1)..u64::MAX).map(|n| {
-//!         let id = n.to_string();
-//!         Ok(EncodedEvent::from(Event::data("tick").with_id(EventId::new(&id)?)))
-//!     });
+//!     let events = stream::iter(seen.saturating_add(1)..u64::MAX).map(|n| Event::data("tick").with_id(n));
 //!     Sse::new(events).with_reconnection_time(Duration::from_secs(2))
 //! }
 //!
 //! let app: Router = Router::new().route("/count", get(count));
 //! ```
+//!
+//! # The server
+//!
+//! `axum::serve` waits for open streams forever when it shuts down. `serve` drains them first. With `axum::serve`, drain the
+//! [`StreamGroup`] in the shutdown signal. Also pass it `app.into_make_service()`, because otherwise it copies the routes
+//! into each connection.
+//!
+//! # Crate features
+//!
+//! - **hub**: responses of a hub.
+//! - **serve** (default): the server. It needs the crates hyper and tower-service.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]

@@ -1,4 +1,4 @@
-//! A server that event streams do well on.
+//! A server that can shut down while event streams are open.
 
 use std::convert::Infallible;
 use std::future::poll_fn;
@@ -13,19 +13,18 @@ use hyper::body::Incoming;
 use ssekit_server::Serve;
 use tower_service::Service;
 
-/// Serves `app`, a [`Router`](axum::Router) or any other service, on `listener`: HTTP/1.1, and HTTP/2 for clients that
-/// start with it (h2c with prior knowledge).
+/// Serves a [`Router`](axum::Router) or another service on `listener`, over HTTP/1.1 and HTTP/2.
 ///
-/// It stands in for `axum::serve`, and does what event streams want:
+/// HTTP/2 is for clients that start with it (h2c with prior knowledge). Unlike `axum::serve`:
 ///
-/// - It can be shut down with streams open: see [`with_shutdown`](Serve::with_shutdown).
-/// - A connection on which a client takes nothing ends with its stream, when that is over as
-///   [`CloseReason::SlowConsumer`](crate::CloseReason::SlowConsumer) (HTTP/1.1; on HTTP/2 there may be other streams).
-/// - An idle connection takes 11 KiB of memory, where it takes 16 to 18 with `axum::serve`.
+/// - The server can shut down while streams are open: see [`with_shutdown`](Serve::with_shutdown).
+/// - On HTTP/1.1, the connection of a client that reads nothing closes when its stream closes as
+///   [`CloseReason::SlowConsumer`](crate::CloseReason::SlowConsumer). An HTTP/2 connection may carry other streams.
+/// - An idle connection takes 11 KiB of memory, instead of 16 to 18 KiB.
 ///
-/// Socket options are the listener's: take one of [`SocketOptions`](ssekit_server::SocketOptions). Handlers can extract
-/// [`ConnectInfo<SocketAddr>`]. It never ends by itself: when no connection can be accepted, it tries again after
-/// half a second.
+/// The listener determines the socket options: create it with [`SocketOptions`](ssekit_server::SocketOptions). Handlers
+/// can extract [`ConnectInfo<SocketAddr>`]. The server never ends by itself. When it cannot accept a connection, it tries
+/// again after half a second.
 ///
 /// ```no_run
 /// use axum::{Router, routing::get};
@@ -44,7 +43,7 @@ use tower_service::Service;
 ///
 /// # Errors
 ///
-/// The listener cannot be used by tokio.
+/// Fails when tokio cannot use the listener.
 pub fn serve<A>(listener: TcpListener, app: A) -> io::Result<Serve<impl Fn(SocketAddr) -> AppService<A>>>
 where
     A: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
@@ -53,7 +52,7 @@ where
     ssekit_server::serve(listener, move |peer| AppService { app: app.clone(), peer })
 }
 
-/// An application for one connection.
+/// The service of one connection.
 #[derive(Clone, Debug)]
 pub struct AppService<A> {
     app: A,

@@ -1,4 +1,13 @@
-//! All events that are ready, as one chunk within a bound.
+//! Joins the events that are ready into one chunk within a limit.
+//!
+//! | content | `lone` | `joined[..filled]` | `next` |
+//! |---|---|---|---|
+//! | empty | `None` | empty | `None` |
+//! | one event | its bytes, shared | empty | `None` |
+//! | several events | `None` | their bytes, copied | `None` |
+//! | full: an event did not fit | as above | as above | the first event of the next chunk |
+//!
+//! `filled <= max` holds unless the chunk is one event.
 
 use std::mem;
 
@@ -7,22 +16,21 @@ use ssekit_core::{BufferTooSmall, EncodedEvent, Event, EventBuffer};
 
 use crate::pool;
 
-/// A stream that always has an event ready would fill any chunk.
+/// The largest `max`: 16 MiB. A stream that always has an event ready fills every chunk.
 const LARGEST: usize = 16 << 20;
 
-/// Gathers events into chunks of at most `max` bytes; an event larger than that is a chunk of its own.
+/// Joins events into chunks of at most `max` bytes. A larger event is a chunk of its own.
 ///
-/// A lone frame passes as it is, shared; only where several are ready at once are they copied, into one chunk that costs
-/// one write.
+/// A lone encoded event is shared and not copied. Several events are copied into one chunk, which costs one write.
 #[derive(Debug)]
 pub(crate) struct Batch {
     max: usize,
-    /// The only event so far.
+    /// The only event.
     lone: Option<Bytes>,
-    /// All events so far, when there are several: the first `filled` bytes.
+    /// Several events, in the first `filled` bytes.
     joined: Vec<u8>,
     filled: usize,
-    /// An event that did not fit: the next chunk's first. Boxed, since an idle stream has none.
+    /// The first event of the next chunk. Boxed, because an idle stream has none.
     next: Option<Box<Bytes>>,
 }
 
@@ -33,26 +41,26 @@ impl Batch {
         batch
     }
 
-    /// At least one byte, so that an empty batch is not full.
+    /// Sets the limit, to at least one byte, so that an empty batch is not full.
     pub(crate) fn set_max(&mut self, max: usize) {
         self.max = max.clamp(1, LARGEST);
     }
 
-    /// Adds a frame. To be called only while not [`is_full`](Self::is_full).
-    pub(crate) fn push(&mut self, frame: EncodedEvent) {
-        let frame = frame.into_bytes();
+    /// Adds an encoded event. Call this only while the batch is not [full](Self::is_full).
+    pub(crate) fn push(&mut self, event: EncodedEvent) {
+        let event = event.into_bytes();
         match self.len() {
-            0 => self.lone = Some(frame),
-            len if frame.len() > self.max.saturating_sub(len) => self.next = Some(Box::new(frame)),
+            0 => self.lone = Some(event),
+            len if event.len() > self.max.saturating_sub(len) => self.next = Some(Box::new(event)),
             _ => {
-                self.join(frame.len());
-                self.append(&frame);
+                self.join(event.len());
+                self.append(&event);
             }
         }
     }
 
-    /// Adds an event, encoded straight into the chunk if it is not the first. To be called only while not
-    /// [`is_full`](Self::is_full).
+    /// Adds an event, encoded straight into the chunk unless it is the first one. Call this only while the batch is not
+    /// [full](Self::is_full).
     pub(crate) fn encode(&mut self, event: &Event<'_>) {
         if self.len() == 0 {
             self.lone = Some(EncodedEvent::from(event).into_bytes());
@@ -76,18 +84,18 @@ impl Batch {
         }
     }
 
-    /// Whether the chunk is to go out before another event is asked for.
+    /// Returns whether the chunk must go out before another event is added.
     pub(crate) fn is_full(&self) -> bool {
         self.next.is_some() || self.len() >= self.max
     }
 
-    /// The chunk, if there is anything in it.
+    /// Takes the chunk, or `None` if it is empty.
     pub(crate) fn take(&mut self) -> Option<Bytes> {
         let chunk = match self.lone.take() {
             Some(lone) => Some(lone),
             None if self.filled == 0 => None,
             None => {
-                // Its memory goes with it: an idle connection holds none.
+                // The buffer goes out with the chunk, so an idle connection holds no buffer.
                 let (mut joined, filled) = (mem::take(&mut self.joined), mem::take(&mut self.filled));
                 Some(if joined.len() == pool::LEN {
                     pool::freeze(joined, filled)
@@ -104,12 +112,12 @@ impl Batch {
     /// Copies a lone event, if there is one, and makes room for the events after it.
     fn start_joining(&mut self) {
         if let Some(first) = &self.lone {
-            // As much again, within the bound.
+            // Room for another event of this size, within the limit.
             self.join(first.len().min(self.max.saturating_sub(first.len())));
         }
     }
 
-    /// There are several: room for them, and for so many bytes more.
+    /// Copies a lone event into the joined ones, with room for `len` bytes after it.
     fn join(&mut self, len: usize) {
         let first = self.lone.take();
         let first_len = first.as_ref().map_or(0, Bytes::len);
@@ -121,19 +129,19 @@ impl Batch {
         }
     }
 
-    /// Room for so many bytes more.
+    /// Makes room for `len` bytes more.
     fn reserve(&mut self, len: usize) {
         let needed = self.filled + len;
         if self.joined.is_empty() && needed <= pool::LEN && pool::LEN <= self.max {
             self.joined = pool::take();
             return;
         }
-        // For more, that it need not grow event by event; no more than the bound, unless one event is.
+        // Room for several events, so that the buffer does not grow with each one, within the limit unless one event exceeds it.
         let room = needed.max(2 * self.joined.len()).max(4 * len).min(self.max).max(needed);
         self.joined.resize(room, 0);
     }
 
-    /// Where there is room.
+    /// Appends bytes for which there is room.
     fn append(&mut self, bytes: &[u8]) {
         let end = self.filled + bytes.len();
         if let Some(room) = self.joined.get_mut(self.filled..end) {
@@ -156,7 +164,7 @@ impl EventBuffer for Batch {
         self.encode(event);
     }
 
-    /// None for the first event, which is not copied, and none beyond the bound.
+    /// Returns no room for the first event, which is not copied, and no room beyond the limit.
     fn room(&mut self) -> &mut [u8] {
         if self.len() == 0 {
             return &mut [];
@@ -175,7 +183,7 @@ impl EventBuffer for Batch {
 mod tests {
     use super::*;
 
-    /// The chunks of events with these data, added by `add`.
+    /// Returns the chunks of events with these data, added by `add`.
     fn chunks(max: usize, data: &[&str], add: fn(&mut Batch, &Event<'_>)) -> Vec<String> {
         let mut batch = Batch::new(max);
         let mut chunks = Vec::new();
@@ -193,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn chunks_hold_all_events_in_order_within_the_bound() {
+    fn chunks_hold_all_events_in_order_within_the_limit() {
         let a = "data: a\n\n";
         let long = format!("data: {}\n\n", "x".repeat(40));
         let text = "x".repeat(40);
@@ -215,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_and_events_mix() {
+    fn encoded_and_new_events_join_in_order() {
         let mut batch = Batch::new(1000);
         let mut expected = String::new();
         for n in 0..30 {
@@ -236,9 +244,9 @@ mod tests {
         assert!(batch.take().is_none());
     }
 
-    /// Of all sizes, so that each meets each: the first may be more than half of the bound.
+    /// The events have all sizes, so that each size meets each limit. The first may exceed half of the limit.
     #[test]
-    fn no_chunk_of_several_is_over_the_bound() {
+    fn chunk_of_several_events_never_exceeds_the_limit() {
         let texts: Vec<_> = [80, 60, 50, 40, 20, 90, 1, 1, 70, 30].map(|len| "x".repeat(len)).into();
         let data: Vec<_> = texts.iter().map(String::as_str).collect();
         let expected: String = data.iter().map(|data| Event::data(*data).to_string()).collect();
@@ -251,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lone_frame_is_shared() {
+    fn lone_encoded_event_is_shared() {
         let frame = EncodedEvent::from(Event::data(&"x".repeat(100)));
         let mut batch = Batch::new(1000);
         batch.push(frame.clone());

@@ -1,4 +1,12 @@
-//! A bounded queue of frames between the application and a body.
+//! A bounded queue of events between the application and a body.
+//!
+//! ```text
+//! send --> places (free permits) --> queue.events --> taken --> body
+//!                                   |<------ at most `capacity` ------>|
+//! ```
+//!
+//! The receiver takes the whole queue under one lock. The places of the taken events become free when all of them have
+//! gone out, so the channel never holds more events than its capacity.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -15,29 +23,36 @@ use crate::close::AfterEnd;
 use crate::stream_control::StreamControl;
 use crate::stream_handle::StreamHandle;
 
-/// The application's end of a channel, to send events into a stream from anywhere. Made by
-/// [`EventBody::channel`](crate::EventBody::channel).
+/// The sending half of a channel; made by [`EventBody::channel`](crate::EventBody::channel).
 ///
-/// Clones send into the same stream. It ends when the last of them is dropped, or by [`end`](Self::end).
+/// A clone sends into the same stream. The stream ends when the last sender is dropped.
+///
+/// | method | the client |
+/// |---|---|
+/// | [`end`](Self::end), or dropping all senders | may reconnect |
+/// | [`finish`](Self::finish) | does not reconnect |
+/// | [`fail`](Self::fail) | sees that the response broke off, and may reconnect |
+///
+/// All three apply after the events that were sent. [`handle`](Self::handle) ends the stream at once.
 #[derive(Debug)]
 pub struct Sender {
     channel: Arc<Channel>,
     handle: StreamHandle,
 }
 
-/// The stream of what is sent, which a body made of a channel has.
+/// The receiving half of a channel: the stream of the body.
 #[derive(Debug)]
 pub struct Receiver {
     channel: Arc<Channel>,
-    /// What was taken from the queue in one go.
+    /// The events of the queue when it was last taken.
     taken: VecDeque<EncodedEvent>,
-    /// How many places the frames taken have, which are free again when all of them have gone out.
+    /// The number of places that the taken events hold.
     held: usize,
 }
 
 #[derive(Debug)]
 struct Channel {
-    /// A permit is a free place. Closed when nothing can be sent any more.
+    /// The permits are the free places. Closed when the channel is.
     places: Semaphore,
     queue: Mutex<Queue>,
     closed: Notify,
@@ -45,23 +60,23 @@ struct Channel {
 
 #[derive(Debug)]
 struct Queue {
-    frames: VecDeque<EncodedEvent>,
+    events: VecDeque<EncodedEvent>,
     receiver: Option<Waker>,
     senders: usize,
-    /// Nothing more goes in.
+    /// Whether the channel accepts no more events.
     is_closed: bool,
 }
 
-/// A channel for the stream of this control.
+/// Creates a channel for the stream of this control.
 pub(crate) fn channel(capacity: usize, control: &Arc<StreamControl>) -> (Sender, Receiver) {
     let capacity = capacity.clamp(1, Semaphore::MAX_PERMITS);
-    let queue = Queue { frames: VecDeque::new(), receiver: None, senders: 1, is_closed: false };
+    let queue = Queue { events: VecDeque::new(), receiver: None, senders: 1, is_closed: false };
     let channel =
         Arc::new(Channel { places: Semaphore::new(capacity), queue: Mutex::new(queue), closed: Notify::new() });
-    // Also when the body is not polled any more, being that of a client which does not read.
-    let of_stream = Arc::downgrade(&channel);
+    // For a body that is not polled any more, because its client does not read.
+    let weak = Arc::downgrade(&channel);
     control.on_close(Box::new(move |_| {
-        if let Some(channel) = of_stream.upgrade() {
+        if let Some(channel) = weak.upgrade() {
             channel.close();
         }
     }));
@@ -74,7 +89,7 @@ impl Channel {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Nothing more can be sent; what was, still arrives.
+    /// Accepts no more events. Events that were sent still go out.
     fn close(&self) {
         let receiver = {
             let mut queue = self.queue();
@@ -86,14 +101,14 @@ impl Channel {
         receiver.into_iter().for_each(Waker::wake);
     }
 
-    /// Into a place that is free.
-    fn push(&self, frame: EncodedEvent) -> Result<(), EncodedEvent> {
+    /// Adds an event. The caller holds a place for it.
+    fn push(&self, event: EncodedEvent) -> Result<(), EncodedEvent> {
         let receiver = {
             let mut queue = self.queue();
             if queue.is_closed {
-                return Err(frame);
+                return Err(event);
             }
-            queue.frames.push_back(frame);
+            queue.events.push_back(event);
             queue.receiver.take()
         };
         receiver.into_iter().for_each(Waker::wake);
@@ -102,16 +117,16 @@ impl Channel {
 }
 
 impl Sender {
-    /// Sends an event, and waits while the channel is full: a client that reads slowly slows its sender down.
+    /// Sends an event, and waits while the channel is full.
     ///
-    /// Dropping the future before it is ready sends nothing.
+    /// A client that reads slowly thus slows its sender down. Dropping the future before it is ready sends nothing.
     ///
     /// # Errors
     ///
-    /// [`SendError::Closed`] when the stream is over, with the event; [`SendError::Event`] when the value cannot be
-    /// encoded.
+    /// - [`SendError::Closed`], with the event, if the stream is over.
+    /// - [`SendError::Event`] if the value cannot be encoded.
     pub async fn send(&self, event: impl IntoEvent) -> Result<(), SendError> {
-        // Encoded before the first await, so that the future does not hold the value.
+        // Encoding comes before the first await, so the future does not hold the value.
         self.send_encoded(event.into_event().map_err(SendError::Event)?).await
     }
 
@@ -135,8 +150,8 @@ impl Sender {
     ///
     /// # Errors
     ///
-    /// [`TrySendError::Full`] and [`TrySendError::Closed`], with the event; [`TrySendError::Event`] when the value
-    /// cannot be encoded.
+    /// - [`TrySendError::Full`] or [`TrySendError::Closed`], with the event.
+    /// - [`TrySendError::Event`] if the value cannot be encoded.
     pub fn try_send(&self, event: impl IntoEvent) -> Result<(), TrySendError> {
         self.try_send_encoded(event.into_event().map_err(TrySendError::Event)?)
     }
@@ -164,27 +179,51 @@ impl Sender {
         self.channel.close();
     }
 
-    /// Waits until the stream is over: the client has gone, was too slow or was told to go, or [`end`](Self::end) was
-    /// called.
+    /// Fails the stream with `error`, after all events that were sent, even if there are other senders.
+    ///
+    /// The server then cuts the response short, so the client does not take the stream for complete.
+    ///
+    /// ```
+    /// use futures_util::{FutureExt, StreamExt};
+    /// use ssekit_core::Event;
+    /// use ssekit_server::{CloseReason, EventBody};
+    ///
+    /// # async {
+    /// let (sender, mut body) = EventBody::channel(16);
+    /// let handle = body.handle();
+    /// sender.send(Event::data("one")).await?;
+    /// sender.fail("the source is gone");
+    /// assert_eq!(body.next().await.unwrap()?, ": \n\ndata: one\n\n");
+    /// assert_eq!(body.next().await.unwrap().unwrap_err().to_string(), "the source is gone");
+    /// assert_eq!(handle.close_reason(), Some(CloseReason::Error));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # };
+    /// ```
+    pub fn fail(self, error: impl Into<BoxError>) {
+        self.handle.0.set_failure(error.into());
+        self.channel.close();
+    }
+
+    /// Waits until the channel accepts no more events, which is when the stream is over or a sender ended it.
     pub async fn closed(&self) {
-        // One that exists already is told, even if it was not waited for yet.
+        // The future is notified from its creation on, even before it is polled.
         let closed = self.channel.closed.notified();
         if !self.is_closed() {
             closed.await;
         }
     }
 
-    /// Whether the stream is over.
+    /// Returns whether the channel accepts no more events.
     pub fn is_closed(&self) -> bool {
         self.channel.queue().is_closed
     }
 
-    /// How many events can be sent before the client takes one.
+    /// Returns the number of events that can be sent before the client reads one.
     pub fn capacity(&self) -> usize {
         self.channel.places.available_permits()
     }
 
-    /// The stream, to end it at once, or to know why it is over.
+    /// Returns the handle of the stream, which ends the stream at once and knows why it is over.
     pub fn handle(&self) -> &StreamHandle {
         &self.handle
     }
@@ -211,18 +250,18 @@ impl Drop for Sender {
 }
 
 impl Receiver {
-    /// What has been sent already.
+    /// Returns the next event if one was sent already.
     pub(crate) fn try_next(&mut self) -> Option<EncodedEvent> {
-        let frame = self.taken.pop_front();
-        frame.or_else(|| Self::take(&self.channel.places, &mut self.channel.queue(), &mut self.taken, &mut self.held))
+        let event = self.taken.pop_front();
+        event.or_else(|| Self::take(&self.channel.places, &mut self.channel.queue(), &mut self.taken, &mut self.held))
     }
 
-    /// Nothing more can be sent.
+    /// Accepts no more events.
     pub(crate) fn close(&self) {
         self.channel.close();
     }
 
-    /// All of the queue at once, under one lock.
+    /// Takes the whole queue, and returns its first event.
     fn take(
         places: &Semaphore,
         queue: &mut Queue,
@@ -230,9 +269,9 @@ impl Receiver {
         held: &mut usize,
     ) -> Option<EncodedEvent> {
         queue.receiver = None;
-        // Only now, so that the channel never holds more than its capacity.
+        // The events taken before have gone out by now, so their places are free.
         let free = mem::take(held);
-        mem::swap(taken, &mut queue.frames);
+        mem::swap(taken, &mut queue.events);
         *held = taken.len();
         if free > 0 {
             places.add_permits(free);
@@ -246,12 +285,12 @@ impl Stream for Receiver {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<EncodedEvent>> {
         let Self { channel, taken, held } = &mut *self;
-        if let Some(frame) = taken.pop_front() {
-            return Poll::Ready(Some(frame));
+        if let Some(event) = taken.pop_front() {
+            return Poll::Ready(Some(event));
         }
         let mut queue = channel.queue();
         match Self::take(&channel.places, &mut queue, taken, held) {
-            Some(frame) => Poll::Ready(Some(frame)),
+            Some(event) => Poll::Ready(Some(event)),
             None if queue.is_closed => Poll::Ready(None),
             None => {
                 queue.receiver = Some(cx.waker().clone());
@@ -268,8 +307,8 @@ impl Stream for Receiver {
 impl Drop for Receiver {
     fn drop(&mut self) {
         self.channel.close();
-        // The senders may live on.
-        self.channel.queue().frames.clear();
+        // Senders may outlive the receiver.
+        self.channel.queue().events.clear();
     }
 }
 
@@ -296,7 +335,7 @@ impl std::error::Error for SendError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Closed(_) => None,
-            // The message has the error itself.
+            // The message holds the error itself.
             Self::Event(error) => error.source(),
         }
     }
@@ -327,7 +366,7 @@ impl TrySendError {
 impl fmt::Display for TrySendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Full(_) => f.write_str("event not sent: the channel is full, since its client reads too slowly"),
+            Self::Full(_) => f.write_str("event not sent: the channel is full, because the client reads too slowly"),
             Self::Closed(_) => f.write_str("event not sent: the stream is over"),
             Self::Event(error) => write!(f, "event not sent: {error}"),
         }

@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+#[cfg(feature = "metrics")]
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -12,6 +14,8 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
 use crate::close::CloseReason;
+#[cfg(feature = "metrics")]
+use crate::metrics::StreamMetrics;
 use crate::schedule::LONGEST;
 use crate::stream_control::{EndRequest, StreamControl};
 use crate::stream_handle::StreamHandle;
@@ -52,11 +56,14 @@ use crate::stream_handle::StreamHandle;
 /// # })?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct StreamGroup(Arc<Group>);
 
-#[derive(Default)]
 struct Group {
+    name: Arc<str>,
+    /// Registered when the first stream enters.
+    #[cfg(feature = "metrics")]
+    metrics: OnceLock<Arc<StreamMetrics>>,
     state: Mutex<State>,
     /// Notified when the last stream or the last connection goes.
     emptied: Notify,
@@ -203,9 +210,37 @@ impl fmt::Display for DrainReport {
 }
 
 impl StreamGroup {
-    /// Creates an empty group.
+    /// The name of a group that was given no name.
+    pub(crate) const DEFAULT_NAME: &str = "default";
+
+    /// Creates an empty group with the name `default`.
     pub fn new() -> Self {
-        Self::default()
+        Self::with_name(Self::DEFAULT_NAME)
+    }
+
+    /// Creates an empty group with this name, which is the label `group` of its metrics (feature `metrics`).
+    ///
+    /// Streams without a group count as the group `default`.
+    pub fn with_name(name: &str) -> Self {
+        Self(Arc::new(Group {
+            name: name.into(),
+            #[cfg(feature = "metrics")]
+            metrics: OnceLock::new(),
+            state: Mutex::default(),
+            emptied: Notify::new(),
+            connections: AtomicUsize::new(0),
+            counts_connections: AtomicBool::new(false),
+        }))
+    }
+
+    /// Returns the name of the group.
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    #[cfg(feature = "metrics")]
+    pub(crate) fn metrics(&self) -> Arc<StreamMetrics> {
+        self.0.metrics.get_or_init(|| Arc::new(StreamMetrics::new(self.0.name.clone()))).clone()
     }
 
     /// Ends all streams of the group, and returns when they are over.
@@ -324,6 +359,9 @@ impl StreamGroup {
         if let Some(draining) = &state.draining {
             let answer = DrainOptions { farewell: None, ..draining.clone() }.last_events();
             state.rejected += 1;
+            drop(state);
+            #[cfg(feature = "metrics")]
+            self.metrics().rejected();
             return Err(answer);
         }
         let key = state.open.insert(Member { control: control.clone(), policy });
@@ -373,6 +411,12 @@ impl StreamGroup {
     }
 }
 
+impl Default for StreamGroup {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl ConnectionGuard {
     /// Ends `stream` as [`CloseReason::ClientGone`] when the guard is dropped.
     ///
@@ -413,6 +457,7 @@ impl fmt::Debug for StreamGroup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.state();
         f.debug_struct("StreamGroup")
+            .field("name", &self.0.name)
             .field("open", &state.open.len())
             .field("is_ready", &state.draining.is_none())
             .finish_non_exhaustive()

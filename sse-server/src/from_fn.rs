@@ -19,7 +19,7 @@ pin_project! {
         #[pin]
         function: Option<F>,
         receiver: Receiver,
-        // The function's error, to be reported after the events that it has sent.
+        // The error of the function. The stream fails with it after the events that were sent.
         error: Option<BoxError>,
     }
 }
@@ -38,7 +38,7 @@ impl<F: Future<Output = Result<(), BoxError>>> Stream for FromFn<F> {
         if let Some(event) = this.receiver.try_next() {
             return Poll::Ready(Some(Ok(event)));
         }
-        // Polled before the receiver, so that what the function sends does not wake the task in which it runs.
+        // The function is polled before the receiver, so that its events do not wake the task in which it runs.
         if let Some(Poll::Ready(result)) = this.function.as_mut().as_pin_mut().map(|function| function.poll(cx)) {
             this.function.set(None);
             *this.error = result.err().filter(is_failure);
@@ -52,7 +52,7 @@ impl<F: Future<Output = Result<(), BoxError>>> Stream for FromFn<F> {
     }
 }
 
-/// Whether the error of a function fails its stream. One that says that the stream is over does not.
+/// Returns whether the error of a function fails its stream. `SendError::Closed` does not: the stream is over already.
 fn is_failure(error: &BoxError) -> bool {
     !matches!(error.downcast_ref(), Some(SendError::Closed(_)))
 }

@@ -1,11 +1,16 @@
+use std::error::Error;
+use std::sync::Arc;
 use std::time::Duration;
 
-use ssekit_core::EncodedEvent;
+use ssekit_core::{EncodedEvent, IntoEvent};
 
 use crate::schedule::LONGEST;
 
 /// A shorter interval would flood the connection.
 const SHORTEST: Duration = Duration::from_millis(1);
+
+/// Why the event of a setting could not be encoded. Settings are cloned, so the error is shared.
+pub(crate) type EventError = Arc<dyn Error + Send + Sync>;
 
 /// The event that an idle connection is sent, and how often.
 ///
@@ -27,7 +32,7 @@ const SHORTEST: Duration = Duration::from_millis(1);
 pub struct KeepAlive {
     interval: Duration,
     /// `None` for an empty comment.
-    event: Option<EncodedEvent>,
+    event: Result<Option<EncodedEvent>, EventError>,
 }
 
 impl KeepAlive {
@@ -35,16 +40,18 @@ impl KeepAlive {
     ///
     /// An interval below a millisecond counts as a millisecond, and one above a year as a year.
     pub fn every(interval: Duration) -> Self {
-        Self { interval: interval.clamp(SHORTEST, LONGEST), event: None }
+        Self { interval: interval.clamp(SHORTEST, LONGEST), event: Ok(None) }
     }
 
     /// Sends this event instead of an empty comment.
-    pub fn with_event(mut self, event: impl Into<EncodedEvent>) -> Self {
-        self.event = Some(event.into());
+    ///
+    /// If the event cannot be encoded, the body fails with the error when it is first polled.
+    pub fn with_event(mut self, event: impl IntoEvent) -> Self {
+        self.event = event.into_event().map(Some).map_err(EventError::from);
         self
     }
 
-    pub(crate) fn into_event(self) -> Option<EncodedEvent> {
+    pub(crate) fn into_event(self) -> Result<Option<EncodedEvent>, EventError> {
         self.event
     }
 

@@ -1,21 +1,24 @@
-//! Server-sent events for any HTTP server: what stands between a stream of events and a connection.
+//! Server-sent events for any HTTP server: a response body that sends a stream of events.
 //!
-//! It knows no framework. [`EventBody`] is an [`http_body::Body`] and a `Stream` of `Bytes`; the adapters (`ssekit-axum`,
-//! `ssekit-actix`) make it their framework's response, and do little else.
+//! This crate knows no framework. The adapters ssekit-axum and ssekit-actix make its types the responses and extractors of
+//! their frameworks.
 //!
 //! # Overview
 //!
-//! - [`EventBody`] takes any `Stream` of events and hands over, at once, all that is ready as one chunk. It starts with a
-//!   preamble and keeps an idle connection alive.
-//! - [`EventBody::channel`] and [`EventBody::from_fn`] are the other two ways to write one: by a [`Sender`] from anywhere,
-//!   and by a callback.
-//! - A stream ends for a [`CloseReason`], which [`EventBody::on_close`] tells: by itself, for good if it says
-//!   [`AfterEnd::Stop`]; by a timeout; by a [`StreamHandle`]; because the client has gone or does not read.
-//! - [`StreamGroup`] are all open streams of a server. [`StreamGroup::drain`] ends them when it shuts down.
-//! - A `hub` (feature `hub`) is one log of events for many clients, who come back to where they were.
-//! - [`EventBody::into_http`] makes an [`http::Response`] with the [header fields](headers) that it needs.
-//! - [`SseRequest`] is what a request says: the last event ID, and whether it asks for an event stream.
-//! - `SocketOptions` (feature `net`) are those of a listener's sockets, so that clients that are gone are noticed.
+//! - [`EventBody`] sends a stream, a [channel](EventBody::channel) or an [async function](EventBody::from_fn).
+//!   [`EventBody::into_http`] turns it into an [`http::Response`] with the right [header fields](headers).
+//! - [`SseRequest`] is what a request says: the last event ID, and whether the client wants an event stream.
+//! - [`CloseReason`] is why a stream is over. [`EventBody::on_close`] reports it, and a [`StreamHandle`] ends a stream from
+//!   elsewhere.
+//! - [`StreamGroup`] counts streams. [`StreamGroup::drain`] ends them before a shutdown.
+#![cfg_attr(
+    feature = "hub",
+    doc = "- [`hub`] is one log of events for many clients, which resume after their last event."
+)]
+#![cfg_attr(feature = "metrics", doc = "- [`metrics`] lists the metrics of all streams.")]
+#![cfg_attr(feature = "net", doc = "- [`SocketOptions`] makes a server notice clients that are gone or do not read.")]
+#![cfg_attr(feature = "serve", doc = "- [`serve()`] is a server on hyper that shuts down while streams are open.")]
+#![cfg_attr(feature = "test", doc = "- [`test`] has a client for tests of handlers.")]
 //!
 //! # Example
 //!
@@ -35,20 +38,24 @@
 //!
 //! # Limits
 //!
-//! A chunk holds at most [`DEFAULT_MAX_CHUNK`] bytes unless [`EventBody::with_max_chunk`] says otherwise, or one event is
-//! larger than that. Nothing is read ahead of what the connection takes, but for one event that did not fit. A channel
-//! holds its capacity, a callback's 64 events. A thread keeps at most 16 buffers of 16 KiB for chunks. Times are at most
-//! a year. A last event ID has at most [`LastEventId::MAX_LEN`] bytes.
+//! | what | limit |
+//! |---|---|
+//! | bytes of a chunk with several events | [`DEFAULT_MAX_CHUNK`], or [`EventBody::with_max_chunk`] |
+//! | events read ahead of the connection | one that did not fit into the chunk |
+//! | events in a channel | its capacity; 64 for an async function |
+//! | time without a read by the client | [`DEFAULT_STALL_TIMEOUT`], or [`EventBody::with_stall_timeout`] |
+//! | bytes of a last event ID | [`LastEventId::MAX_LEN`] |
+//! | any time | a year |
+//! | buffers that a thread keeps | 16 of 16 KiB |
 //!
 //! # Crate features
 //!
-//! - **hub**: the module `hub`. Brings the crate memchr.
-//! - **metrics**: `HubStats::record`, for the crate metrics. Brings `hub`.
-//! - **tracing**: a span of the crate tracing for each client of a hub. Brings `hub`.
-//! - **net**: `SocketOptions` and `TcpKeepAlive`, for Unix and Windows. Brings the crate socket2.
-//! - **serve**: `serve`, a server by hyper that ends with streams open and takes little memory for a connection. Brings
-//!   `net`.
-//! - **test**: the module `test`, a client for tests of handlers.
+//! - **hub**: the module `hub`. It needs the crate memchr.
+//! - **metrics**: the module `metrics`. It needs the crate metrics.
+//! - **tracing**: a span of the crate tracing for each client of a hub. It enables `hub`.
+//! - **net**: `SocketOptions` and `TcpKeepAlive`, for Unix and Windows. It needs the crate socket2.
+//! - **serve**: the server. It needs the crates hyper and hyper-util, and enables `net`.
+//! - **test**: the module `test`.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -72,6 +79,9 @@ mod http_version;
 pub mod hub;
 mod keep_alive;
 mod last_event_id;
+mod meter;
+#[cfg(feature = "metrics")]
+pub mod metrics;
 mod pool;
 mod request;
 mod schedule;
@@ -102,9 +112,3 @@ pub use serve::{Serve, Shutdown, serve};
 pub use socket::{SocketOptions, TcpKeepAlive};
 pub use ssekit_core::{BoxError, EventChunk, IntoEvent};
 pub use stream_handle::StreamHandle;
-
-/// What the adapters' response type is made of.
-#[doc(hidden)]
-pub mod __private {
-    pub use futures_core::Stream;
-}

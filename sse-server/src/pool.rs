@@ -1,32 +1,32 @@
-//! Buffers for chunks, used again and again.
+//! A pool of buffers for chunks, one for each thread.
 //!
-//! A burst fills many chunks that go out together. Were each a new allocation, all of them would be given back to the
-//! system at once and faulted in anew for the next burst, which costs as much as encoding the events.
+//! A burst fills many chunks that go out together. Without the pool, each chunk would be a new allocation. The allocator
+//! would return all of them to the system at once, and page faults in the next burst would cost as much as encoding.
 
 use std::cell::RefCell;
 use std::mem;
 
 use bytes::Bytes;
 
-/// How long a buffer is.
+/// The length of a buffer in bytes.
 pub(crate) const LEN: usize = 16 * 1024;
-/// How many a thread keeps: as many as a server takes before it writes.
+/// The number of buffers that a thread keeps: as many as a server takes before it writes.
 const KEPT: usize = 16;
-/// A chunk that would leave more than this much of its buffer unused is copied out of it, so that a client which reads
-/// slowly does not hold a great deal of memory for little.
+/// A chunk that leaves more bytes of its buffer unused is copied. A slow client then does not hold a large buffer for a
+/// small chunk.
 const MOST_UNUSED: usize = LEN / 4 * 3;
 
 thread_local! {
     static POOL: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// A buffer of [`LEN`] bytes, of any content.
+/// Returns a buffer of [`LEN`] bytes with arbitrary content.
 pub(crate) fn take() -> Vec<u8> {
     let kept = POOL.try_with(|pool| pool.borrow_mut().pop());
     kept.ok().flatten().unwrap_or_else(|| vec![0; LEN])
 }
 
-/// Its first `len` bytes, as a chunk. The buffer comes back when that is dropped, to the thread that does it.
+/// Turns the first `len` bytes of a buffer into a chunk. The thread that drops the chunk keeps the buffer.
 pub(crate) fn freeze(buffer: Vec<u8>, len: usize) -> Bytes {
     let filled = Filled { buffer, len };
     if LEN - len > MOST_UNUSED { Bytes::copy_from_slice(filled.as_ref()) } else { Bytes::from_owner(filled) }
@@ -46,7 +46,7 @@ impl AsRef<[u8]> for Filled {
 impl Drop for Filled {
     fn drop(&mut self) {
         let buffer = mem::take(&mut self.buffer);
-        // A thread that ends has no pool any more.
+        // A thread that is ending has no pool.
         let _ = POOL.try_with(|pool| {
             let mut pool = pool.borrow_mut();
             if pool.len() < KEPT {
@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn buffers_come_back_within_the_bound() {
+    fn dropped_chunks_return_their_buffers_up_to_the_limit() {
         let count = || POOL.with_borrow(Vec::len);
         let chunks: Vec<_> = (0..2 * KEPT).map(|_| freeze(take(), LEN)).collect();
         assert_eq!(count(), 0);
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn a_small_chunk_does_not_keep_its_buffer() {
+    fn small_chunk_returns_its_buffer_at_once() {
         let mut buffer = take();
         buffer[..3].copy_from_slice(b"abc");
         let chunk = freeze(buffer, 3);

@@ -1,10 +1,19 @@
-//! What a stream's clock has to do, and when. It has no clock itself: the time is an argument.
+//! When a stream sends a keep-alive, and when a timeout ends it. The current time is always an argument.
+//!
+//! ```text
+//! start                last event              last write                    timer
+//!   |-- lifetime ---------------------------------------------->| MaxLifetime
+//!                          |-- idle timeout ---->| Idle
+//!                                                  |-- keep-alive interval -->| KeepAlive
+//! ```
+//!
+//! A write only moves `last_write` and `last_event`. It resets the timer if the stall timeout ends before the timer fires.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// More is of no use, and much more cannot be told by the clock.
+/// The longest time of a setting: a year. Much longer times overflow the clock.
 pub(crate) const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,19 +23,19 @@ pub(crate) enum Due {
     MaxLifetime,
 }
 
-/// All times are nanoseconds, [`NEVER`] if there is no such time: each event looks at them, so they are kept small.
+/// The times of a stream, in nanoseconds, or [`NEVER`]. Every event reads them, so they share few cache lines.
 #[derive(Clone, Debug)]
 pub(crate) struct Schedule {
-    /// After how long with nothing written the keep-alive is.
+    /// The time without a write after which a keep-alive is due.
     keep_alive: u64,
-    /// After how long with no event the stream ends.
+    /// The time without an event after which the stream ends.
     idle: u64,
-    /// After how long it ends in any case.
+    /// The time after which the stream ends in any case.
     lifetime: u64,
-    /// After how long with a chunk not taken it is over.
+    /// The time without a poll after which the client counts as stalled.
     stall: u64,
     start: Option<Instant>,
-    // Since the start.
+    // The next three are times since the start.
     last_write: u64,
     last_event: u64,
     timer: u64,
@@ -63,8 +72,9 @@ impl Schedule {
         self.start = Some(now);
     }
 
-    /// A chunk was written now, with events or without: when the timer has to be set to, if it has to. Whether the server
-    /// asks for more is seen when it runs out, so that with events it has to, by then.
+    /// Notes that a chunk was written, and returns when the timer must fire if it must be set.
+    ///
+    /// After a chunk with events, the timer must fire by the stall timeout. It then finds out whether the server polled.
     #[inline]
     pub(crate) fn wrote(&mut self, now: Instant, had_event: bool) -> Option<Instant> {
         let now = self.since(now);
@@ -80,24 +90,24 @@ impl Schedule {
         self.at(if had_event || next == NEVER { next.min(stalls_at) } else { next })
     }
 
-    /// The timer is set to run out then.
+    /// Notes that the timer fires at this time.
     pub(crate) fn set_timer(&mut self, at: Instant) {
         self.timer = self.since(at);
     }
 
-    /// There is no timer.
+    /// Notes that the timer was dropped.
     pub(crate) fn unset_timer(&mut self) {
         self.timer = NEVER;
     }
 
-    /// When there is something to do, if nothing is written before. It only ever moves to later.
+    /// Returns when something is due, unless a write comes before. Writes only move this time to later.
     #[cfg(test)]
     fn next(&self) -> Option<Instant> {
         self.at(self.first())
     }
 
-    /// When a timer that has run out has to be set to again. If there were events since it was set, there may be a burst,
-    /// which is to be watched.
+    /// Returns when a timer that fired must fire again. Events since the timer was set may be a burst, so the timer then also
+    /// watches for a stall.
     pub(crate) fn timer_again(&self, now: Instant) -> Option<Instant> {
         let next = Some(self.first()).filter(|at| *at != NEVER)?;
         let had_events = self.stall != NEVER && self.timer.saturating_sub(self.stall) < self.last_event;
@@ -105,19 +115,19 @@ impl Schedule {
         self.at(next.min(stalls_at))
     }
 
-    /// Whether its lifetime is over.
+    /// Returns whether the stream has reached its maximum lifetime.
     pub(crate) fn has_lived(&self, now: Instant) -> bool {
         self.lifetime != NEVER && self.due(now) == Some(Due::MaxLifetime)
     }
 
-    /// What there is to do.
+    /// Returns what is due.
     pub(crate) fn due(&self, now: Instant) -> Option<Due> {
         let now = self.since(now);
         let due = self.start.and(self.times().into_iter().find(|(at, _)| *at <= now && *at != NEVER));
         due.map(|(_, due)| due)
     }
 
-    /// An end comes before a keep-alive.
+    /// The ends come before the keep-alive.
     fn times(&self) -> [(u64, Due); 3] {
         [
             (self.lifetime, Due::MaxLifetime),
@@ -163,7 +173,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     #[test]
-    fn each_is_due_in_its_time_and_ends_come_first() {
+    fn each_time_is_due_when_it_passes_and_ends_come_first() {
         let start = Instant::now();
         let at = |seconds: u32| start + seconds * SECOND;
         let mut schedule = Schedule::default();
@@ -188,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn times_beyond_the_clock_are_in_a_year() {
+    fn longest_lifetime_is_a_year() {
         let now = Instant::now();
         let mut schedule = Schedule::default();
         schedule.set_lifetime(Duration::MAX);

@@ -1,3 +1,5 @@
+//! Socket options for servers of event streams.
+
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 #[cfg(not(windows))]
@@ -8,30 +10,31 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
-/// How many clients may wait to be accepted. The system may allow fewer (`net.core.somaxconn`).
+/// The most clients that wait to be accepted. The system may allow fewer (`net.core.somaxconn`).
 const BACKLOG: i32 = 1024;
-/// Linux refuses more, and more than that many seconds.
+/// Linux refuses more probes.
 const MOST_PROBES: u32 = 127;
+/// Linux refuses more seconds.
 const LONGEST_KEEP_ALIVE: u64 = 32_767;
-/// Linux takes it for a signed number of milliseconds, and refuses more.
+/// Linux refuses more milliseconds, because the value is a signed integer of 32 bits.
 const LONGEST_USER_TIMEOUT: u64 = i32::MAX as u64;
 
-/// Options of a TCP socket on which event streams are served, so that a client that is gone or does not read is noticed,
-/// and holds little memory until then.
+/// TCP socket options for a server of event streams.
 ///
-/// To be set on the listener: on Linux every connection that it accepts has them from it, each single one of them, at
-/// no further cost. The tests read them back.
+/// With them, the server notices a client that is gone or does not read, and the kernel holds little memory for it.
 ///
-/// | option | default | on the wire or in the kernel | where |
+/// Set them on the listener. On Linux, every accepted connection inherits all of them.
+///
+/// | option | default | socket option | platforms |
 /// |---|---|---|---|
-/// | [nodelay](Self::with_nodelay) | on | `TCP_NODELAY` | everywhere |
+/// | [nodelay](Self::with_nodelay) | on | `TCP_NODELAY` | all |
 /// | [keep-alive](Self::with_keep_alive) | 16 s, 2 s, 2 probes | `SO_KEEPALIVE`, `TCP_KEEPIDLE`, `TCP_KEEPINTVL`, `TCP_KEEPCNT` | see [`TcpKeepAlive`] |
 /// | [user timeout](Self::with_user_timeout) | 20 s | `TCP_USER_TIMEOUT` | Linux, Android, Fuchsia |
 /// | [unsent limit](Self::with_unsent_limit) | 128 KiB | `TCP_NOTSENT_LOWAT` | Linux, Android |
-/// | [send buffer](Self::with_send_buffer) | the system's | `SO_SNDBUF` | everywhere |
+/// | [send buffer](Self::with_send_buffer) | that of the system | `SO_SNDBUF` | all |
 ///
-/// An option that the platform lacks is left out and is no error. That connections have them from their listener is
-/// known of Linux only: elsewhere, [`apply`](Self::apply) them to each connection too.
+/// Options that the platform lacks are skipped. Only Linux is known to pass all options from a listener to its
+/// connections. On other platforms, also [`apply`](Self::apply) them to each connection.
 ///
 /// # Example
 ///
@@ -40,7 +43,7 @@ const LONGEST_USER_TIMEOUT: u64 = i32::MAX as u64;
 ///
 /// # tokio::runtime::Builder::new_current_thread().enable_io().build()?.block_on(async {
 /// let listener = SocketOptions::new().listen(([127, 0, 0, 1], 0).into())?;
-/// // For `axum::serve`, among others.
+/// // For example for `axum::serve`.
 /// let listener = tokio::net::TcpListener::from_std(listener)?;
 /// # let _ = listener;
 /// # std::io::Result::Ok(())
@@ -58,7 +61,7 @@ pub struct SocketOptions {
 }
 
 impl SocketOptions {
-    /// The defaults, as in the table above.
+    /// Creates the default options: see the table above.
     pub fn new() -> Self {
         Self {
             nodelay: true,
@@ -69,36 +72,39 @@ impl SocketOptions {
         }
     }
 
-    /// The same with `TCP_NODELAY` (tcp(7)) on, or off: whether an event goes out at once also while an earlier one is
-    /// not acknowledged yet. Off, Nagle's algorithm (RFC 9293, section 3.7.4) holds it back for a round trip, or for as
-    /// long as the client delays its acknowledgement.
+    /// Sets `TCP_NODELAY` (tcp(7); on by default).
+    ///
+    /// When it is off, Nagle's algorithm (RFC 9293, section 3.7.4) delays an event while an earlier one is not
+    /// acknowledged: for a round trip, or for as long as the client delays its acknowledgement.
     pub fn with_nodelay(mut self, nodelay: bool) -> Self {
         self.nodelay = nodelay;
         self
     }
 
-    /// The same with these probes of an idle connection. With `None` the socket keeps what it has; a new one has none.
+    /// Sets the probes of an idle connection. `None` keeps the setting of the socket; a new socket sends no probes.
     ///
-    /// They are for when nothing is on its way. While something is, the system sends it again instead of probing, and it
-    /// is the [user timeout](Self::with_user_timeout) that counts.
+    /// Probes apply while no data is in flight. While data is in flight, the system resends it, and the
+    /// [user timeout](Self::with_user_timeout) applies.
     pub fn with_keep_alive(mut self, keep_alive: Option<TcpKeepAlive>) -> Self {
         self.keep_alive = keep_alive;
         self
     }
 
-    /// The same with this `TCP_USER_TIMEOUT` (tcp(7), RFC 5482): how long what was written may remain unacknowledged, or
-    /// unsent since the client's window is shut, before the connection ends with [`io::ErrorKind::TimedOut`]. With `None`
-    /// the socket keeps what it has; a new one tries for a quarter of an hour, and waits for a client that is there but
-    /// does not read for ever.
+    /// Sets `TCP_USER_TIMEOUT` (tcp(7), RFC 5482; 20 seconds by default).
     ///
-    /// In whole milliseconds, rounded up, from one to 2³¹ − 1 (24.8 days). What is shorter or longer counts as these.
+    /// It limits how long written data may stay unacknowledged, or unsent because the window of the client is shut. The
+    /// connection then fails with [`io::ErrorKind::TimedOut`]. `None` keeps the setting of the socket. A new socket resends
+    /// for a quarter of an hour, and waits forever for a client that does not read.
     ///
-    /// - It ends a client that reads nothing for that long, once its receive buffer is full. One that reads slowly stays
-    ///   as long as its window opens in that time: over a network 40 KB in 20 seconds are enough, but on the same machine,
-    ///   as behind a proxy there, Linux opens it for 64 KB at a time, and 100 KB in 20 seconds are too little.
-    /// - On Linux it also ends an idle connection, in place of the [number of probes](TcpKeepAlive::with_probes): at the
-    ///   first probe that is due when nothing has come for that long, if another was sent before. So that a lost probe
-    ///   ends no connection, it has to be longer than idle time and interval together, as the defaults are.
+    /// The time is rounded up to milliseconds, from 1 to 2³¹ − 1 (24.8 days).
+    ///
+    /// - The limit ends the connection of a client that reads nothing for that long, once its receive buffer is full. A
+    ///   slow client stays while its window opens within the limit. Over a network, 40 KB in 20 seconds are enough. On the
+    ///   same machine, for example behind a local proxy, Linux opens the window in steps of 64 KB, and 100 KB in 20 seconds
+    ///   are not enough.
+    /// - On Linux, the limit also replaces the [number of probes](TcpKeepAlive::with_probes) of an idle connection. The
+    ///   connection ends at a probe if nothing came for that long and an earlier probe was sent. To survive one lost probe,
+    ///   the limit must be longer than the idle time and the interval together, as the defaults are.
     pub fn with_user_timeout(mut self, timeout: Option<Duration>) -> Self {
         self.user_timeout = timeout.map(|timeout| {
             let milliseconds = timeout.as_nanos().div_ceil(1_000_000);
@@ -107,45 +113,46 @@ impl SocketOptions {
         self
     }
 
-    /// The same with this `TCP_NOTSENT_LOWAT` (Linux's ip-sysctl, `tcp_notsent_lowat`): at how many bytes that were
-    /// written but not sent yet the socket takes no more. It is ready to be written to again when there are less than half
-    /// as many. With `None` the socket keeps what it has; a new one has the system's limit, which is none as a rule.
+    /// Sets `TCP_NOTSENT_LOWAT` (Linux's ip-sysctl, `tcp_notsent_lowat`; 128 KiB by default).
     ///
-    /// What was sent but not acknowledged is not in it, and so it does not slow down a connection, however long its
-    /// round trips; what it bounds is how far a stream runs ahead of a client that reads slowly or not at all, and so
-    /// how old an event is when it arrives. The last write may be taken beyond it, by up to some tens of kilobytes. 0
-    /// counts as 1.
+    /// It limits the bytes that are written but not sent yet. The socket is writable again when less than half of the limit
+    /// is left. `None` keeps the setting of the socket; most systems have no limit.
+    ///
+    /// The limit bounds how far a stream runs ahead of a slow client, and so how old an event is when it arrives. Bytes that
+    /// are sent but not acknowledged do not count, so long round trips do not slow a connection down. The last write may
+    /// exceed the limit by some tens of kilobytes. 0 counts as 1.
     pub fn with_unsent_limit(mut self, bytes: Option<u32>) -> Self {
         // The system would take 0 for its own limit.
         self.unsent_limit = bytes.map(|bytes| bytes.max(1));
         self
     }
 
-    /// The same with this `SO_SNDBUF` (socket(7)), in bytes: how much may be written and not acknowledged yet. With `None`
-    /// the socket keeps what it has; a new one has a buffer that grows with its connection, which is mostly best.
+    /// Sets `SO_SNDBUF` (socket(7)), in bytes, at most 2³¹ − 1. `None`, the default, keeps the setting of the socket.
     ///
-    /// Linux doubles it, for its own bookkeeping, within `net.core.wmem_max` and no less than a few kilobytes. Elsewhere
-    /// too much of it can be an error. At most 2³¹ − 1; more counts as that.
+    /// It limits the bytes that are written and not acknowledged. A new socket has a buffer that grows with its connection,
+    /// which suits most servers.
+    ///
+    /// Linux doubles the value for its own bookkeeping, up to `net.core.wmem_max` and at least a few kilobytes. Other
+    /// systems may refuse a large value.
     pub fn with_send_buffer(mut self, bytes: Option<usize>) -> Self {
         self.send_buffer = bytes.map(|bytes| bytes.min(i32::MAX as usize));
         self
     }
 
-    /// A listener at `addr` with these options, for a runtime: it is nonblocking, and closed in programs that are
-    /// executed. Port 0 is one that is free.
+    /// Creates a nonblocking listener at `addr` with these options. Port 0 means any free port.
     ///
-    /// Up to 1024 clients wait to be accepted, or as many as the system allows. An address in use is refused, but not one
-    /// of which there are only connections left (`SO_REUSEADDR`, but on Windows where that means something else), as
-    /// [`TcpListener::bind`] does.
+    /// Up to 1024 clients wait to be accepted, if the system allows as many. Like [`TcpListener::bind`], it sets
+    /// `SO_REUSEADDR` except on Windows, so that a server can restart while old connections linger.
     ///
     /// # Errors
     ///
-    /// Those of the system: the address is in use, is none of this machine, is a port that needs more rights.
+    /// Fails when the system refuses the address: it is in use, it does not belong to this machine, or its port needs more
+    /// rights.
     pub fn listen(&self, addr: SocketAddr) -> io::Result<TcpListener> {
         let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
         #[cfg(not(windows))]
         socket.set_reuse_address(true)?;
-        // Before there can be a connection.
+        // The options are set before a client can connect.
         self.set(&socket)?;
         socket.set_nonblocking(true)?;
         socket.bind(&addr.into())?;
@@ -153,14 +160,14 @@ impl SocketOptions {
         Ok(socket.into())
     }
 
-    /// Sets these options on a socket from elsewhere: a listener that systemd has passed, or a connection. Nothing else
-    /// about it is changed.
+    /// Sets these options on an existing socket, such as a listener from systemd or an accepted connection.
     ///
-    /// A listener's connections have them if they were made after that. Those which wait to be accepted by then do not.
+    /// Connections that already wait to be accepted do not inherit the options of the listener.
     ///
     /// # Errors
     ///
-    /// Those of the system, among them that the socket is not one of TCP. Other options may have been set by then.
+    /// Fails when the system refuses an option, for example because the socket is not a TCP socket. Earlier options stay
+    /// set.
     pub fn apply(&self, socket: &impl AsSocket) -> io::Result<()> {
         self.set(&SockRef::from(socket))
     }
@@ -191,12 +198,13 @@ impl Default for SocketOptions {
     }
 }
 
-/// How a connection on which nothing comes and goes is probed by the system, so that one whose client is gone ends, with
-/// [`io::ErrorKind::TimedOut`]: after idle time + interval × probes, or see [`SocketOptions::with_user_timeout`].
+/// How the system probes an idle connection (`SO_KEEPALIVE`; socket(7), RFC 9293, section 3.8.4).
 ///
-/// Unlike a [`KeepAlive`](crate::KeepAlive), which writes to the stream, a client does not see it, and it also holds
-/// between requests. It is `SO_KEEPALIVE` (socket(7), RFC 9293, section 3.8.4). OpenBSD and Haiku have their own times,
-/// and Solaris its own interval and number.
+/// When the client is gone, the connection fails with [`io::ErrorKind::TimedOut`] after idle time + interval × probes. On
+/// Linux, [`SocketOptions::with_user_timeout`] can end it earlier.
+///
+/// A client does not see the probes, and they also work between requests. A [`KeepAlive`](crate::KeepAlive) writes to the
+/// stream instead. OpenBSD and Haiku ignore all three values, Solaris the interval and the number of probes.
 ///
 /// ```
 /// use std::time::Duration;
@@ -217,27 +225,28 @@ pub struct TcpKeepAlive {
 }
 
 impl TcpKeepAlive {
-    /// A probe after 16 seconds, and another 2 seconds later: gone after 20 seconds, as by the user timeout. A stream
-    /// that has its own keep-alive every 15 seconds is never probed.
+    /// Creates the default: a probe after 16 seconds, another one 2 seconds later, and the end after 20 seconds.
+    ///
+    /// A stream with its own keep-alive every 15 seconds is never probed.
     pub fn new() -> Self {
         Self { idle: Duration::from_secs(16), interval: Duration::from_secs(2), probes: 2 }
     }
 
-    /// The same with the first probe when nothing has come for so long (`TCP_KEEPIDLE`). In whole seconds, rounded up,
-    /// from one to 32 767 (9.1 hours). What is shorter or longer counts as these.
+    /// Sets the idle time before the first probe (`TCP_KEEPIDLE`; 16 seconds by default).
+    ///
+    /// The time is rounded up to seconds, from 1 to 32,767 (9.1 hours).
     pub fn with_idle(mut self, time: Duration) -> Self {
         self.idle = whole_seconds(time);
         self
     }
 
-    /// The same with so much time from a probe to the next (`TCP_KEEPINTVL`), rounded and bounded as the idle time is.
+    /// Sets the time between two probes (`TCP_KEEPINTVL`; 2 seconds by default). It is rounded like the idle time.
     pub fn with_interval(mut self, time: Duration) -> Self {
         self.interval = whole_seconds(time);
         self
     }
 
-    /// The same with so many probes, none of which is answered, before the connection ends (`TCP_KEEPCNT`). From 1 to 127.
-    /// What is less or more counts as these.
+    /// Sets the number of unanswered probes after which the connection ends (`TCP_KEEPCNT`; 2 by default), from 1 to 127.
     pub fn with_probes(mut self, probes: u32) -> Self {
         self.probes = probes.clamp(1, MOST_PROBES);
         self
@@ -267,13 +276,13 @@ impl Default for TcpKeepAlive {
     }
 }
 
-/// Rounded up, since none at all is an error, and within what Linux takes.
+/// Rounds up to seconds within the range of Linux. 0 seconds would be an error.
 fn whole_seconds(time: Duration) -> Duration {
     let seconds = time.as_secs().saturating_add(u64::from(time.subsec_nanos() > 0));
     Duration::from_secs(seconds.clamp(1, LONGEST_KEEP_ALIVE))
 }
 
-// Where an accepted connection has its listener's options, and all of them can be read back.
+// Only on Linux do connections inherit all options, and can all options be read back.
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use std::net::{TcpStream, UdpSocket};

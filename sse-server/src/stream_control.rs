@@ -35,11 +35,13 @@
 
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+#[cfg(feature = "metrics")]
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Wake, Waker};
 use std::time::Duration;
 
-use ssekit_core::EncodedEvent;
+use ssekit_core::{BoxError, EncodedEvent};
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep_until};
 
@@ -65,6 +67,9 @@ pub(crate) struct EndRequest {
 pub(crate) struct StreamControl {
     pub(crate) wakeups: Wakeups,
     pub(crate) stall_clock: StallClock,
+    /// The events of the pages that a hub's stream has yielded and that no metric counts yet.
+    #[cfg(feature = "metrics")]
+    page_events: AtomicU64,
     phase: Mutex<Phase>,
 }
 
@@ -80,6 +85,8 @@ struct Details {
     end_request: Option<EndRequest>,
     stall_timeout: Option<Duration>,
     after_end: AfterEnd,
+    /// Why the application says that the stream failed.
+    failure: Option<BoxError>,
     on_close: Vec<OnClose>,
     on_group_leave: Option<OnClose>,
 }
@@ -90,6 +97,8 @@ impl StreamControl {
         Arc::new(Self {
             wakeups: Wakeups::default(),
             stall_clock: StallClock::new(),
+            #[cfg(feature = "metrics")]
+            page_events: AtomicU64::new(0),
             phase: Mutex::new(Phase { closed: None, details: Box::new(details) }),
         })
     }
@@ -102,8 +111,15 @@ impl StreamControl {
         self.phase().details.after_end = after_end;
     }
 
-    pub(crate) fn after_end(&self) -> AfterEnd {
-        self.phase().details.after_end
+    /// Makes the stream fail with this error when the application's stream ends.
+    pub(crate) fn set_failure(&self, error: BoxError) {
+        self.phase().details.failure = Some(error);
+    }
+
+    /// Returns what the client does after the application's stream has ended, or the failure of that stream.
+    pub(crate) fn take_outcome(&self) -> Result<AfterEnd, BoxError> {
+        let details = &mut self.phase().details;
+        details.failure.take().map_or(Ok(details.after_end), Err)
     }
 
     pub(crate) fn close_reason(&self) -> Option<CloseReason> {
@@ -196,6 +212,20 @@ impl StreamControl {
             let _ = catch_unwind(AssertUnwindSafe(|| callback(reason)));
         }
         waker
+    }
+
+    /// Counts the events of a page that a hub's stream yields.
+    #[cfg(all(feature = "hub", feature = "metrics"))]
+    #[inline]
+    pub(crate) fn add_page_events(&self, count: usize) {
+        self.page_events.fetch_add(count as u64, Ordering::Relaxed);
+    }
+
+    /// Returns the number of events in pages since the last call.
+    #[cfg(feature = "metrics")]
+    #[inline]
+    pub(crate) fn take_page_events(&self) -> u64 {
+        self.page_events.swap(0, Ordering::Relaxed)
     }
 
     /// Returns why a body was dropped before its stream ended. After the stall timeout the reason is the slow client,

@@ -1,5 +1,6 @@
-//! A client for tests of a handler: it takes events from a response with no network, and, with the clock paused, in no
-//! time.
+//! A client for tests of handlers. It reads events from a response without a network.
+//!
+//! With the paused clock of tokio, such a test takes no time.
 //!
 //! ```
 //! use std::time::Duration;
@@ -44,10 +45,10 @@ use tokio::time::{sleep, timeout};
 type BoxError = Box<dyn Error>;
 type Next = Box<dyn FnMut(&mut Context<'_>) -> Poll<Option<Result<Bytes, BoxError>>>>;
 
-/// How long it waits for an event, unless told otherwise.
+/// The default of [`TestClient::with_patience`].
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What a client sees of a response. See the [module](self).
+/// A client that reads the events of one response. See the [module](self).
 pub struct TestClient {
     status: StatusCode,
     headers: HeaderMap,
@@ -58,7 +59,7 @@ pub struct TestClient {
 }
 
 impl TestClient {
-    /// A client of this response.
+    /// Creates a client that reads this response.
     pub fn new<B>(response: Response<B>) -> Self
     where
         B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + 'static,
@@ -70,7 +71,7 @@ impl TestClient {
                 return match ready!(body.as_mut().poll_frame(cx)) {
                     Some(Ok(frame)) => match frame.into_data() {
                         Ok(data) => Poll::Ready(Some(Ok(data))),
-                        // Trailers.
+                        // The frame holds trailers.
                         Err(_) => continue,
                     },
                     Some(Err(error)) => Poll::Ready(Some(Err(error.into()))),
@@ -80,7 +81,7 @@ impl TestClient {
         })
     }
 
-    /// The same, from what any framework has; `next` polls for the next chunk of the body.
+    /// Creates a client from the parts of any framework's response. `next` polls for the next chunk of the body.
     pub fn from_parts(
         status: StatusCode,
         headers: HeaderMap,
@@ -90,30 +91,30 @@ impl TestClient {
         Self { status, headers, next: Box::new(next), decoder, events, patience: PATIENCE }
     }
 
-    /// The same client, which waits for an event or a chunk for so long, instead of a minute. With the clock paused no time
-    /// passes.
+    /// Sets how long the client waits for an event or a chunk (a minute by default).
     #[must_use]
     pub fn with_patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
         self
     }
 
-    /// The response's status.
+    /// Returns the status of the response.
     pub fn status(&self) -> u16 {
         self.status.as_u16()
     }
 
-    /// A header field, if the response has it and it is ASCII.
+    /// Returns a header field, or `None` if it is absent or not ASCII.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
 
-    /// What the server writes next, as it is: the preamble, a keep-alive, or events, which [`next_event`](Self::next_event) still has.
-    /// `None` at the end.
+    /// Returns the next chunk that the server writes, or `None` at the end.
+    ///
+    /// A chunk is the preamble, a keep-alive or events. [`next_event`](Self::next_event) still returns those events.
     ///
     /// # Errors
     ///
-    /// The body's own, one of decoding, or no chunk within the patience.
+    /// Fails when the body fails, when an event exceeds a limit, or when no chunk comes in time.
     pub async fn next_chunk(&mut self) -> Option<Result<Bytes, TestError>> {
         let next = poll_fn(|cx| (self.next)(cx));
         let chunk = match timeout(self.patience, next).await {
@@ -132,11 +133,11 @@ impl TestClient {
         }
     }
 
-    /// The next event. `None` at the end.
+    /// Returns the next event, or `None` at the end.
     ///
     /// # Errors
     ///
-    /// The body's own, one of decoding, or no event within the patience.
+    /// Fails when the body fails, when an event exceeds a limit, or when no event comes in time.
     pub async fn next_event(&mut self) -> Option<Result<ReceivedEvent, TestError>> {
         let patience = self.patience;
         let next = async {
@@ -152,11 +153,11 @@ impl TestClient {
         timeout(patience, next).await.unwrap_or(Some(Err(TestError::NoneInTime)))
     }
 
-    /// The next `count` events.
+    /// Returns the next `count` events.
     ///
     /// # Errors
     ///
-    /// As those of [`next_event`](Self::next_event), and the end before there were so many.
+    /// Fails like [`next_event`](Self::next_event), or when the response ends before `count` events.
     pub async fn events(&mut self, count: usize) -> Result<Vec<ReceivedEvent>, TestError> {
         let mut events = Vec::new();
         while events.len() < count {
@@ -168,22 +169,22 @@ impl TestClient {
         Ok(events)
     }
 
-    /// The last event ID, which a client would reconnect with. Empty if there was none.
+    /// Returns the last event ID, with which a client would reconnect. Empty if the server sent none.
     pub fn last_event_id(&self) -> &str {
         self.decoder.last_event_id()
     }
 
-    /// The reconnection time, if the server has set it.
+    /// Returns the reconnection time that the server sent.
     pub fn reconnection_time(&self) -> Option<Duration> {
         self.decoder.reconnection_time()
     }
 
-    /// Reads nothing for so long, as a client does whose network is stuck.
+    /// Reads nothing for this time, like a client whose network is stuck.
     pub async fn stall(&mut self, time: Duration) {
         sleep(time).await;
     }
 
-    /// Goes away.
+    /// Drops the response, like a client that closes its connection.
     pub fn disconnect(self) {}
 }
 
@@ -194,20 +195,20 @@ impl fmt::Debug for TestClient {
     }
 }
 
-/// Why there is no event.
+/// The reason why a [`TestClient`] has no event.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum TestError {
-    /// There was none within the client's patience.
+    /// No event or chunk came in time; see [`TestClient::with_patience`].
     NoneInTime,
-    /// The response ended before there were enough.
+    /// The response ended before the requested number of events.
     Ended {
-        /// Those that there were.
+        /// The events before the end.
         events: Vec<ReceivedEvent>,
     },
-    /// The body's error.
+    /// The body failed with this error.
     Body(Box<dyn Error>),
-    /// What the body has is over a limit.
+    /// An event exceeds a limit of the decoder.
     Decode(DecodeError),
 }
 
@@ -222,5 +223,5 @@ impl fmt::Display for TestError {
     }
 }
 
-// What it is about is in the text already, so there is no `source`.
+// The text holds the inner error already, so there is no `source`.
 impl Error for TestError {}

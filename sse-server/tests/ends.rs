@@ -303,7 +303,7 @@ async fn a_channel_holds_its_capacity_and_no_more() {
     sender.try_send(event()).unwrap();
     sender.try_send(event()).unwrap();
     let full = sender.try_send(event()).unwrap_err();
-    assert_eq!(full.to_string(), "event not sent: the channel is full, since its client reads too slowly");
+    assert_eq!(full.to_string(), "event not sent: the channel is full, because the client reads too slowly");
     assert_eq!(full.into_event(), Some(EncodedEvent::from(event())), "nothing is lost");
     assert_eq!(client.events(2).await.unwrap().len(), 2);
     // They are with the client when it comes for more.

@@ -45,6 +45,9 @@ fn invalid_id_is_rejected_with_the_reason() {
         ("lastEventId=a%0D", "carriage return (0x0d)"),
         ("lastEventId=a%00", "null character (0x00)"),
     ] {
-        assert_eq!(text(None, Some(query)), format!("malformed last event id: invalid event ID: a {what} at byte 1 is not allowed"));
+        assert_eq!(
+            text(None, Some(query)),
+            format!("malformed last event id: invalid event ID: a {what} at byte 1 is not allowed")
+        );
     }
 }

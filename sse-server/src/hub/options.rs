@@ -109,7 +109,7 @@ pub struct HubOptions {
     pub(super) max_per_key: usize,
     pub(super) max_per_topic: usize,
     pub(super) retry_after: Duration,
-    pub(super) streams: StreamGroup,
+    pub(super) group: Option<StreamGroup>,
 }
 
 impl HubOptions {
@@ -121,11 +121,13 @@ impl HubOptions {
             max_per_key: usize::MAX,
             max_per_topic: usize::MAX,
             retry_after: Duration::from_secs(5),
-            streams: StreamGroup::new(),
+            group: None,
         }
     }
 
     /// Sets the hub's name, which is the label `hub` of its metrics (default `default`).
+    ///
+    /// Without [`with_group`](Self::with_group), it is also the name of the group of the hub's streams.
     ///
     /// Give each hub of a process another name: hubs with the same name overwrite each other's metrics.
     pub fn with_name(mut self, name: &str) -> Self {
@@ -160,8 +162,8 @@ impl HubOptions {
     }
 
     /// Puts the hub's streams into this group, which drains them with its other streams (default: a group of their own).
-    pub fn with_group(mut self, streams: &StreamGroup) -> Self {
-        self.streams = streams.clone();
+    pub fn with_group(mut self, group: &StreamGroup) -> Self {
+        self.group = Some(group.clone());
         self
     }
 }

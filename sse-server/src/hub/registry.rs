@@ -164,6 +164,8 @@ impl Client {
     pub(super) fn delivered(&mut self, count: usize, bytes: usize) {
         self.events += count as u64;
         self.bytes += bytes as u64;
+        #[cfg(feature = "metrics")]
+        self.control.add_page_events(count);
     }
 
     /// Moves a client that is ahead of the log back to the log's last offset, where a break must be reported to it.

@@ -1,9 +1,7 @@
-//! Rejected subscribers, and how to answer them.
+//! Those who are not taken.
 
-use std::error::Error;
 use std::fmt;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -13,11 +11,11 @@ use ssekit_core::{EncodedEvent, Event};
 use super::options::{MAX_NAME_LEN, MAX_NAMES};
 use crate::body::EventBody;
 
-/// A rejected subscriber, and how to answer it.
+/// A subscriber that is not taken, and how to tell it.
 ///
-/// An EventSource stops for good at any status but 200. So a client that may try again later is answered with a stream
-/// that contains a `retry` line and ends: [`into_body`](Self::into_body). Answer other clients with
-/// [`status`](Self::status). [`Hub::respond`](super::Hub::respond) chooses between both.
+/// An EventSource gives up for good at any status but 200. So one that may come back is answered by a stream that says
+/// when, and ends: [`into_body`](Self::into_body). Other clients know better what to make of a [`status`](Self::status).
+/// The adapters' `SseRejection` is a response of either kind.
 ///
 /// ```
 /// use futures_util::{FutureExt, StreamExt};
@@ -34,100 +32,81 @@ use crate::body::EventBody;
 /// assert!(body.next().await.is_none());
 /// # }.now_or_never().unwrap();
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rejection {
     reason: RejectionReason,
-    retry_after: Duration,
-    /// The error of a first event.
-    source: Option<Arc<dyn Error + Send + Sync>>,
+    retry: Duration,
 }
 
-/// The reason a subscriber was rejected.
+/// Why a subscriber is not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RejectionReason {
-    /// The hub has the maximum number of clients.
+    /// The hub has as many as it may have.
     Full {
-        /// The maximum.
+        /// How many.
         max: usize,
     },
-    /// One of the keys has the maximum number of clients.
+    /// There are as many with one of its keys as there may be.
     KeyFull {
-        /// The maximum.
+        /// How many.
         max: usize,
     },
-    /// One of the topics or prefixes has the maximum number of clients.
+    /// One of the topics or prefixes has as many as it may have.
     TopicFull {
-        /// The maximum.
+        /// How many.
         max: usize,
     },
-    /// The log was [sealed](super::MemoryLog::seal), and the client has already been at the process that has it now.
+    /// The log was [sealed](super::MemoryLog::seal), and the client comes from the process that has it now. It is to go there.
     Sealed,
-    /// The session has a stream already, and [rejects](super::SessionPolicy::RejectNew) another one.
+    /// The session has a stream already, and [rejects](super::SessionPolicy::RejectNew) others.
     SessionTaken,
-    /// The request has more than [`MAX_NAMES`] topics, prefixes and keys.
+    /// It names too much: see [`MAX_NAMES`].
     TooManyNames {
-        /// The number of names.
+        /// How many topics, prefixes and keys.
         count: usize,
     },
-    /// A topic, prefix or key has more than [`MAX_NAME_LEN`] bytes.
+    /// A name is too long: see [`MAX_NAME_LEN`].
     NameTooLong {
-        /// The length in bytes.
+        /// How many bytes it has.
         len: usize,
     },
-    /// A [first event](super::Subscribe::with_first_event) could not be encoded. The rejection's source is the error.
-    FirstEvent,
 }
 
 impl Rejection {
-    pub(super) fn new(
-        reason: RejectionReason,
-        retry_after: Duration,
-        first_event_error: Option<Arc<dyn Error + Send + Sync>>,
-    ) -> Self {
-        let source = first_event_error.filter(|_| reason == RejectionReason::FirstEvent);
-        Self { reason, retry_after, source }
+    pub(super) fn new(reason: RejectionReason, retry: Duration) -> Self {
+        Self { reason, retry }
     }
 
-    /// Returns the reason.
+    /// Why.
     pub fn reason(&self) -> RejectionReason {
         self.reason
     }
 
-    /// Returns how long the client should wait before it tries again.
-    pub fn retry_after(&self) -> Duration {
-        self.retry_after
+    /// When the client is to come back.
+    pub fn retry(&self) -> Duration {
+        self.retry
     }
 
-    /// Returns whether the same request can be accepted later. If not, the request is at fault.
+    /// Whether it is worth the client's while to come back. If not, the request itself is wrong.
     pub fn is_temporary(&self) -> bool {
-        use RejectionReason::{FirstEvent, NameTooLong, TooManyNames};
-
-        !matches!(self.reason, TooManyNames { .. } | NameTooLong { .. } | FirstEvent)
+        !matches!(self.reason, RejectionReason::TooManyNames { .. } | RejectionReason::NameTooLong { .. })
     }
 
-    /// Returns the HTTP status for a client that is not an EventSource.
-    ///
-    /// | status | reasons |
-    /// |--:|---|
-    /// | 400 | `TooManyNames`, `NameTooLong` |
-    /// | 409 | `SessionTaken` |
-    /// | 429 | `KeyFull` |
-    /// | 500 | `FirstEvent` |
-    /// | 503 | `Full`, `TopicFull`, `Sealed` |
+    /// The status for a client that is no EventSource: 503 (Service Unavailable), 429 (Too Many Requests), 409 (Conflict) or
+    /// 400 (Bad Request).
     pub fn status(&self) -> u16 {
         match self.reason {
             RejectionReason::Full { .. } | RejectionReason::TopicFull { .. } | RejectionReason::Sealed => 503,
             RejectionReason::KeyFull { .. } => 429,
             RejectionReason::SessionTaken => 409,
             RejectionReason::TooManyNames { .. } | RejectionReason::NameTooLong { .. } => 400,
-            RejectionReason::FirstEvent => 500,
         }
     }
 
-    /// Converts it into a stream that tells an EventSource when to reconnect, and ends.
+    /// The stream that tells an EventSource when to come back.
     pub fn into_body(self) -> EventBody<RetryStream> {
-        EventBody::new(RetryStream(Some(self.retry_after)))
+        EventBody::new(RetryStream(Some(self.retry)))
     }
 }
 
@@ -137,32 +116,23 @@ impl fmt::Display for Rejection {
     }
 }
 
-impl Error for Rejection {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.source.as_ref().map(|error| &**error as &(dyn Error + 'static))
-    }
-}
+impl std::error::Error for Rejection {}
 
 impl fmt::Display for RejectionReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Full { max } => write!(f, "hub has {max} clients, the maximum"),
-            Self::KeyFull { max } => write!(f, "key has {max} clients, the maximum"),
-            Self::TopicFull { max } => write!(f, "topic has {max} clients, the maximum"),
-            Self::Sealed => f.write_str("log is sealed: another process has it now"),
-            Self::SessionTaken => f.write_str("session has a stream already"),
-            Self::TooManyNames { count } => {
-                write!(f, "{count} topics and keys: a subscriber has at most {MAX_NAMES} names")
-            }
-            Self::NameTooLong { len } => {
-                write!(f, "name of {len} bytes: a topic or key has at most {MAX_NAME_LEN} bytes")
-            }
-            Self::FirstEvent => f.write_str("first event cannot be encoded"),
+            Self::Full { max } => write!(f, "there are {max} clients, the most there may be"),
+            Self::KeyFull { max } => write!(f, "there are {max} clients with this key, the most there may be"),
+            Self::TopicFull { max } => write!(f, "there are {max} clients of this topic, the most there may be"),
+            Self::Sealed => f.write_str("the log is another process's by now"),
+            Self::SessionTaken => f.write_str("the session has a stream already"),
+            Self::TooManyNames { count } => write!(f, "{count} topics and keys are named, of {MAX_NAMES} at the most"),
+            Self::NameTooLong { len } => write!(f, "a name has {len} bytes, of {MAX_NAME_LEN} at the most"),
         }
     }
 }
 
-/// The stream for a rejected client: one `retry` line.
+/// The stream of a client that is rejected.
 #[derive(Debug)]
 pub struct RetryStream(Option<Duration>);
 
@@ -170,7 +140,6 @@ impl Stream for RetryStream {
     type Item = EncodedEvent;
 
     fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<EncodedEvent>> {
-        let retry = self.0.take().map(|time| Event::new().with_reconnection_time(time));
-        Poll::Ready(retry.map(EncodedEvent::from))
+        Poll::Ready(self.0.take().map(|retry| EncodedEvent::from(Event::new().with_reconnection_time(retry))))
     }
 }

@@ -1,4 +1,4 @@
-//! The state of a hub under its lock: how an event is appended, and how it is evicted.
+//! All that a hub knows, behind one lock: how an event comes in, and how it is dropped.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -19,34 +19,33 @@ use super::store::{FeedId, Store};
 use super::waiters::WakeList;
 use crate::stream_control::StreamControl;
 
-/// The start of a hub's clock, in milliseconds: 34 years. So events of an imported log can be older than the hub.
+/// What a hub's clock shows when it is made, so that events of a log which is taken over can be older: 34 years.
 const PAST: u64 = 1 << 40;
 
-/// The recent events of a hub and its clients.
+/// See [`Hub`](super::Hub).
 ///
-/// Code that holds its lock calls no code of the application, wakes no task and does not wait.
+/// Whoever holds its lock calls nothing of the application's, wakes no one and waits for nothing.
 pub(super) struct State {
     pub(super) epochs: Epochs,
     retention: RetentionOptions,
-    created: Instant,
+    made: Instant,
     pub(super) store: Store,
     pub(super) feeds: Feeds,
     /// The newest events of keys that are older than the store.
     pub(super) compaction: Compaction,
     pub(super) registry: Registry,
     pub(super) counts: Counts,
-    /// Whether the log accepts no events any more, because another process continues it.
     is_sealed: bool,
-    /// The ID line of the last event. Its first `epoch_len` bytes are `id: `, the epoch and a hyphen.
+    /// `id: `, the epoch and a hyphen; the offset of the last event follows.
     id_line: Vec<u8>,
     epoch_len: usize,
-    /// An empty list of waiters with capacity. See [`WakeList::spare`].
+    /// A list of waiters with room, for the next.
     pub(super) spare: Option<Slab<Arc<StreamControl>>>,
-    /// A buffer for the offsets of the events of a page.
+    /// What a reader gets, as long as it reads.
     pub(super) selected: Vec<u64>,
 }
 
-/// The counters of a hub since its creation.
+/// What has been counted since the hub was made.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Counts {
     pub(super) published: u64,
@@ -59,7 +58,6 @@ pub(super) struct Counts {
 }
 
 impl Counts {
-    /// Counts delivered events.
     pub(super) fn delivered(&mut self, count: usize, bytes: usize) {
         self.delivered += count as u64;
         self.delivered_bytes += bytes as u64;
@@ -67,12 +65,12 @@ impl Counts {
 }
 
 impl State {
-    /// Creates the state of an empty log.
+    /// With no events yet.
     pub(super) fn new(epoch: u64, retention: RetentionOptions) -> Self {
         let id_line = id_line(epoch);
         Self {
             epochs: Epochs::new(epoch),
-            created: Instant::now(),
+            made: Instant::now(),
             store: Store::new(1),
             feeds: Feeds::new(retention.max_idle_topics),
             compaction: Compaction::default(),
@@ -87,7 +85,6 @@ impl State {
         }
     }
 
-    /// Rejects all changes of the log, or accepts them again.
     pub(super) fn set_sealed(&mut self, is_sealed: bool) {
         self.is_sealed = is_sealed;
     }
@@ -96,12 +93,12 @@ impl State {
         self.is_sealed
     }
 
-    /// The time by the hub's clock, in milliseconds.
+    /// The time by the hub's own clock, in milliseconds.
     pub(super) fn now(&self) -> u64 {
-        PAST.saturating_add(millis(self.created.elapsed()))
+        PAST.saturating_add(millis(self.made.elapsed()))
     }
 
-    /// Appends an event at this position, or at the next one. Its block has no ID.
+    /// Adds an event, whose block has no ID, at this place or the next.
     pub(super) fn append(
         &mut self,
         position: Option<Position>,
@@ -129,7 +126,7 @@ impl State {
         if self.is_sealed { Err(PublishError::Sealed) } else { Ok(()) }
     }
 
-    /// Returns the offset of a position of the current epoch that has no event yet.
+    /// The offset of a place that has yet to come.
     fn offset(&self, position: Position) -> Result<u64, PublishError> {
         let next = self.store.next();
         let found = self.epochs.find(position).filter(|_| position.epoch == self.epochs.epoch());
@@ -137,7 +134,7 @@ impl State {
         offset.ok_or(PublishError::Passed { position, next: self.epochs.at(next) })
     }
 
-    /// Skips the offsets before this one. Their events, if there are any, are in the history of the log.
+    /// What is before this offset, and has not come, does not come any more.
     fn skip_to(&mut self, offset: u64, wakes: &mut WakeList) {
         if offset > self.store.next() {
             self.feeds.skip_to(offset - 1, offset - self.store.next(), wakes);
@@ -145,14 +142,14 @@ impl State {
         }
     }
 
-    /// Begins after this offset of the current epoch: the events before it were never in this process.
+    /// Events up to this one of the present epoch have been elsewhere.
     pub(super) fn begin_after(&mut self, offset: u64) {
         let last = self.epochs.base().saturating_add(offset).min(MAX_OFFSET);
         self.store.skip_to(last + 1);
         self.feeds.set_forgotten_to(last);
     }
 
-    /// Skips one position without an event.
+    /// There is no event at this place.
     pub(super) fn leave_out(&mut self, position: Position, wakes: &mut WakeList) -> Result<(), PublishError> {
         self.check_open()?;
         let offset = self.offset(position)?;
@@ -161,8 +158,7 @@ impl State {
         Ok(())
     }
 
-    /// Begins another epoch. If events may be missing before it, each client receives a gap event after its events of the
-    /// epochs before.
+    /// Another epoch begins. If events may be missing, all clients are told, each when it is through with those before.
     pub(super) fn begin_epoch(
         &mut self,
         epoch: u64,
@@ -200,11 +196,11 @@ impl State {
         Ok(())
     }
 
-    /// Appends an event without evicting others.
+    /// Adds an event whatever is kept.
     pub(super) fn push(&mut self, topic: &str, key: Option<&str>, block: &[u8], now: u64, wakes: &mut WakeList) -> u64 {
         let offset = self.store.next();
         self.id_line.truncate(self.epoch_len);
-        // A write into memory cannot fail.
+        // Writing to memory has no way to fail.
         let _ = writeln!(self.id_line, "{}", offset - self.epochs.base());
         let id = self.feeds.topic(topic);
         let key = key.map(|key| self.supersede(id, key, offset));
@@ -233,7 +229,7 @@ impl State {
         }
     }
 
-    /// Evicts events that exceed a limit.
+    /// Drops what is not to be kept.
     pub(super) fn evict(&mut self, now: u64) {
         let RetentionOptions { max_events, max_bytes, max_keys, .. } = self.retention;
         let max_age = self.retention.max_age.map(millis);

@@ -139,7 +139,7 @@ impl Subscription {
     pub fn into_body(mut self) -> EventBody<Self> {
         self.is_in_body = true;
         let (control, streams): (_, StreamGroup) = (self.control.clone(), self.hub.streams().clone());
-        EventBody::with_control(self, control).with_group(&streams)
+        EventBody::with_control(self, control).with_pages().with_group(&streams)
     }
 
     /// Reads events until there is an answer to the poll, or until it has to yield.

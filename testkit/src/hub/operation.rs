@@ -1,24 +1,24 @@
-//! The operations of the model, read from a fuzzer's bytes.
+//! What is done to a hub, as made of a fuzzer's bytes.
 
 use std::time::Duration;
 
 use ssekit_server::hub::{SessionPolicy, SlowConsumerPolicy, StartFrom};
 
-/// The topics of events.
+/// What events are published to.
 pub(super) const TOPICS: [&str; 6] = ["a", "a/x", "a/y", "b", "b/x", "é"];
-/// The keys of events.
+/// What they are published with.
 pub(super) const KEYS: [&str; 4] = ["k1", "k2", "k3", "k4"];
-/// The users of clients.
+/// Whose the clients are.
 pub(super) const USERS: [&str; 3] = ["user:1", "user:2", "user:3"];
-/// The sessions of clients.
+/// Which streams replace each other.
 pub(super) const SESSIONS: [&str; 2] = ["session:1", "session:2"];
-/// The sizes of the data of events, in bytes.
+/// How many bytes of data an event has.
 const SIZES: [usize; 8] = [0, 3, 3, 20, 20, 300, 5_000, 20_000];
 
-/// The topics and the prefixes that a subscriber names.
+/// What a subscriber subscribes to: topics, and prefixes.
 pub(super) type Pattern = (&'static [&'static str], &'static [&'static str]);
 
-/// Single, several, nested and empty topics and prefixes.
+/// Alone, several, within each other, and with nothing in them.
 pub(super) const PATTERNS: [Pattern; 14] = [
     (&["a"], &[]),
     (&["b"], &[]),
@@ -36,110 +36,110 @@ pub(super) const PATTERNS: [Pattern; 14] = [
     (&["é"], &["b/", "é"]),
 ];
 
-/// The limits of a hub, which are reached soon.
+/// What a hub keeps and whom it takes, with limits that are reached soon.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
-    /// The number of events in the log.
+    /// See `RetentionOptions::with_max_events`, and so on.
     pub(super) events: usize,
-    /// The number of bytes in the log, and of retained events.
+    /// In the log, and as many again for keys.
     pub(super) bytes: usize,
-    /// The age of events, in milliseconds.
+    /// In milliseconds.
     pub(super) age: Option<u64>,
-    /// The number of retained events.
+    /// Beyond the log.
     pub(super) keys: usize,
-    /// The number of topics without events and subscribers.
+    /// Without events and subscribers.
     pub(super) idle_topics: usize,
-    /// The number of clients.
+    /// In all.
     pub(super) clients: usize,
-    /// The number of clients of one user or session.
+    /// Of one user, or session.
     pub(super) per_key: usize,
-    /// The number of clients of one topic or prefix.
+    /// Of one topic, or prefix.
     pub(super) per_topic: usize,
 }
 
-/// The last event ID of a new subscriber.
+/// What a subscriber says that it has seen.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum LastId {
-    /// The subscriber has no ID.
+    /// Nothing.
     None,
-    /// An event of this log, by its distance before the next one. 0 is an event yet to come.
+    /// An event of this log, or one that there will be, by how far it is from the newest.
     Before(u8),
-    /// An event of another epoch.
+    /// An event of another log.
     OtherEpoch(u8),
-    /// An ID that is not a position.
+    /// An ID that is none of a hub's.
     Malformed(u8),
 }
 
-/// The request of a subscriber.
+/// How a subscriber comes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Subscriber {
-    /// Its topics and prefixes.
+    /// What it subscribes to.
     pub(super) pattern: Pattern,
-    /// Its policy if it reads too slowly.
+    /// What becomes of it when it is slow.
     pub(super) policy: SlowConsumerPolicy,
-    /// Its filter: see [`passes`].
+    /// Which events it is to get: see [`passes`].
     pub(super) filter: Option<u8>,
-    /// Its start without a last event ID.
+    /// Where it starts.
     pub(super) start: StartFrom,
-    /// Whether its subscription is read as a body.
+    /// Whether its subscription is sent as a body.
     pub(super) in_body: bool,
-    /// Whether it asks for a resume event.
+    /// Whether it asks for the event that tells how it was resumed.
     pub(super) tells_resume: bool,
-    /// Whether its request has a first event.
+    /// Whether there is an event before all others.
     pub(super) has_first: bool,
-    /// Its user, if it has one.
+    /// Whose it is.
     pub(super) user: Option<&'static str>,
-    /// Its session and the policy for that, if it has one.
+    /// Its session.
     pub(super) session: Option<(&'static str, SessionPolicy)>,
 }
 
-/// One step of a model run.
+/// One step.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Operation {
-    /// Publishes `times` events, each to the topic `stride` after the one before.
+    /// So many events are published, each to the next topic by `stride`.
     Publish {
-        /// The index of the first topic.
+        /// The first topic.
         topic: usize,
-        /// The distance of the next topic.
+        /// How much further the next is.
         stride: usize,
-        /// The index of the first key. Each event has the next key.
+        /// The first key; likewise.
         key: Option<usize>,
-        /// The bytes of data of each event.
+        /// How many bytes of data each has.
         size: usize,
-        /// The number of events.
+        /// How many they are.
         times: usize,
     },
-    /// A new client subscribes.
+    /// A client comes.
     Subscribe(Subscriber, LastId),
-    /// A client reads one item, or all items.
+    /// A client reads: one item, or all there is.
     Poll {
-        /// The index of the client, modulo the number of clients.
+        /// Which, among all that have ever come.
         client: u8,
-        /// Whether it reads until its stream is pending.
+        /// Whether it reads on until there is no more.
         all: bool,
     },
-    /// All clients read all items.
+    /// All clients read all there is.
     PollAll,
-    /// The connection of a client is cut.
+    /// A client is cut off.
     Drop(u8),
-    /// The connection of a client is cut, its last blocks are lost, and it resumes after its last event ID.
-    Resume {
-        /// The index of the client, modulo the number of clients.
+    /// A client is cut off, has lost the last so many blocks, and comes back by its last event ID.
+    ResumeOutcome {
+        /// Which.
         client: u8,
-        /// The number of blocks that have not reached it.
+        /// How many of the blocks that it was sent have not reached it.
         lost: u8,
     },
-    /// The hub disconnects all clients of a user.
+    /// All clients of a user are disconnected.
     Disconnect(&'static str),
-    /// The log moves to another hub. The connections of all clients are cut.
+    /// The log goes over to another hub; all clients are cut off.
     HandOver,
-    /// Time passes.
+    /// Time goes by.
     Advance(Duration),
-    /// The statistics are read.
+    /// The statistics are asked for.
     Stats,
 }
 
-/// Whether an event passes a filter.
+/// Whether a filter lets an event pass.
 pub(super) fn passes(filter: Option<u8>, topic: &str, key: Option<&str>, offset: u64) -> bool {
     match filter {
         None => true,
@@ -150,12 +150,12 @@ pub(super) fn passes(filter: Option<u8>, topic: &str, key: Option<&str>, offset:
     }
 }
 
-/// Reads the limits and the steps from a fuzzer's bytes.
+/// The limits and the steps that a fuzzer's bytes mean.
 pub(super) fn operations(input: &[u8]) -> (Limits, Vec<Operation>) {
     let (head, steps) = input.split_at(input.len().min(4));
     let mut bytes = [0; 4];
     bytes[..head.len()].copy_from_slice(head);
-    // Longer inputs find no more and take more time.
+    // So that a fuzzer's inputs take no longer than they find.
     let steps = steps.chunks_exact(4).take(200).map(|step| operation([step[0], step[1], step[2], step[3]]));
     (limits(bytes), steps.collect())
 }
@@ -191,7 +191,7 @@ fn operation([kind, a, b, c]: [u8; 4]) -> Operation {
         17..=20 => Operation::Poll { client: a, all: true },
         21 => Operation::PollAll,
         22 => Operation::Drop(a),
-        23..=26 => Operation::Resume { client: a, lost: b.saturating_sub(100) },
+        23..=26 => Operation::ResumeOutcome { client: a, lost: b.saturating_sub(100) },
         27 => Operation::Disconnect(pick(&USERS, a)),
         28 => Operation::HandOver,
         29..=30 => Operation::Advance(Duration::from_millis(u64::from(a % 16))),
@@ -213,7 +213,7 @@ fn subscriber(a: u8, b: u8, c: u8) -> Subscriber {
     Subscriber {
         pattern: pick(&PATTERNS, a % 16),
         policy,
-        // The newest event of a key does not depend on the filter.
+        // Which of a key's events is the newest does not depend on the filter.
         filter: filter.filter(|n| *n < 3 || policy != SlowConsumerPolicy::Coalesce),
         start: match (bit(0), bit(7)) {
             (true, true) => StartFrom::Last(usize::from(b / 16 % 4)),
