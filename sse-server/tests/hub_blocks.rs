@@ -1,11 +1,11 @@
-//! Bytes of events that come from a place where others write too.
+//! Blocks of events from untrusted bytes.
 
 use bytes::Bytes;
 use proptest::prelude::*;
 use ssekit_core::Decoder;
 use ssekit_server::hub::NewEvent;
 
-/// Pieces of which lines are made that matter here.
+/// Pieces of lines that matter for blocks.
 fn pieces() -> impl Strategy<Value = Vec<u8>> {
     let pieces: Vec<&[u8]> = vec![
         b"\n",
@@ -35,9 +35,9 @@ fn pieces() -> impl Strategy<Value = Vec<u8>> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(20_000))]
 
-    /// What is taken changes no ID, and takes nothing of what follows it.
+    /// An accepted block changes no ID, and the event after it stays intact.
     #[test]
-    fn what_is_taken_ends_where_it_ends_and_has_no_id(bytes in pieces()) {
+    fn accepted_block_is_one_event_without_id(bytes in pieces()) {
         let Ok(publication) = NewEvent::from_block("a", Bytes::from(bytes.clone())) else { return Ok(()) };
         let block = publication.block().unwrap();
         prop_assert_eq!(block, &bytes[..]);

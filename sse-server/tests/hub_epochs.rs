@@ -1,4 +1,4 @@
-//! A log that goes on in another epoch, with nothing missing or with something, and clients that know more than this process.
+//! Logs that continue in another epoch, with or without missing events, and clients that are ahead of this process.
 
 mod polled;
 
@@ -14,11 +14,11 @@ use ssekit_server::hub::{
 
 use polled::all;
 
-/// What other processes have published, whether or not this one has heard of it.
+/// The events of all processes, including those that this process has not received yet.
 #[derive(Clone, Default)]
 struct Shared(Arc<Mutex<Vec<LoggedEvent>>>);
 
-/// A process that shares the log with others: what they have in common, and what this one has in memory.
+/// A process that shares the log with others: the shared events, and the recent events of this process.
 struct Node {
     shared: Shared,
     recent: RecentEvents,
@@ -94,7 +94,7 @@ fn memory() -> (Hub, RecentEvents) {
     (Hub::with_log(MemoryLog::from(tail.clone()), HubOptions::new()), tail)
 }
 
-/// The position that is passed, and the next one.
+/// The passed position and the next one.
 fn passed(outcome: Result<(), PublishError>) -> (Position, Position) {
     match outcome {
         Err(PublishError::Passed { position, next }) => (position, next),
@@ -107,7 +107,7 @@ fn import(bytes: &[u8]) -> Hub {
 }
 
 #[test]
-fn nobody_is_told_of_an_epoch_that_goes_on() {
+fn continued_epoch_sends_no_gap_event() {
     let (hub, tail) = memory();
     publish(&hub, &tail, 3);
     let mut live = subscribe(&hub, Some(at(7, 1)));
@@ -118,7 +118,7 @@ fn nobody_is_told_of_an_epoch_that_goes_on() {
     publish(&hub, &tail, 2);
     assert_eq!(all(&mut live), events(9, 1..=2));
     assert_eq!(all(&mut late), format!("id: 7-0\n\n{}{}", events(7, 1..=3), events(9, 1..=2)));
-    // By an ID of any of them.
+    // A client can resume after an ID of each epoch.
     for (last, resume, rest) in [
         (at(7, 2), ResumeOutcome::Resumed { missed: 3 }, events(7, [3]) + &events(9, 1..=2)),
         (at(7, 3), ResumeOutcome::Resumed { missed: 2 }, events(9, 1..=2)),
@@ -131,7 +131,7 @@ fn nobody_is_told_of_an_epoch_that_goes_on() {
         let first = if last == at(9, 0) { at(7, 3) } else { last };
         assert_eq!(all(&mut stream), format!("id: {first}\n\n{rest}"));
     }
-    // This epoch ended before that.
+    // The epoch ended before this position.
     for last in [at(7, 4), at(8, 0), at(9, 3), at(10, 0)] {
         assert_eq!(subscribe(&hub, Some(last)).resume_outcome(), ResumeOutcome::EpochChanged, "{last}");
     }
@@ -145,7 +145,7 @@ fn nobody_is_told_of_an_epoch_that_goes_on() {
 }
 
 #[test]
-fn each_is_told_where_a_history_was_replaced() {
+fn restarted_epoch_sends_each_client_one_gap_event() {
     let (hub, tail) = memory();
     publish(&hub, &tail, 3);
     let [mut live, mut late] = [at(7, 3), at(7, 1)].map(|last| subscribe(&hub, Some(last)));
@@ -170,13 +170,13 @@ fn each_is_told_where_a_history_was_replaced() {
     let mut stream = subscribe(&hub, Some(at(9, 0)));
     assert_eq!(stream.resume_outcome(), ResumeOutcome::Resumed { missed: 2 });
     assert_eq!(all(&mut stream), format!("id: 9-0\n\n{}", events(9, 1..=2)));
-    // What a client may know of an epoch that is not known here has nothing to do with what was before the break.
+    // A client of an unknown epoch begins after the last break.
     let mut stream = subscribe(&hub, Some(at(8, 1)));
     assert_eq!(stream.resume_outcome(), ResumeOutcome::EpochChanged);
     assert_eq!(all(&mut stream), format!("{}{}", replaced(9), events(9, 1..=2)));
     let mut oldest = hub.subscribe(Subscribe::topic("a").with_start(StartFrom::Oldest)).unwrap();
     assert_eq!(all(&mut oldest), format!("id: 7-0\n\n{}{}{}", events(7, 1..=3), replaced(9), events(9, 1..=2)));
-    // Twice in a row is once; and with events between them, in its place.
+    // Two breaks at one offset are one; breaks with events in between are two.
     let mut late = subscribe(&hub, Some(at(9, 1)));
     tail.restart_epoch(10).unwrap();
     tail.restart_epoch(11).unwrap();
@@ -189,7 +189,7 @@ fn each_is_told_where_a_history_was_replaced() {
 }
 
 #[test]
-fn who_was_too_slow_is_told_of_both_and_none_twice() {
+fn slow_client_gets_one_gap_event_for_lost_events_and_break_among_them() {
     let tail = RecentEvents::with_epoch(7, RetentionOptions::new().with_max_events(2));
     let hub = Hub::with_log(MemoryLog::from(tail.clone()), HubOptions::new());
     let slow = |policy| hub.subscribe(Subscribe::topic("a").with_policy(policy)).unwrap();
@@ -204,7 +204,7 @@ fn who_was_too_slow_is_told_of_both_and_none_twice() {
     let expected = format!("id: 7-0\n\n{}{}{}", gap(at(7, 1), at(7, 2), 2), events(7, 3..=4), replaced(8));
     assert_eq!(all(&mut oldest), expected);
     assert_eq!(all(&mut latest), format!("id: 7-0\n\n{}{}", gap(at(7, 1), at(7, 4), 4), replaced(8)));
-    // What is lost reaches beyond the break: it is one gap.
+    // The lost events are before and after the break, and one gap event reports both.
     let mut slow = slow(SlowConsumerPolicy::SkipToOldest);
     all(&mut slow);
     publish(&hub, &tail, 1);
@@ -215,7 +215,7 @@ fn who_was_too_slow_is_told_of_both_and_none_twice() {
 }
 
 #[test]
-fn keyed_events_of_before_come_before_the_break() {
+fn retained_events_precede_break() {
     let tail = RecentEvents::with_epoch(7, RetentionOptions::new().with_max_events(1));
     let hub = Hub::with_log(MemoryLog::from(tail.clone()), HubOptions::new());
     let subscribe = || Subscribe::topic("a").with_policy(SlowConsumerPolicy::Coalesce).with_start(StartFrom::Oldest);
@@ -233,9 +233,9 @@ fn keyed_events_of_before_come_before_the_break() {
     assert_eq!(all(&mut hub.subscribe(subscribe()).unwrap()), expected);
 }
 
-/// It was served by a process that is further ahead.
+/// Another process that is further ahead has served the client.
 #[test]
-fn a_client_that_knows_more_is_believed_if_the_history_knows_it_too() {
+fn client_ahead_of_memory_resumes_if_history_has_its_event() {
     let log = Shared::default();
     let tail = RecentEvents::with_epoch(7, RetentionOptions::new());
     let hub = node(&log, &tail);
@@ -255,12 +255,12 @@ fn a_client_that_knows_more_is_believed_if_the_history_knows_it_too() {
     }
     assert_eq!((all(&mut right), all(&mut last)), (events(7, 5..=6), events(7, [6])));
     assert_eq!(all(&mut wrong), events(7, 3..=6));
-    // With no history there is nobody to ask.
+    // Without a history, no event can be verified.
     assert_eq!(subscribe(&memory().0, Some(at(7, 1))).resume_outcome(), ResumeOutcome::EpochChanged);
 }
 
 #[test]
-fn a_client_that_knows_more_than_its_epoch_had_is_told() {
+fn client_ahead_of_its_epoch_gets_gap_event() {
     for is_broken in [false, true] {
         let log = Shared::default();
         let tail = RecentEvents::with_epoch(7, RetentionOptions::new());
@@ -270,7 +270,7 @@ fn a_client_that_knows_more_than_its_epoch_had_is_told() {
         let mut idle = subscribe(&hub, Some(at(7, 2)));
         let mut ahead = [0; 2].map(|_| subscribe(&hub, Some(at(7, 3))));
         assert_eq!((all(&mut ahead[0]), all(&mut idle)), ("id: 7-3\n\n".into(), "id: 7-2\n\n".into()));
-        // What they have seen is lost.
+        // The events that they have seen are lost.
         log.0.lock().unwrap().retain(|event| event.position.offset < 3);
         let change = if is_broken { RecentEvents::restart_epoch } else { RecentEvents::continue_epoch };
         change(&tail, 8).unwrap();
@@ -283,14 +283,14 @@ fn a_client_that_knows_more_than_its_epoch_had_is_told() {
 }
 
 #[test]
-fn what_is_read_of_the_history_ends_at_a_break() {
+fn history_page_ends_at_break() {
     let log = Shared::default();
     let tail = RecentEvents::with_epoch(7, RetentionOptions::new().with_max_events(2));
     let hub = node(&log, &tail);
     publish(&hub, &tail, 6);
     tail.continue_epoch(8).unwrap();
     publish(&hub, &tail, 2);
-    // Another process has kept less than this one was told of before.
+    // Another process keeps fewer events than this one knows of.
     log.0.lock().unwrap().retain(|event| event.position.epoch == 7 && event.position.offset <= 3);
     tail.restart_epoch(9).unwrap();
     log.keep(&[at(9, 1)]);
@@ -304,7 +304,7 @@ fn what_is_read_of_the_history_ends_at_a_break() {
 }
 
 #[test]
-fn a_tail_may_begin_in_a_later_epoch() {
+fn recent_events_can_begin_in_later_epoch() {
     let log = Shared::default();
     log.keep(&[at(7, 4), at(7, 5), at(9, 1), at(11, 1), at(11, 2)]);
     let before = [at(7, 5), at(9, 1), at(8, 50)];
@@ -324,7 +324,7 @@ fn a_tail_may_begin_in_a_later_epoch() {
 }
 
 #[test]
-fn a_place_that_is_left_out_is_missed_by_nobody() {
+fn skipped_position_is_not_missed() {
     let (hub, tail) = memory();
     publish(&hub, &tail, 1);
     let mut stream = subscribe(&hub, Some(at(7, 1)));
@@ -335,7 +335,7 @@ fn a_place_that_is_left_out_is_missed_by_nobody() {
     assert!(tail.skip(at(8, 4)).is_err() && tail.skip(at(7, u64::MAX)).is_err());
     publish(&hub, &tail, 1);
     assert_eq!(all(&mut stream), events(7, [4]));
-    // What is before it and has not come is missed all the same.
+    // The skipped offsets before it are missed all the same.
     tail.skip(at(7, 6)).unwrap();
     assert_eq!(all(&mut stream), "END");
     assert!(matches!(subscribe(&hub, Some(at(7, 4))).resume_outcome(), ResumeOutcome::Gap { .. }));
@@ -343,7 +343,7 @@ fn a_place_that_is_left_out_is_missed_by_nobody() {
 }
 
 #[test]
-fn the_oldest_of_very_many_epochs_are_forgotten_with_their_events() {
+fn oldest_epochs_over_limit_forgotten_with_their_events() {
     let (hub, tail) = memory();
     let mut slow = hub.subscribe(Subscribe::topic("a").with_policy(SlowConsumerPolicy::SkipToOldest)).unwrap();
     let keyed_tail = RecentEvents::with_epoch(7, RetentionOptions::new().with_max_events(1));
@@ -365,7 +365,7 @@ fn the_oldest_of_very_many_epochs_are_forgotten_with_their_events() {
 }
 
 #[test]
-fn the_present_epoch_is_handed_over() {
+fn current_epoch_is_exported() {
     let (hub, tail) = memory();
     publish(&hub, &tail, 3);
     tail.continue_epoch(8).unwrap();
@@ -376,9 +376,9 @@ fn the_present_epoch_is_handed_over() {
     assert_eq!(subscribe(&new, Some(at(7, 3))).resume_outcome(), ResumeOutcome::EpochChanged);
 }
 
-/// What is joined for one that has no break before it is also for one that has: it is told all the same, and at once.
+/// A client with a break ahead shares the bytes of a client without one, and gets the break directly after them.
 #[test]
-fn who_gets_the_bytes_of_another_is_told_of_the_break_behind_them() {
+fn client_of_joined_bytes_gets_break_after_them() {
     let (hub, tail) = memory();
     publish(&hub, &tail, 1);
     let [mut first, mut late, mut later] = [(); 3].map(|()| subscribe(&hub, Some(at(7, 1))));
@@ -390,7 +390,7 @@ fn who_gets_the_bytes_of_another_is_told_of_the_break_behind_them() {
     tail.restart_epoch(8).unwrap();
     assert_eq!(all(&mut late), format!("{}{}", events(7, 2..=3), replaced(8)));
     assert_eq!(all(&mut first), replaced(8));
-    // Also where the events of its topic end before the break.
+    // The events of its topic can end before the break.
     hub.publish("b", Event::data("other")).now().unwrap();
     tail.restart_epoch(9).unwrap();
     assert_eq!(all(&mut later), format!("{}{}{}", events(7, 2..=3), replaced(8), replaced(9)));
@@ -400,9 +400,9 @@ fn who_gets_the_bytes_of_another_is_told_of_the_break_behind_them() {
     );
 }
 
-/// Its filter is asked with no lock held.
+/// The filter is called without the lock.
 #[test]
-fn an_epoch_that_begins_while_a_page_of_the_history_is_taken_loses_nothing() {
+fn epoch_begun_during_history_page_loses_no_event() {
     let log = Shared::default();
     let tail = RecentEvents::with_epoch(7, RetentionOptions::new());
     let hub = node(&log, &tail);
@@ -415,14 +415,14 @@ fn an_epoch_that_begins_while_a_page_of_the_history_is_taken_loses_nothing() {
     };
     let subscribe = Subscribe::topic("a").with_last_event_id(id(at(7, 0))).with_filter(filter);
     let mut stream = hub.subscribe(subscribe).unwrap();
-    // It gets an event that this epoch did not have in the end.
+    // The client receives an event that the epoch does not have in the end.
     assert_eq!(all(&mut stream), format!("id: 7-0\n\n{}{}", events(7, 1..=3), replaced(8)));
     publish(&hub, &tail, 3);
     assert_eq!(all(&mut stream), events(8, 1..=3));
 }
 
 #[test]
-fn a_history_out_of_order_keeps_nobody_busy_and_doubles_nothing() {
+fn unordered_history_neither_loops_nor_duplicates() {
     let log = Shared::default();
     let tail = RecentEvents::with_epoch(7, RetentionOptions::new().with_max_events(1));
     let hub = node(&log, &tail);
@@ -437,7 +437,7 @@ fn a_history_out_of_order_keeps_nobody_busy_and_doubles_nothing() {
 }
 
 #[test]
-fn a_sealed_log_goes_on_in_no_way() {
+fn sealed_log_rejects_all_changes() {
     let (hub, tail) = memory();
     publish(&hub, &tail, 1);
     let new = import(&MemoryLog::from(tail.clone()).seal());
@@ -449,9 +449,9 @@ fn a_sealed_log_goes_on_in_no_way() {
     assert!(tail.skip(at(7, 2)).is_ok() && tail.continue_epoch(8).is_ok());
 }
 
-/// With no history, or one that begins behind it.
+/// Without a history, or with one that begins after the skipped offsets.
 #[test]
-fn who_is_new_starts_behind_a_hole() {
+fn new_client_starts_after_skipped_offsets() {
     for (first, trimmed) in [(None, false), (Some(at(7, 5)), true)] {
         let log = Shared::default();
         let tail = RecentEvents::with_epoch(7, RetentionOptions::new());
@@ -472,7 +472,7 @@ fn who_is_new_starts_behind_a_hole() {
 }
 
 #[test]
-fn the_oldest_that_is_kept_is_where_something_is() {
+fn oldest_start_is_at_an_existing_event() {
     let log = Shared::default();
     let tail = RecentEvents::with_epoch(7, RetentionOptions::new().with_max_events(2));
     let hub = node(&log, &tail);
@@ -485,7 +485,7 @@ fn the_oldest_that_is_kept_is_where_something_is() {
             resume => panic!("{resume:?}"),
         }
     };
-    // One that has less than the tail; one of an epoch that is not known here yet; one that is ahead.
+    // Histories with fewer events than memory, of an unknown epoch, and ahead of memory.
     assert_eq!(
         [at(7, 4), at(7, 6), at(9, 1), at(7, 9)].map(|first| oldest(&[first])),
         [at(7, 4), at(7, 5), at(7, 5), at(7, 5)]
@@ -493,7 +493,7 @@ fn the_oldest_that_is_kept_is_where_something_is() {
 }
 
 #[test]
-fn what_is_here_is_not_missed_where_a_history_has_a_hole() {
+fn event_in_memory_not_missed_when_history_lacks_it() {
     let log = Shared::default();
     let tail = RecentEvents::with_epoch(7, RetentionOptions::new().with_max_events(3));
     let hub = node(&log, &tail);
@@ -506,9 +506,9 @@ fn what_is_here_is_not_missed_where_a_history_has_a_hole() {
     assert_eq!(all(&mut stream), format!("id: 7-1\n\n{}{gap}{}", events(7, [2]), events(7, 4..=6)));
 }
 
-/// Where it stands the history was replaced, and of what came then some is gone.
+/// The break is directly after the last event of the client, and later events are lost.
 #[test]
-fn who_comes_back_to_a_break_with_a_gap_behind_it_is_told_of_both_at_once() {
+fn resume_at_break_before_lost_events_gets_one_gap_event() {
     for (policy, rest) in [
         (SlowConsumerPolicy::Disconnect, events(8, 3..=4)),
         (SlowConsumerPolicy::SkipToOldest, events(8, 3..=4)),
@@ -530,9 +530,9 @@ fn who_comes_back_to_a_break_with_a_gap_behind_it_is_told_of_both_at_once() {
     }
 }
 
-/// What it has passed over there is not for it, or nothing.
+/// The lost offsets before its start are no loss for it.
 #[test]
-fn a_client_that_has_seen_nothing_of_what_is_lost_is_not_told() {
+fn new_client_gets_no_gap_event_for_lost_events() {
     let log = Shared::default();
     let tail = RecentEvents::with_epoch(7, RetentionOptions::new().with_max_events(1));
     let hub = node(&log, &tail);
@@ -548,7 +548,7 @@ fn a_client_that_has_seen_nothing_of_what_is_lost_is_not_told() {
 }
 
 #[test]
-fn a_gap_says_what_is_kept_behind_a_hole() {
+fn gap_outcome_names_oldest_event_after_skipped_offsets() {
     let (hub, tail) = memory();
     publish(&hub, &tail, 2);
     tail.append_at(at(7, 5), &NewEvent::new("a", Event::data("7-5"))).unwrap();
@@ -556,7 +556,7 @@ fn a_gap_says_what_is_kept_behind_a_hole() {
 }
 
 #[test]
-fn what_a_history_has_lost_before_it_was_read_is_counted() {
+fn events_lost_by_history_before_read_are_counted() {
     let log = Shared::default();
     log.keep(&[at(7, 1), at(7, 2), at(7, 3)]);
     let tail = RecentEvents::with_epoch(7, RetentionOptions::new());
@@ -570,7 +570,7 @@ fn what_a_history_has_lost_before_it_was_read_is_counted() {
 }
 
 #[test]
-fn a_break_before_what_is_missing_is_told_by_itself() {
+fn break_before_lost_events_gets_own_gap_event() {
     let tail = RecentEvents::with_epoch(7, RetentionOptions::new().with_max_events(1));
     let hub = Hub::with_log(MemoryLog::from(tail.clone()), HubOptions::new());
     publish(&hub, &tail, 1);
@@ -584,7 +584,7 @@ fn a_break_before_what_is_missing_is_told_by_itself() {
 }
 
 #[test]
-fn who_knows_another_history_is_told_of_a_hole_with_it() {
+fn client_of_other_history_gets_one_gap_event_with_skipped_offsets() {
     let tail = RecentEvents::with_epoch(7, RetentionOptions::new());
     let hub = Hub::with_log(MemoryLog::from(tail.clone()), HubOptions::new());
     publish(&hub, &tail, 1);
@@ -596,7 +596,7 @@ fn who_knows_another_history_is_told_of_a_hole_with_it() {
 }
 
 #[test]
-fn what_is_missing_up_to_a_break_is_told_before_it() {
+fn events_lost_before_break_reported_before_it() {
     let tail = RecentEvents::with_epoch(7, RetentionOptions::new().with_max_events(2));
     let hub = Hub::with_log(MemoryLog::from(tail.clone()), HubOptions::new());
     publish(&hub, &tail, 3);

@@ -1,4 +1,4 @@
-//! A hub on a log of another kind: one that several hubs share, and that keeps what they have no more.
+//! A hub on a custom log that several hubs share and that has a history.
 
 mod polled;
 
@@ -20,7 +20,7 @@ use polled::all;
 
 const EPOCH: u64 = 7;
 
-/// All events, of which pages of 2 are read, each at the second poll.
+/// All events. A page has 2 of them and is ready at the second poll.
 #[derive(Clone, Default)]
 struct Shared(Arc<Mutex<Events>>);
 
@@ -55,7 +55,7 @@ impl Future for Page {
     }
 }
 
-/// A process that shares the log with others: what they have in common, and what this one has in memory.
+/// A process that shares the log with others: the shared events, and the recent events of this process.
 struct Node {
     shared: Shared,
     recent: RecentEvents,
@@ -88,7 +88,7 @@ impl Log for Node {
     }
 }
 
-/// A hub that keeps 2 events itself.
+/// A hub that keeps 2 events in memory.
 fn hub(log: &Shared) -> (Hub, RecentEvents) {
     let tail = RecentEvents::with_epoch(EPOCH, RetentionOptions::new().with_max_events(2));
     (node(log, &tail), tail)
@@ -114,7 +114,7 @@ fn publish(hub: &Hub, topics: &[&str]) {
 }
 
 #[test]
-fn what_the_tail_has_no_more_comes_from_the_history() {
+fn evicted_events_come_from_history() {
     let log = Shared::default();
     let (hub, _) = hub(&log);
     publish(&hub, &["a", "b", "a", "a", "b", "a", "b", "a"]);
@@ -124,7 +124,7 @@ fn what_the_tail_has_no_more_comes_from_the_history() {
     assert_eq!(all(&mut stream), format!("id: 7-1\n\n{}{}{}{}", event(3), event(4), event(6), event(8)));
     publish(&hub, &["a"]);
     assert_eq!(all(&mut stream), event(9));
-    // One that falls behind is served from there too.
+    // A slow client reads the history too.
     publish(&hub, &["b", "a", "a", "b", "b"]);
     assert_eq!(all(&mut stream), format!("{}{}", event(11), event(12)));
 
@@ -138,7 +138,7 @@ fn what_the_tail_has_no_more_comes_from_the_history() {
 }
 
 #[test]
-fn what_the_history_has_not_either_is_a_gap() {
+fn events_neither_in_memory_nor_history_are_a_gap() {
     let log = Shared::default();
     let (hub, _) = hub(&log);
     publish(&hub, &["a"; 9]);
@@ -155,7 +155,7 @@ fn what_the_history_has_not_either_is_a_gap() {
     let events = |from: u64| (from..=9).map(event).collect::<String>();
     assert_eq!(all(&mut stream), format!("{}{}", gap(2, 2), events(3)));
 
-    // It is trimmed, or turns out to have holes, while it is read.
+    // The history is trimmed, or lacks events, while it is read.
     let mut stream = subscribe(after(2));
     log.0.lock().unwrap().all.retain(|event| ![4, 6, 7].contains(&event.position.offset));
     let (three, five) = (event(3), event(5));
@@ -166,16 +166,16 @@ fn what_the_history_has_not_either_is_a_gap() {
     assert_eq!(all(&mut stream), "id: 7-3\n\nEND", "the policy is to disconnect");
 }
 
-/// A process that has just started has none of what was published before.
+/// A new process has none of the events published before.
 #[test]
-fn a_tail_may_begin_anywhere_and_leave_offsets_out() {
+fn recent_events_can_begin_anywhere_and_skip_offsets() {
     let log = Shared::default();
     publish(&hub(&log).0, &["a"; 5]);
     let (hub, tail) = hub(&log);
     let mut early = hub.subscribe(Subscribe::topic("a")).unwrap();
     assert_eq!(all(&mut early), "id: 7-0\n\n");
     hub.publish("a", Event::data("6")).now().unwrap();
-    // What it has not seen coming is read.
+    // Events that never arrived in memory are read from the history.
     assert_eq!(all(&mut early), (1..=6).map(event).collect::<String>());
     let mut stream = hub.subscribe(Subscribe::topic("a").with_last_event_id(after(3))).unwrap();
     assert_eq!(all(&mut stream), format!("id: 7-3\n\n{}", (4..=6).map(event).collect::<String>()));
@@ -188,9 +188,9 @@ fn a_tail_may_begin_anywhere_and_leave_offsets_out() {
     }
 }
 
-/// A process that has just started, of whose log clients come that were served by another one.
+/// A new process, whose clients were served by another process of the same log.
 #[test]
-fn a_tail_may_begin_behind_an_event() {
+fn recent_events_can_begin_after_an_event() {
     let log = Shared::default();
     publish(&hub(&log).0, &["a"; 5]);
     let tail = RecentEvents::starting_after(&[], at(5), RetentionOptions::new().with_max_events(2));
@@ -212,9 +212,9 @@ fn a_tail_may_begin_behind_an_event() {
     assert_eq!(here.resume_outcome(), ResumeOutcome::UpToDate);
 }
 
-/// The history has not got that far, or what it says to have is not there.
+/// The history ends before the skipped offsets, or lacks them.
 #[test]
-fn what_is_left_out_and_not_in_the_history_is_a_gap_and_no_loop() {
+fn skipped_offsets_without_history_are_one_gap() {
     let log = Shared::default();
     publish(&hub(&log).0, &["a"]);
     let tail = RecentEvents::with_epoch(EPOCH, RetentionOptions::new());
@@ -229,7 +229,7 @@ fn what_is_left_out_and_not_in_the_history_is_a_gap_and_no_loop() {
 }
 
 #[test]
-fn offsets_that_are_left_out_are_counted_as_missed() {
+fn skipped_offsets_count_as_missed() {
     for (topics, missed) in [(&["a"][..], 4), (&["a", "b"], 4), (&["b"], 3)] {
         let tail = RecentEvents::with_epoch(EPOCH, RetentionOptions::new());
         let hub = Hub::with_log(MemoryLog::from(tail.clone()), HubOptions::new());
@@ -246,9 +246,9 @@ fn offsets_that_are_left_out_are_counted_as_missed() {
     }
 }
 
-/// Another process has published, and this one's tail has yet to hear of it.
+/// Another process has published an event that has not arrived in this process.
 #[test]
-fn a_history_that_is_ahead_of_the_tail_doubles_nothing() {
+fn history_ahead_of_memory_duplicates_no_event() {
     let log = Shared::default();
     publish(&hub(&log).0, &["a"; 9]);
     log.0.lock().unwrap().more = 100;
@@ -274,9 +274,9 @@ fn a_history_that_is_ahead_of_the_tail_doubles_nothing() {
     assert_eq!(all(&mut stream), event(10));
 }
 
-/// What is new has to wait until a page of what is old is there.
+/// New events wait until the page of the history is ready.
 #[test]
-fn news_that_come_while_the_history_is_waited_for_keep_nobody_busy() {
+fn events_published_during_history_read_do_not_busy_poll() {
     let log = Shared::default();
     let (hub, _) = hub(&log);
     let subscribe = Subscribe::topics(["a", "b"]);
@@ -301,7 +301,7 @@ fn news_that_come_while_the_history_is_waited_for_keep_nobody_busy() {
     assert_eq!(text, (1..=6).map(event).collect::<String>());
 }
 
-/// A history that has nothing yet, and while it is asked the tail hears of an event.
+/// An empty history. While it is read, an event arrives in memory.
 struct Late(RecentEvents);
 
 impl Log for Late {
@@ -324,7 +324,7 @@ impl Log for Late {
 }
 
 #[test]
-fn what_a_client_knows_may_come_while_the_history_is_asked_for_it() {
+fn last_event_can_arrive_during_its_verification() {
     let tail = RecentEvents::with_epoch(EPOCH, RetentionOptions::new());
     let hub = Hub::with_log(Late(tail.clone()), HubOptions::new());
     let mut stream = hub.subscribe(Subscribe::topic("a").with_last_event_id(after(1))).unwrap();
@@ -334,7 +334,7 @@ fn what_a_client_knows_may_come_while_the_history_is_asked_for_it() {
 }
 
 #[test]
-fn an_old_event_with_an_id_of_its_own_does_not_go_out() {
+fn history_event_with_own_id_is_not_sent() {
     let log = Shared::default();
     let (hub, _) = hub(&log);
     publish(&hub, &["a"; 9]);
@@ -348,7 +348,7 @@ fn append_at(tail: &RecentEvents, offset: u64, data: &str) -> Result<Position, P
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_history_that_fails_ends_the_stream_and_a_body_waits_for_it() {
+async fn failed_history_ends_stream_and_pending_history_does_not() {
     let log = Shared::default();
     let (hub, _) = hub(&log);
     publish(&hub, &["a"; 9]);
@@ -368,7 +368,7 @@ async fn a_history_that_fails_ends_the_stream_and_a_body_waits_for_it() {
 }
 
 #[test]
-fn who_is_new_is_told_of_no_gap_before_the_oldest_event_of_the_history() {
+fn new_client_gets_no_gap_event_before_oldest_of_history() {
     for policy in [SlowConsumerPolicy::Disconnect, SlowConsumerPolicy::SkipToOldest, SlowConsumerPolicy::Coalesce] {
         let log = Shared::default();
         let (hub, _) = hub(&log);
@@ -381,7 +381,7 @@ fn who_is_new_is_told_of_no_gap_before_the_oldest_event_of_the_history() {
 }
 
 #[test]
-fn a_gap_before_the_oldest_event_of_the_history_is_told_once_and_the_newest_of_a_key_is_not_in_it() {
+fn gap_before_history_reported_once_without_retained_events() {
     let gap = |from: u64, to: u64| {
         let missed = to + 1 - from;
         format!(
@@ -405,7 +405,7 @@ fn a_gap_before_the_oldest_event_of_the_history_is_told_once_and_the_newest_of_a
 }
 
 #[test]
-fn who_is_new_is_told_of_no_break_before_the_oldest_event_of_the_history() {
+fn new_client_gets_no_break_before_oldest_of_history() {
     for policy in [SlowConsumerPolicy::SkipToOldest, SlowConsumerPolicy::Disconnect] {
         let log = Shared::default();
         let (hub, tail) = hub(&log);

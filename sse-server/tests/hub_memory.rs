@@ -1,4 +1,4 @@
-//! What a hub holds, and what it allocates.
+//! The memory and the allocations of a hub.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
@@ -26,7 +26,7 @@ fn subscribe(hub: &Hub, subscribe: Subscribe) -> Body {
     body
 }
 
-/// Bodies need a timer for their keep-alive.
+/// Runs work within a runtime, because bodies need a timer for their keep-alive.
 fn with_timer<T>(work: impl FnOnce() -> T) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let _entered = runtime.enter();
@@ -34,10 +34,10 @@ fn with_timer<T>(work: impl FnOnce() -> T) -> T {
 }
 
 #[test]
-fn an_idle_client_is_small() {
+fn idle_client_is_small() {
     with_timer(|| {
         let hub = Hub::default();
-        // Tables have to grow in steps; past one, there is room for these.
+        // Tables grow in steps. After one more client, there is room for the others.
         let mut clients: Vec<Body> = Vec::with_capacity(3000);
         clients.extend((0..1100).map(|_| subscribe(&hub, Subscribe::topic("a"))));
         let ((), held) = held(|| clients.extend((0..900).map(|_| subscribe(&hub, Subscribe::topic("a")))));
@@ -46,9 +46,9 @@ fn an_idle_client_is_small() {
     });
 }
 
-/// It is read as fast as the client reads, and no faster.
+/// The hub reads pages only as fast as the client.
 #[test]
-fn a_long_replay_to_a_slow_client_holds_a_page() {
+fn long_replay_to_slow_client_holds_one_page() {
     with_timer(|| {
         let hub = Hub::with_log(
             MemoryLog::new(RetentionOptions::new().with_max_events(200_000).with_max_bytes(64 << 20)),
@@ -56,7 +56,7 @@ fn a_long_replay_to_a_slow_client_holds_a_page() {
         );
         let data = "x".repeat(80);
         for n in 0..100_000 {
-            // Of two topics, so that the pages of one have to be put together.
+            // Two topics alternate, so the pages of one topic must be joined.
             hub.publish(if n % 3 == 0 { "b" } else { "a" }, Event::data(&data)).now().unwrap();
         }
         for (request, expected) in [(Subscribe::topic("a"), 66_666), (Subscribe::topics(["a", "b"]), 100_000)] {
@@ -71,15 +71,14 @@ fn a_long_replay_to_a_slow_client_holds_a_page() {
                 assert!(chunk.len() <= 64 << 10);
             }
             assert_eq!(events, expected);
-            // Pages that are copied, of which one did not fit behind the other, and what was to be written to find them; those
-            // of a whole segment are the hub's.
+            // Copied pages, and the offsets of their events. A page of a whole segment shares the bytes of the hub.
             assert!(most <= 48 << 10, "{most}");
         }
     });
 }
 
 #[test]
-fn what_is_kept_is_bounded_whoever_does_not_read() {
+fn memory_bounded_when_clients_do_not_read() {
     with_timer(|| {
         let hub = Hub::with_log(
             MemoryLog::new(RetentionOptions::new().with_max_events(1000).with_max_bytes(1 << 20)),
@@ -93,7 +92,7 @@ fn what_is_kept_is_bounded_whoever_does_not_read() {
             }
         };
         publish(2_000);
-        // Each has a chunk of another time that it does not get rid of.
+        // Each client holds one older chunk that it does not write.
         let chunks: Vec<_> = stuck.iter_mut().map(next).collect();
         let ((), held) = held(|| publish(100_000));
         assert!(held < 256 << 10, "{held}");
@@ -102,9 +101,9 @@ fn what_is_kept_is_bounded_whoever_does_not_read() {
     });
 }
 
-/// In a topic where nothing is published there is nobody to clear the list of who waits.
+/// Without an event, no publish clears the list of waiters.
 #[test]
-fn a_quiet_topic_holds_nothing_of_who_has_gone_or_is_woken_by_another() {
+fn quiet_topic_holds_no_waiters_that_left_or_were_woken() {
     with_timer(|| {
         let hub = Hub::with_log(MemoryLog::new(RetentionOptions::new().with_max_events(100)), HubOptions::new());
         let mut client = subscribe(&hub, Subscribe::topics(["quiet", "busy"]));
@@ -120,7 +119,7 @@ fn a_quiet_topic_holds_nothing_of_who_has_gone_or_is_woken_by_another() {
 }
 
 #[test]
-fn a_delivery_allocates_nothing() {
+fn delivery_allocates_nothing() {
     with_timer(|| {
         let hub = Hub::default();
         let mut clients: Vec<Body> = (0..100).map(|_| subscribe(&hub, Subscribe::topic("a"))).collect();
@@ -133,14 +132,14 @@ fn a_delivery_allocates_nothing() {
         (0..100).for_each(|_| round());
         let ((), count) = allocations(|| (0..1000).for_each(|_| round()));
         eprintln!("{} allocations for an event to 100 clients", count as f64 / 1000.0);
-        // The frame, the bytes that all share, and what a log grows by.
+        // The event, the joined bytes, and the growth of the log.
         assert!(count < 8_000, "{count}");
     });
 }
 
-/// An old ID costs its client no more than others.
+/// An old ID costs no more than a new one.
 #[test]
-fn a_resume_copies_nothing_that_is_not_asked_for() {
+fn resuming_copies_only_delivered_pages() {
     let hub = Hub::with_log(
         MemoryLog::new(RetentionOptions::new().with_max_events(200_000).with_max_bytes(64 << 20)),
         HubOptions::new(),
@@ -155,9 +154,9 @@ fn a_resume_copies_nothing_that_is_not_asked_for() {
     drop(subscription);
 }
 
-/// Though nothing is ever published that would call those who wait.
+/// No event is ever published that would clear the list of waiters.
 #[test]
-fn clients_of_an_idle_topic_that_go_leave_nothing() {
+fn departed_clients_of_idle_topic_leave_no_memory() {
     with_timer(|| {
         let hub = Hub::default();
         let come_and_go = |count: usize| {

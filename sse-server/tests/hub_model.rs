@@ -1,4 +1,4 @@
-//! The hub against the naive model of it, on what proptest makes up and on the fuzzers' corpus.
+//! The hub against its naive model, on inputs of proptest and the corpus of the fuzzers.
 
 use std::env;
 use std::fs;
@@ -7,7 +7,7 @@ use std::path::Path;
 use proptest::prelude::*;
 use ssekit_testkit::hub;
 
-/// As many as `PROPTEST_CASES` says.
+/// The number of cases: `PROPTEST_CASES`, or 1,000.
 fn cases() -> u32 {
     env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(1_000)
 }
@@ -16,17 +16,17 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_steps_leave_the_hub_like_the_model(input in hub::inputs(60)) {
+    fn hub_matches_model_after_any_steps(input in hub::inputs(60)) {
         hub::hub_behaves_like_the_model(&input);
     }
 
     #[test]
-    fn any_steps_of_a_shared_log_leave_the_hub_like_the_model(input in hub::inputs(60)) {
+    fn hub_of_shared_log_matches_model_after_any_steps(input in hub::inputs(60)) {
         hub::hub_of_a_shared_log_behaves_like_the_model(&input);
     }
 
     #[test]
-    fn any_log_is_refused_or_works(input in hub::inputs(20)) {
+    fn any_imported_log_is_rejected_or_works(input in hub::inputs(20)) {
         hub::import_never_panics(&input);
     }
 }
@@ -36,7 +36,7 @@ fn replay(target: &str, property: fn(&[u8]), at_least: usize) {
     let mut replayed = 0;
     for entry in fs::read_dir(&folder).unwrap() {
         let path = entry.unwrap().path();
-        // For whoever has to find out which one it was.
+        // This shows which input fails.
         println!("{}", path.display());
         property(&fs::read(&path).unwrap());
         replayed += 1;
@@ -45,16 +45,16 @@ fn replay(target: &str, property: fn(&[u8]), at_least: usize) {
 }
 
 #[test]
-fn the_corpus_of_steps() {
+fn corpus_of_steps() {
     replay("hub", hub::hub_behaves_like_the_model, 1);
 }
 
 #[test]
-fn the_corpus_of_steps_of_a_shared_log() {
+fn corpus_of_shared_log_steps() {
     replay("hub_shared", hub::hub_of_a_shared_log_behaves_like_the_model, 1);
 }
 
 #[test]
-fn the_corpus_of_logs() {
+fn corpus_of_logs() {
     replay("hub_import", hub::import_never_panics, 1);
 }

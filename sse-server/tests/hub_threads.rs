@@ -1,8 +1,8 @@
-//! Publishers and clients on several threads at full speed: whoever is cut off behind any block, and comes back by the
-//! last event ID that it has, gets each event once and in order, or is told of a gap.
+//! Publishers and clients on several threads at full speed. Connections are cut after random blocks. A client that resumes
+//! after its last event ID receives each event once and in order, or a gap event.
 //!
-//! `SSEKIT_DELIVERIES=10000000 cargo test --release -p ssekit-server --test hub_threads -- --nocapture` has as many events
-//! arrive as it says, and prints how many did.
+//! `SSEKIT_DELIVERIES=10000000 cargo test --release -p ssekit-server --test hub_threads -- --nocapture` delivers
+//! that many events and prints the number.
 
 use std::collections::{BTreeSet, HashMap};
 use std::env;
@@ -21,7 +21,7 @@ use tokio::time::{sleep, timeout};
 
 const TOPICS: [&str; 8] = ["a/0", "a/1", "a/2", "a/3", "b/0", "b/1", "b/2", "c"];
 const PUBLISHERS: usize = 4;
-/// Eight for each pattern: as it is or as a body, and of each policy.
+/// The number of clients: eight for each pattern, one per policy, as a stream and as a body.
 const CLIENTS: usize = 64;
 const PATTERNS: [(&[&str], &[&str]); 8] = [
     (&["a/0"], &[]),
@@ -40,7 +40,7 @@ const POLICIES: [SlowConsumerPolicy; 4] = [
     SlowConsumerPolicy::Coalesce,
 ];
 
-/// How many events are to arrive at clients.
+/// The number of events to deliver.
 fn deliveries() -> u64 {
     let asked_for = env::var("SSEKIT_DELIVERIES").ok().map(|text| text.parse().unwrap());
     asked_for.unwrap_or(400_000)
@@ -55,31 +55,31 @@ fn each_event_arrives_once_and_in_order() {
 }
 
 #[test]
-fn where_little_is_kept_each_event_arrives_once_and_in_order_or_is_told_to_be_missing() {
+fn each_event_arrives_once_and_in_order_or_is_reported_as_missing() {
     let (delivered, gaps) = run(100, deliveries() / 4);
     println!("{delivered} deliveries, {gaps} gaps");
 }
 
-/// Whose event it is, of which topic. Of those, each has the next number.
+/// The publisher and the topic of an event. The events of a source are numbered.
 type Source = (usize, usize);
 
-/// What a client was sent.
+/// The blocks that a client has received.
 #[derive(Default)]
 struct Received {
     /// The next number of each source.
     next: HashMap<Source, usize>,
-    /// The topics that have come to their end.
+    /// The topics whose last event has arrived.
     ended: BTreeSet<String>,
     /// The offset of the last event.
     last: u64,
     last_id: Option<String>,
     delivered: u64,
-    /// The numbers that were left out: from one to before another.
+    /// The ranges of numbers that are missing.
     skipped: Vec<(Source, usize, usize)>,
     told: Vec<(u64, u64)>,
 }
 
-/// Has so many events arrive, of which so many are kept. How many did, and how many gaps there were.
+/// Delivers events with a hub that keeps `max_events`. Returns the number of deliveries and of gaps.
 fn run(max_events: usize, deliveries: u64) -> (u64, usize) {
     let shares = (0..CLIENTS).map(|n| topics_of(n).len() as u64).sum::<u64>();
     let each = (deliveries / shares / PUBLISHERS as u64 + 1) as usize;
@@ -98,7 +98,7 @@ fn run(max_events: usize, deliveries: u64) -> (u64, usize) {
             tokio::task::spawn_blocking(move || publish(&hub, each, max_events < each))
         };
         let offsets = publishing.await.unwrap();
-        // Whoever skips to the latest event may skip an end.
+        // A client that skips to the latest event can skip the last event of a topic.
         for _ in 0..1_000 {
             for name in TOPICS {
                 hub.publish(name, Event::data(name)).now().unwrap();
@@ -110,7 +110,7 @@ fn run(max_events: usize, deliveries: u64) -> (u64, usize) {
         }
         let mut received = Vec::new();
         for client in clients {
-            // One that is not woken would wait for ever.
+            // A client that is never woken would wait for ever.
             received.push(timeout(Duration::from_secs(60), client).await.expect("a client is stuck").unwrap());
         }
         (received, offsets)
@@ -125,7 +125,7 @@ fn run(max_events: usize, deliveries: u64) -> (u64, usize) {
             for publisher in 0..PUBLISHERS {
                 let source = (publisher, topic);
                 let next = client.next.get(&source).copied().unwrap_or(0);
-                // The last ones may be missing.
+                // The last events can be missing.
                 let skipped = client.skipped.iter().copied().filter(|(of, ..)| *of == source);
                 for (_, from, to) in skipped.chain([(source, next, each)]) {
                     for offset in &offsets[&source][from..to] {
@@ -144,7 +144,7 @@ fn run(max_events: usize, deliveries: u64) -> (u64, usize) {
     (received.iter().map(|client| client.delivered).sum(), received.iter().map(|client| client.told.len()).sum())
 }
 
-/// Ranges with none in another.
+/// Merges overlapping ranges.
 fn merged(ranges: &[(u64, u64)]) -> Vec<(u64, u64)> {
     let mut ranges = ranges.to_vec();
     ranges.sort_unstable();
@@ -158,7 +158,7 @@ fn merged(ranges: &[(u64, u64)]) -> Vec<(u64, u64)> {
     merged
 }
 
-/// Publishes so many events of each source, and returns their offsets. If it is slow, some clients can keep up.
+/// Publishes events of each source, and returns their offsets. If it is slow, some clients keep up.
 fn publish(hub: &Hub, each: usize, is_slow: bool) -> HashMap<Source, Vec<u64>> {
     let mut offsets = HashMap::new();
     thread::scope(|scope| {
@@ -172,7 +172,7 @@ fn publish(hub: &Hub, each: usize, is_slow: bool) -> HashMap<Source, Vec<u64>> {
                             let position = hub.publish(name, Event::data(&data)).now().unwrap();
                             offsets[topic].push(position.offset);
                         }
-                        // More than is kept, and then time for some to catch up.
+                        // More events than the hub keeps, then time for some clients to catch up.
                         if is_slow && number % 8 == 7 {
                             thread::sleep(Duration::from_millis(5));
                         }
@@ -196,7 +196,7 @@ fn topics_of(n: usize) -> Vec<usize> {
     (0..TOPICS.len()).filter(|topic| is_its(TOPICS[*topic])).collect()
 }
 
-/// Reads until its topics have come to their end, and is cut off now and then.
+/// Reads until the last event of each topic. Its connection is cut now and then.
 async fn client(hub: Hub, n: usize, ready: tokio::sync::mpsc::Sender<()>) -> Received {
     let (topics, prefixes) = PATTERNS[n % PATTERNS.len()];
     let policy = POLICIES[n / PATTERNS.len() % POLICIES.len()];
@@ -220,7 +220,7 @@ async fn client(hub: Hub, n: usize, ready: tokio::sync::mpsc::Sender<()>) -> Rec
         'connected: while let Some(chunk) = stream.next().await {
             for block in std::str::from_utf8(&chunk).unwrap().split_inclusive("\n\n") {
                 received.take(block);
-                // It has to know where it is, first.
+                // The first block tells the client its position.
                 if received.last_id.is_some() && random.u16(..500) == 0 {
                     break 'connected;
                 }

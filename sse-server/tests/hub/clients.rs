@@ -1,4 +1,4 @@
-//! Who is there, who is taken, and how they go.
+//! Admission, listing and removal of clients.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,7 +13,7 @@ use tokio::time::advance;
 use super::{SECOND, body_ready, publish};
 
 #[tokio::test(start_paused = true)]
-async fn clients_are_known_and_found_and_go_by_themselves() {
+async fn clients_listed_by_key_until_their_streams_close() {
     let hub = Hub::default();
     let of_user = |user: &str| Subscribe::topic("a").with_prefix("b").with_key(user).with_key("tenant:1");
     let mut one = hub.subscribe(of_user("user:1")).unwrap().into_body();
@@ -49,9 +49,9 @@ async fn clients_are_known_and_found_and_go_by_themselves() {
     assert_eq!(hub.topics().iter().map(|topic| topic.clients).sum::<usize>(), 0);
 }
 
-/// What a filter has may want to know of the hub when it goes.
+/// The filter owns a value that calls the hub when it is dropped.
 #[test]
-fn a_filter_that_is_not_taken_goes_outside_the_lock() {
+fn filter_of_rejected_client_dropped_without_lock() {
     struct Asks(Hub, Arc<AtomicUsize>);
 
     impl Drop for Asks {
@@ -73,7 +73,7 @@ fn a_filter_that_is_not_taken_goes_outside_the_lock() {
 }
 
 #[test]
-fn there_are_no_more_clients_than_there_may_be() {
+fn clients_over_limits_rejected() {
     let options = HubOptions::new().with_max_clients(4).with_max_clients_per_key(2).with_max_clients_per_topic(3);
     let hub = Hub::new(options.with_retry_after(10 * SECOND));
     let subscribe = |topic: &str, key: &str| hub.subscribe(Subscribe::topic(topic).with_key(key));
@@ -102,14 +102,14 @@ fn there_are_no_more_clients_than_there_may_be() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn several_streams_of_one_session_are_shared_taken_over_or_rejected() {
+async fn streams_of_one_session_follow_its_policy() {
     let hub = Hub::new(HubOptions::new().with_max_clients(2));
     let subscribe = |policy| hub.subscribe(Subscribe::topic("a").with_session("s", policy));
     let mut one = subscribe(SessionPolicy::Share).unwrap().into_body();
     let mut two = subscribe(SessionPolicy::Share).unwrap().into_body();
     assert_eq!(subscribe(SessionPolicy::RejectNew).unwrap_err().reason(), RejectionReason::SessionTaken);
     body_ready(&hub, &mut one);
-    // Those that it takes over from make room.
+    // The clients whose session is taken over make room.
     let three = subscribe(SessionPolicy::TakeOver).unwrap();
     assert_eq!(body_ready(&hub, &mut one), ("id: ssekit:done\n\n".to_owned(), true));
     assert_eq!(body_ready(&hub, &mut two), (": \n\nid: ssekit:done\n\n".to_owned(), true));
@@ -117,7 +117,7 @@ async fn several_streams_of_one_session_are_shared_taken_over_or_rejected() {
     drop((one, two, three));
     assert!(subscribe(SessionPolicy::RejectNew).is_ok());
 
-    // Of whatever there may be no more of.
+    // Each limit is reached in turn.
     for options in [HubOptions::new().with_max_clients_per_topic(1), HubOptions::new().with_max_clients_per_key(1)] {
         let hub = Hub::new(options);
         let subscribe = || Subscribe::topic("a").with_prefix("b").with_session("s", SessionPolicy::TakeOver);
@@ -127,9 +127,9 @@ async fn several_streams_of_one_session_are_shared_taken_over_or_rejected() {
     }
 }
 
-/// Those that it takes over from need not be polled for that, nor read.
+/// The older clients need not be polled, nor read.
 #[tokio::test(start_paused = true)]
-async fn a_session_that_is_taken_over_makes_room_for_itself_and_no_more() {
+async fn taken_over_session_frees_only_its_own_place() {
     let options = HubOptions::new().with_max_clients(2).with_max_clients_per_topic(1).with_max_clients_per_key(1);
     let hub = Hub::new(options);
     let subscribe = || hub.subscribe(Subscribe::topic("a").with_prefix("p").with_session("s", SessionPolicy::TakeOver));
@@ -148,7 +148,7 @@ async fn a_session_that_is_taken_over_makes_room_for_itself_and_no_more() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_drain_lets_each_have_what_waits_for_it() {
+async fn drain_delivers_unread_events() {
     let hub = Hub::default();
     let mut body = hub.subscribe(Subscribe::topic("a")).unwrap().into_body();
     body_ready(&hub, &mut body);
@@ -165,9 +165,9 @@ async fn a_drain_lets_each_have_what_waits_for_it() {
     assert!(text.starts_with("retry: ") && is_over && hub.is_empty(), "{text}");
 }
 
-/// A stream that is over is no client's any more, also if nothing polls its body.
+/// A stream that is over is removed even if its body is not polled.
 #[tokio::test(start_paused = true)]
-async fn a_client_that_stalls_is_none() {
+async fn stalled_client_is_removed() {
     let hub = Hub::default();
     let mut body = hub.subscribe(Subscribe::topic("a")).unwrap().into_body();
     body_ready(&hub, &mut body);

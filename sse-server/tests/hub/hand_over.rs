@@ -1,4 +1,4 @@
-//! A log as bytes.
+//! The export and import of a log.
 
 use futures_util::{FutureExt, StreamExt};
 use ssekit_core::{Event, RelayStream};
@@ -18,7 +18,7 @@ fn import(bytes: &[u8]) -> Result<MemoryLog, ImportError> {
 }
 
 #[test]
-fn a_log_that_is_handed_over_goes_on_where_it_was() {
+fn imported_log_continues_after_last_event() {
     let retention = || RetentionOptions::new().with_max_events(3);
     let old_log = MemoryLog::new(retention());
     let old = hub(&old_log);
@@ -44,11 +44,11 @@ fn a_log_that_is_handed_over_goes_on_where_it_was() {
         assert_eq!(ready(hub, &mut stream), "id: E-0\n\nid: E-1\ndata: 1\n\n");
     }
     assert_eq!(new.publish("a", Event::data("6")).now().unwrap().offset, 6);
-    // What is kept of it is for the new one to say.
+    // The limits of the new hub apply.
     let less = hub(&MemoryLog::import(&bytes, RetentionOptions::new().with_max_events(1)).unwrap());
     assert_eq!((less.stats().events, less.stats().first.offset), (1, 5));
     assert!(!new_log.is_sealed() && old_log.is_sealed());
-    // One that comes from there already.
+    // A client that the new hub has served.
     let ahead = Subscribe::topic("a").with_last_event_id(id(&new, 6));
     assert_eq!(old.subscribe(ahead.clone()).unwrap_err().reason(), RejectionReason::Sealed);
     assert!(old.subscribe(Subscribe::topic("a").with_last_event_id(id(&old, 5))).is_ok());
@@ -57,9 +57,9 @@ fn a_log_that_is_handed_over_goes_on_where_it_was() {
     assert_eq!((old.position().offset, new.position().offset), (5, 6));
 }
 
-/// With lines that end as they like.
+/// The events have line breaks of all kinds.
 #[test]
-fn a_log_with_relayed_events_is_handed_over() {
+fn relayed_events_survive_export_and_import() {
     for wire in ["data: a\r\r\n", "data: a\n\r\n", "data: a\r\n\n", ": c\r\rdata: a\r\r"] {
         let mut relay = RelayStream::new(futures_util::stream::iter([Ok::<_, std::io::Error>(wire.as_bytes())]));
         let event = relay.next().now_or_never().flatten().unwrap().unwrap();
@@ -72,7 +72,7 @@ fn a_log_with_relayed_events_is_handed_over() {
 }
 
 #[test]
-fn bytes_that_are_no_log_are_refused() {
+fn invalid_logs_rejected() {
     let log = MemoryLog::default();
     publish(&hub(&log), "a", ["one"]);
     let bytes = log.export();
@@ -96,7 +96,7 @@ fn bytes_that_are_no_log_are_refused() {
     }
     assert_eq!(tampered("one", "two"), Ok(()));
 
-    // Of offsets, no more can be counted than there are.
+    // An offset is limited.
     let mut most = bytes.clone();
     let next = "ssekit hub log 1\n".len() + 8;
     most[next..next + 8].copy_from_slice(&u64::MAX.to_le_bytes());
@@ -104,14 +104,14 @@ fn bytes_that_are_no_log_are_refused() {
 }
 
 #[test]
-fn a_log_whose_events_are_in_no_order_is_refused() {
+fn log_with_unordered_events_rejected() {
     let log = MemoryLog::new(RetentionOptions::new().with_max_events(1));
     let hub = hub(&log);
     hub.publish_keyed("b", "k", Event::data("newest")).now().unwrap();
     publish(&hub, "a", ["one"]);
     let mut bytes = log.export();
     assert!(import(&bytes).is_ok());
-    // As if the last event of `a` that is not kept were the first of all, and that of `b` none.
+    // The last evicted offset of `a` becomes 1, and that of `b` 0.
     let at = |name: &[u8]| bytes.windows(3).position(|window| window == name).unwrap() + 3;
     let (a, b) = (at(b"\x01\0a"), at(b"\x01\0b"));
     bytes[b..b + 8].copy_from_slice(&0_u64.to_le_bytes());

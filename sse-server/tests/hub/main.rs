@@ -1,4 +1,4 @@
-//! What a hub does for one or a few clients. The model (`hub_model.rs`) has the combinations, `hub_threads.rs` the races.
+//! A hub with one or a few clients. `hub_model.rs` tests the combinations, `hub_threads.rs` the races.
 
 mod clients;
 mod hand_over;
@@ -20,7 +20,7 @@ use tokio::time::advance;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// All that is ready, as text, with `E` for the epoch.
+/// Reads all ready items as text, with `E` for the epoch.
 fn ready<S: Stream<Item = EncodedEvent> + Unpin>(hub: &Hub, stream: &mut S) -> String {
     let mut text = String::new();
     while let Some(Some(frame)) = stream.next().now_or_never() {
@@ -29,7 +29,7 @@ fn ready<S: Stream<Item = EncodedEvent> + Unpin>(hub: &Hub, stream: &mut S) -> S
     text.replace(&hub.stats().next.epoch.to_string(), "E")
 }
 
-/// The same of a body, and whether it has ended.
+/// Reads all ready chunks of a body as text. Returns also whether the body has ended.
 fn body_ready(hub: &Hub, body: &mut EventBody<Subscription>) -> (String, bool) {
     let mut text = String::new();
     loop {
@@ -45,7 +45,7 @@ fn id(hub: &Hub, offset: u64) -> Option<LastEventId> {
     LastEventId::try_from(&*format!("{epoch}-{offset}")).ok()
 }
 
-/// Publishes events to a topic, with these data.
+/// Publishes events with this data to a topic.
 fn publish<'a>(hub: &Hub, topic: &str, data: impl IntoIterator<Item = &'a str>) {
     for data in data {
         hub.publish(topic, Event::data(data)).now().unwrap();
@@ -57,7 +57,7 @@ fn small(max_events: usize) -> Hub {
 }
 
 #[test]
-fn each_gets_the_events_of_its_topics_in_one_order() {
+fn clients_receive_events_of_their_topics_in_order() {
     let hub = Hub::default();
     let mut topic = hub.subscribe(Subscribe::topic("a/1")).unwrap();
     let mut several = hub.subscribe(Subscribe::topics(["b", "a/1", "none"])).unwrap();
@@ -69,7 +69,7 @@ fn each_gets_the_events_of_its_topics_in_one_order() {
     }
     publish(&hub, "a/1", ["1"]);
     publish(&hub, "b", ["2"]);
-    // Topics that are new.
+    // Topics created after the subscription.
     publish(&hub, "a/2", ["3"]);
     publish(&hub, "a", ["4"]);
     let events = ["id: E-1\ndata: 1\n\n", "id: E-2\ndata: 2\n\n", "id: E-3\ndata: 3\n\n", "id: E-4\ndata: 4\n\n"];
@@ -87,7 +87,7 @@ fn each_gets_the_events_of_its_topics_in_one_order() {
 }
 
 #[test]
-fn what_cannot_be_published_is_refused_and_says_why() {
+fn unpublishable_events_rejected_with_reason() {
     let log = MemoryLog::new(RetentionOptions::new().with_max_bytes(1000));
     let hub = Hub::with_log(log.clone(), HubOptions::new());
     let long = "x".repeat(257);
@@ -107,7 +107,7 @@ fn what_cannot_be_published_is_refused_and_says_why() {
 }
 
 #[test]
-fn where_a_client_stands_is_told_and_it_goes_on_from_there() {
+fn resume_outcome_is_sent_and_events_follow_it() {
     let hub = small(3);
     publish(&hub, "a", ["1", "2", "3"]);
     publish(&hub, "b", ["4"]);
@@ -137,7 +137,7 @@ fn where_a_client_stands_is_told_and_it_goes_on_from_there() {
     let oldest = ssekit_server::hub::Position { epoch, offset: 2 };
     let told = gap("retention", "\"E-1\"", 1, "1");
     case(id(&hub, 0), "a", ResumeOutcome::Gap { oldest }, &format!("{told}{two_and_three}"));
-    // Of that topic nothing is missing.
+    // No event of this topic is missing.
     case(id(&hub, 0), "b", ResumeOutcome::Resumed { missed: 1 }, "id: E-0\n\nid: E-4\ndata: 4\n\n");
     let told = gap("epoch_changed", "null", 1, "null");
     case(id(&hub, 5), "a", ResumeOutcome::EpochChanged, &format!("{told}{two_and_three}"));
@@ -152,7 +152,7 @@ fn where_a_client_stands_is_told_and_it_goes_on_from_there() {
 }
 
 #[test]
-fn a_new_client_starts_where_it_is_to() {
+fn new_client_starts_as_requested() {
     let hub = small(4);
     publish(&hub, "a", ["1", "2"]);
     publish(&hub, "b", ["3"]);
@@ -176,7 +176,7 @@ fn a_new_client_starts_where_it_is_to() {
 }
 
 #[test]
-fn a_slow_consumer_meets_its_policy() {
+fn slow_client_is_treated_by_its_policy() {
     let case = |policy: SlowConsumerPolicy, expected: &str| {
         let hub = small(3);
         let mut stream = hub.subscribe(Subscribe::topic("a").with_policy(policy)).unwrap();
@@ -208,7 +208,7 @@ fn a_slow_consumer_meets_its_policy() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slow_consumer_that_is_disconnected_comes_back_and_is_told() {
+async fn disconnected_slow_client_resumes_with_gap_event() {
     let hub = small(2);
     let mut body = hub.subscribe(Subscribe::topic("a")).unwrap().into_body();
     let handle = body.handle();
@@ -221,7 +221,7 @@ async fn a_slow_consumer_that_is_disconnected_comes_back_and_is_told() {
 }
 
 #[test]
-fn a_stream_by_itself_is_over_when_the_hub_has_ended_it() {
+fn stream_outside_body_ends_when_hub_ends_it() {
     let hub = small(1);
     let mut slow = hub.subscribe(Subscribe::topic("a")).unwrap();
     let mut kicked = hub.subscribe(Subscribe::topic("a").with_key("k")).unwrap();
@@ -229,14 +229,14 @@ fn a_stream_by_itself_is_over_when_the_hub_has_ended_it() {
     publish(&hub, "a", ["1", "2"]);
     assert!(slow.next().now_or_never().is_some_and(|end| end.is_none()));
     assert_eq!((slow.handle().close_reason(), hub.len()), (Some(CloseReason::SlowConsumer), 1));
-    // Also when there are always more events for it.
+    // It also ends when there are always more events.
     assert_eq!(hub.disconnect_key("k", &Disconnect::new()), 1);
     assert!(kicked.next().now_or_never().is_some_and(|end| end.is_none()));
     assert_eq!((kicked.handle().close_reason(), hub.len()), (Some(CloseReason::Disconnected), 0));
 }
 
 #[test]
-fn a_gap_counts_what_was_kept_for_its_key() {
+fn gap_counts_dropped_retained_events() {
     let hub =
         Hub::with_log(MemoryLog::new(RetentionOptions::new().with_max_events(1).with_max_keys(2)), HubOptions::new());
     for key in ["k", "l", "m"] {
@@ -254,7 +254,7 @@ fn a_gap_counts_what_was_kept_for_its_key() {
 }
 
 #[test]
-fn the_newest_of_each_key_outlives_the_others() {
+fn newest_event_of_each_key_outlives_others() {
     let hub = small(2);
     for (key, data) in [("x", "1"), ("y", "2"), ("x", "3"), ("z", "4"), ("y", "5")] {
         hub.publish_keyed("prices", key, Event::data(data)).now().unwrap();
@@ -265,14 +265,14 @@ fn the_newest_of_each_key_outlives_the_others() {
     let state = "id: E-3\ndata: 3\n\nid: E-4\ndata: 4\n\nid: E-5\ndata: 5\n\n";
     let mut new = hub.subscribe(coalesce.clone().with_start(StartFrom::Oldest)).unwrap();
     assert_eq!(ready(&hub, &mut new), format!("id: E-0\n\n{state}"));
-    // Nothing is missing but what is superseded.
+    // Only superseded events are missing.
     let mut back = hub.subscribe(coalesce.clone().with_last_event_id(id(&hub, 1))).unwrap();
     assert_eq!(back.resume_outcome(), ResumeOutcome::Resumed { missed: 3 });
     assert_eq!(ready(&hub, &mut back), format!("id: E-1\n\n{state}"));
-    // For one who wants all, there is.
+    // A client that wants all events has lost some.
     let all = hub.subscribe(Subscribe::topic("prices").with_last_event_id(id(&hub, 1))).unwrap();
     assert!(matches!(all.resume_outcome(), ResumeOutcome::Gap { .. }));
-    // Nothing is missing for one who has no claim to it.
+    // A new client has no claim to the lost events.
     let mut other = hub.subscribe(Subscribe::topic("other").with_policy(SlowConsumerPolicy::Coalesce)).unwrap();
     assert_eq!(ready(&hub, &mut other), "id: E-7\n\n");
     hub.publish_keyed("prices", "z", Event::data("8")).now().unwrap();
@@ -290,7 +290,7 @@ fn the_newest_of_each_key_outlives_the_others() {
 }
 
 #[test]
-fn who_is_new_has_no_claim_to_what_is_gone() {
+fn new_client_gets_no_gap_event_for_evicted_events() {
     let hub = small(2);
     publish(&hub, "a", ["1", "2", "3", "4"]);
     for policy in [SlowConsumerPolicy::Disconnect, SlowConsumerPolicy::SkipToOldest, SlowConsumerPolicy::Coalesce] {
@@ -306,7 +306,7 @@ fn who_is_new_has_no_claim_to_what_is_gone() {
 }
 
 #[test]
-fn a_filter_decides_on_what_is_replayed_and_on_what_is_new() {
+fn filter_applies_to_missed_and_new_events() {
     let hub = Hub::default();
     publish(&hub, "a", ["1", "2"]);
     publish(&hub, "a/secret", ["3"]);
@@ -328,9 +328,9 @@ fn a_filter_decides_on_what_is_replayed_and_on_what_is_new() {
     assert_eq!((info.events, info.bytes), (3, 3 * event.len() as u64));
 }
 
-/// Or it would come back to where those are gone that it had no right to.
+/// Without the position, the client would resume at an evicted event, and get a gap event for events it has no right to.
 #[test]
-fn a_client_that_is_denied_a_great_deal_is_told_how_far_the_log_is() {
+fn client_with_many_filtered_events_gets_position() {
     let hub = small(500);
     let subscribe = || Subscribe::topic("a").with_filter(|event| event.position.offset < 100);
     let mut stream = hub.subscribe(subscribe()).unwrap();
@@ -351,9 +351,9 @@ fn a_client_that_is_denied_a_great_deal_is_told_how_far_the_log_is() {
     );
 }
 
-/// A filter that is false for more pages than are looked at in one go does not end the reading.
+/// A filter that rejects more pages than one poll reads does not stop the stream.
 #[test]
-fn pages_of_nothing_for_a_client_are_passed_over() {
+fn pages_without_events_for_client_skipped() {
     let hub = Hub::default();
     let subscribe = Subscribe::topic("a").with_filter(|event| event.position.offset == 200);
     let mut stream = hub.subscribe(subscribe).unwrap();
@@ -374,9 +374,9 @@ fn pages_of_nothing_for_a_client_are_passed_over() {
     assert!(polls > 2 && frame.as_bytes().ends_with(format!("-200\ndata: {data}\n\n").as_bytes()), "{polls}");
 }
 
-/// Not even when there are news that it has not taken, of a topic that it waits for still.
+/// It yields even if another event arrives for a topic that it still waits for.
 #[tokio::test(start_paused = true)]
-async fn a_body_gives_way_amid_pages_of_nothing() {
+async fn body_yields_between_pages_without_events() {
     let hub = Hub::default();
     let calls = Arc::new(AtomicUsize::new(0));
     let of_filter = calls.clone();
@@ -405,7 +405,7 @@ impl Wake for Count {
 }
 
 #[test]
-fn only_who_waits_for_an_event_is_woken_and_once() {
+fn only_waiting_clients_woken_once() {
     let hub = Hub::default();
     let count = Arc::new(Count::default());
     let waker = Waker::from(count.clone());
@@ -431,7 +431,7 @@ fn only_who_waits_for_an_event_is_woken_and_once() {
 }
 
 #[test]
-fn all_who_stand_at_the_same_place_get_the_same_bytes() {
+fn clients_at_same_cursor_share_bytes() {
     let hub = Hub::default();
     let mut streams: Vec<_> = (0..3).map(|_| hub.subscribe(Subscribe::topic("a")).unwrap()).collect();
     for stream in &mut streams {
@@ -447,7 +447,7 @@ fn all_who_stand_at_the_same_place_get_the_same_bytes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_too_old_is_dropped() {
+async fn events_over_max_age_evicted() {
     let hub = Hub::with_log(MemoryLog::new(RetentionOptions::new().with_max_age(10 * SECOND)), HubOptions::new());
     publish(&hub, "a", ["1"]);
     hub.publish_keyed("a", "k", Event::data("2")).now().unwrap();
@@ -464,9 +464,9 @@ async fn what_is_too_old_is_dropped() {
     assert_eq!((hub.stats().events, hub.stats().compacted), (1, 0));
 }
 
-/// Names that clients make up push out none that had events.
+/// Unknown names in requests do not evict topics that had events.
 #[test]
-fn a_topic_without_events_is_not_remembered() {
+fn topic_without_events_is_forgotten() {
     let hub = Hub::with_log(
         MemoryLog::new(RetentionOptions::new().with_max_events(2).with_max_idle_topics(10)),
         HubOptions::new(),
