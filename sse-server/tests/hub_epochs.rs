@@ -14,7 +14,7 @@ use ssekit_server::hub::{
 
 use polled::all;
 
-/// The events of all processes, including those that this process has not received yet.
+/// The events of all processes. This process may not have received some of them.
 #[derive(Clone, Default)]
 struct Shared(Arc<Mutex<Vec<LoggedEvent>>>);
 
@@ -530,7 +530,7 @@ fn resume_at_break_before_lost_events_gets_one_gap_event() {
     }
 }
 
-/// The lost offsets before its start are no loss for it.
+/// A new client has no claim to offsets before its start.
 #[test]
 fn new_client_gets_no_gap_event_for_lost_events() {
     let log = Shared::default();

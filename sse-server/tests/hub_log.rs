@@ -27,7 +27,7 @@ struct Shared(Arc<Mutex<Events>>);
 #[derive(Default)]
 struct Events {
     all: Vec<LoggedEvent>,
-    /// Beyond two.
+    /// The number of events beyond two that a page has.
     more: usize,
     is_broken: bool,
     is_stuck: bool,
