@@ -52,7 +52,7 @@ impl RedisOptions {
     }
 
     /// The same, where at most so many events (65,536 if this is not called), of so many bytes in all (64 MiB), wait to be
-    /// published. The next is [refused](crate::RedisPublishError::Overloaded).
+    /// published. The next is [refused](ssekit_server::hub::PublishError::Overloaded).
     pub fn with_max_queued(mut self, events: usize, bytes: usize) -> Self {
         (self.max_queued, self.max_queued_bytes) = (events, bytes);
         self
