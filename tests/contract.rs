@@ -97,7 +97,7 @@ impl Harness {
         answer.location
     }
 
-    /// The stream's next connection.
+    /// Accepts the next connection of the stream.
     async fn connection(&self) -> Connection {
         let (stream, _) = timeout(SOON, self.server.accept()).await.expect("a connection in time").unwrap();
         Connection::read(stream).await
@@ -110,7 +110,7 @@ impl Harness {
         connection
     }
 
-    /// The next callback, by its number.
+    /// Returns the next callback, and checks its number.
     async fn callback(&mut self) -> Value {
         let (path, callback) = timeout(SOON, self.callbacks.recv()).await.expect("a callback in time").unwrap();
         self.received += 1;
@@ -129,14 +129,14 @@ impl Harness {
         assert!(callback["error"].as_str().unwrap().starts_with(says), "{callback}");
     }
 
-    /// There is none, nor any other connection, now that all is over.
+    /// Checks that no callback and no connection is left.
     fn expect_nothing_more(&mut self) {
         assert!(self.callbacks.try_recv().is_err());
         assert!(self.server.accept().now_or_never().is_none());
     }
 }
 
-/// Serves this for as long as the test takes; gives where.
+/// Serves the router until the test ends. Returns its address.
 async fn serve(router: Router) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();

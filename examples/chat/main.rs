@@ -216,7 +216,7 @@ impl Chat {
     }
 }
 
-/// Returns the message for a failure: that of the API if there is one.
+/// Returns the message for a failure, from the API if possible.
 fn message(error: &ClientError) -> String {
     if *error.failure() == Failure::StreamEnd {
         return format!("{error} before the answer was complete");

@@ -125,7 +125,7 @@ enum End {
     OutputClosed,
     /// A final error.
     Failed(String),
-    /// Wrong arguments.
+    /// The arguments are wrong.
     WrongUsage(String),
 }
 

@@ -49,7 +49,7 @@ pub struct EventSourceBuilder {
     is_json: bool,
     first_response: Option<reqwest::Response>,
     client: Option<reqwest::Client>,
-    /// `None` stands for the default, which depends on `single_response`.
+    /// The policy; `None` for the default, which depends on `single_response`.
     retry_policy: Option<RetryPolicy>,
     response_timeout: Option<Duration>,
     idle_timeout: Option<Duration>,
@@ -144,7 +144,7 @@ impl EventSourceBuilder {
 
     /// Sets a callback that returns header fields before each request, for example a token that expires.
     ///
-    /// The fields replace those of [`with_header`](Self::with_header) with the same names, and follow the same rules. The
+    /// Its fields replace those of [`with_header`](Self::with_header) with the same names, and follow the same rules. The
     /// callback is called again after each redirect.
     ///
     /// An error of the callback is the failure [`Failure::Headers`](crate::machine::Failure::Headers), which the retry policy
@@ -229,7 +229,7 @@ impl EventSourceBuilder {
     /// Limits the time without any byte while the stream is open.
     ///
     /// After it the connection counts as lost. Servers send comments to keep connections alive; they count too. In a
-    /// compressed body, decompressed bytes count. There is no limit by default, nor with `None` or zero.
+    /// compressed body, decompressed bytes count. No limit by default; `None` and zero mean no limit.
     pub fn with_idle_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.idle_timeout = limit.into();
         self
@@ -283,7 +283,7 @@ impl EventSourceBuilder {
         self
     }
 
-    /// Receives a single response, such as the answer of a language model: once it has begun, there is no further attempt.
+    /// Receives a single response, such as the answer of a language model. Once it has begun, no attempt follows.
     ///
     /// Two marks end it without an error, and [`EventSource::end_reason`] tells them apart:
     ///

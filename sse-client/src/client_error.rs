@@ -69,7 +69,7 @@ impl ClientError {
         self.0.next_step.retry_delay()
     }
 
-    /// Whether the source is closed: there are no further events.
+    /// Whether the source is closed after this error, without further events.
     pub fn is_final(&self) -> bool {
         self.0.next_step == NextStep::End
     }

@@ -23,17 +23,17 @@ pub enum InvalidRequest {
     },
     /// The application cannot set this header field: see [`with_header`](crate::EventSourceBuilder::with_header).
     ReservedHeader {
-        /// The name.
+        /// The name of the header field.
         name: HeaderName,
     },
     /// The value of a header field contains control characters.
     HeaderValue {
-        /// The name. The value may be secret.
+        /// The name. The value is not shown, because it may be secret.
         name: HeaderName,
     },
     /// There are more than 1,000 header fields.
     TooManyHeaders,
-    /// The body cannot be serialized as JSON. The text is that of the serializer's error.
+    /// The body cannot be serialized as JSON. The text is the error of the serializer.
     Json(String),
     /// The last event ID is invalid.
     LastEventId(InvalidLastEventId),

@@ -96,7 +96,7 @@
 //!   your own sends its default header fields everywhere: see [`with_client`](EventSourceBuilder::with_client).)
 //! - Errors and `Debug` show neither credentials nor the query of a URL.
 //! - Events that lie within one chunk share it: nothing is copied, and nothing is allocated.
-//! - There is no task and no read-ahead. The source works when it is polled, and dropping it cancels it.
+//! - The source has no task of its own, and reads nothing ahead. It works when it is polled, and dropping it cancels it.
 //!
 //! # Differences from browsers
 //!

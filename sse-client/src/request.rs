@@ -31,7 +31,7 @@ pub struct Attempt {
     pub number: u64,
     /// The URL of the request.
     pub url: String,
-    /// The status of the server's last answer, if that was a refusal.
+    /// The status of the server's last answer if it was a refusal, else `None`.
     pub last_status: Option<u16>,
 }
 
@@ -71,9 +71,9 @@ pub(crate) struct RequestParts {
 pub(crate) struct Requests {
     pub(crate) client: Client,
     pub(crate) parts: RequestParts,
-    /// The response that the application has already; it replaces that of the first request.
+    /// The response that the application has already; it stands in for the response to the first request.
     pub(crate) first_response: Option<Response>,
-    /// The status of the server's last answer, if that was a refusal.
+    /// The status of the server's last answer if it was a refusal, else `None`.
     pub(crate) last_status: Option<u16>,
 }
 
@@ -145,7 +145,7 @@ impl RequestParts {
         })
     }
 
-    /// Returns the application's header fields, those of its callback included.
+    /// Returns the application's header fields, including the fields of its callback.
     async fn own_headers(&mut self, attempt: Attempt) -> Result<HeaderMap, SendError> {
         let mut headers = mem::take(&mut self.headers);
         let Some(callback) = &self.headers_callback else { return Ok(headers) };

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use http::HeaderMap;
 use http::header::{DATE, RETRY_AFTER};
 
-/// Returns the time that a response asks to wait by `Retry-After`; `None` if there is no valid field.
+/// Returns the time that a response asks to wait by `Retry-After`; `None` without a valid field.
 ///
 /// A date becomes a time by the `Date` of the same response, so the clocks need not agree. Without that, the local clock
 /// counts. Use this for a [`machine::ResponseHead`](crate::machine::ResponseHead).

@@ -15,7 +15,7 @@ use crate::machine::head::without_query;
 pub enum SourceItem {
     /// The stream was opened: for the first time, or again after a failure.
     Opened(Box<Opened>),
-    /// An event.
+    /// An event of the stream.
     Event(ReceivedEvent),
     /// A comment without its colon, if [comments are enabled](crate::EventSourceBuilder::with_comments).
     Comment(SharedStr),

@@ -55,6 +55,15 @@ async fn serve(mut stream: TcpStream, answers: &mut usize) -> io::Result<()> {
     }
 }
 
+/// Retries every transient failure at once.
+fn without_delay() -> RetryPolicy {
+    RetryPolicy::new()
+        .with_retry_if(Failure::is_transient)
+        .with_reconnection_time(Duration::ZERO)
+        .with_backoff(Duration::ZERO, Duration::ZERO)
+        .with_min_delay(Duration::ZERO)
+}
+
 #[tokio::test]
 async fn ten_thousand_reconnections_leave_nothing_behind() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -67,12 +76,7 @@ async fn ten_thousand_reconnections_leave_nothing_behind() {
             let _ = serve(stream, &mut answers).await;
         }
     });
-    let policy = RetryPolicy::new()
-        .with_retry_if(Failure::is_transient)
-        .with_reconnection_time(Duration::ZERO)
-        .with_backoff(Duration::ZERO, Duration::ZERO)
-        .with_min_delay(Duration::ZERO);
-    let mut source = EventSource::get(url).with_retry_policy(policy).with_idle_timeout(SOON).build().unwrap();
+    let mut source = EventSource::get(url).with_retry_policy(without_delay()).with_idle_timeout(SOON).build().unwrap();
     let (mut opened, mut failed, mut events) = (0, 0, 0);
     let mut reconnect = async |times: usize| {
         for n in 0..times {

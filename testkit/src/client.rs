@@ -1,138 +1,134 @@
-//! A naive model of an event source, and the client's machine held against it.
+//! A naive model of an event source, and the comparison of the client's machine with it.
 //!
-//! A script says what a server does at each attempt. The model says, from the script alone and by the reference decoder, what
-//! the machine has to ask for, what it has to give, and when it has to come back; the machine is then driven through the
-//! script with each stream cut anyhow.
+//! A script says what a server does at each attempt. From the script alone, and by the reference decoder, the model computes
+//! the events, the last event ID and the next step of each attempt. Then the machine is driven through the script.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use ssekit_client::RetryPolicy;
 use ssekit_client::machine::{Action, ClientMachine, EndReason, Failure, NextStep, ResponseHead};
+use ssekit_client::{ReadyState, RetryPolicy};
 
 use crate::cut;
 use crate::reference::{self, Dispatched, Item, ReferenceLimits};
 
-/// What the server does at an attempt.
+/// The server's behaviour at an attempt.
 #[derive(Clone, Debug)]
 pub struct Attempt {
-    /// What it answers.
+    /// The head of its answer.
     pub answer: Answer,
-    /// The body.
+    /// The body of its answer.
     pub stream: Vec<u8>,
-    /// The sizes of the chunks that the body comes in.
+    /// The sizes of the chunks of the body.
     pub sizes: Vec<u8>,
-    /// For how many seconds the stream is open before it ends.
+    /// The time from the head to the end, in seconds.
     pub open_for: u8,
-    /// How it ends.
+    /// The end of the connection.
     pub ending: Ending,
 }
 
-/// What a server answers.
+/// The head of a server's answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// An event stream.
     Stream,
     /// Nothing: the connection fails.
     Nothing,
-    /// Nothing in time.
+    /// Nothing within the response timeout.
     Late,
-    /// A status, and perhaps when to come back, in seconds.
+    /// A status, with or without `Retry-After` in seconds.
     Status(u16, Option<u8>),
-    /// Status 200, and something else than a stream.
+    /// Status 200, and another content type.
     Page,
 }
 
-/// How a stream ends.
+/// The end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// In order.
+    /// The body ends.
     End,
-    /// It breaks off.
+    /// The connection breaks.
     Broken,
-    /// Nothing comes any more.
+    /// The server stays silent.
     Silence,
-    /// The program restarts it.
+    /// The application restarts the client.
     Restart,
 }
 
-/// All that happens.
+/// The settings of a client, and the behaviour of its server.
 #[derive(Clone, Debug)]
 pub struct Script {
-    /// Whether the stream is had once, until `[DONE]`.
+    /// Whether the client receives a single response.
     pub is_single_response: bool,
-    /// Whether that must come.
+    /// Whether the single response must end with `[DONE]`.
     pub must_be_done: bool,
-    /// How many attempts in a row may fail.
+    /// The policy's limit of retries in a row.
     pub max_retries: Option<u8>,
-    /// What the server does.
+    /// The server's behaviour at each attempt.
     pub attempts: Vec<Attempt>,
 }
 
-const CONNECT: Duration = Duration::from_secs(10);
-const IDLE: Duration = Duration::from_secs(20);
-const RECONNECTION: Duration = Duration::from_secs(3);
-const BACKOFF: Duration = Duration::from_secs(1);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
+const RECONNECTION_TIME: Duration = Duration::from_secs(3);
+const FIRST_BACKOFF: Duration = Duration::from_secs(1);
 const MAX_BACKOFF: Duration = Duration::from_secs(8);
-const HEALTHY: Duration = Duration::from_secs(60);
-const MIN_WAIT: Duration = Duration::from_secs(2);
-const MAX_WAIT: Duration = Duration::from_secs(100);
+const HEALTHY_AFTER: Duration = Duration::from_secs(60);
+const MIN_DELAY: Duration = Duration::from_secs(2);
+const MAX_SERVER_DELAY: Duration = Duration::from_secs(100);
 
-/// What has to come of an attempt.
+/// The expected result of an attempt.
 #[derive(Debug, PartialEq)]
 struct Outcome {
     events: Vec<Dispatched>,
     last_event_id: String,
-    then: Next,
+    next: Next,
 }
 
+/// The expected next step after an attempt.
 #[derive(Debug, PartialEq)]
 enum Next {
-    Closed(EndReason),
-    Failed,
-    /// Within these times.
+    /// The client closes without a failure.
+    Close(EndReason),
+    /// The client closes after a failure.
+    Fail,
+    /// The client reports a failure, and retries after a delay in this range.
     Retry(RangeInclusive<Duration>),
-    /// At once, and nobody is told.
-    Again,
+    /// The client makes another attempt at once, without a failure.
+    Restart,
 }
 
-/// What the model knows.
+/// The state of the model between two attempts.
 struct Model<'s> {
     script: &'s Script,
     last_event_id: String,
-    /// As the server has said.
-    reconnection_time: Option<Duration>,
+    /// The server's last `retry` field.
+    retry_field: Option<Duration>,
     failures: u32,
 }
 
 impl Model<'_> {
     fn attempt(&mut self, attempt: &Attempt) -> Outcome {
-        // HTTP cannot carry them.
+        // HTTP cannot transmit control characters.
         if self.last_event_id.chars().any(|c| c.is_ascii_control() && c != '\t') {
-            return self.outcome(Vec::new(), Next::Failed);
+            return self.outcome(Vec::new(), Next::Fail);
         }
-        match attempt.answer {
-            Answer::Stream => self.stream(attempt),
-            Answer::Nothing | Answer::Late => {
-                let next = self.failed(true, Duration::ZERO);
-                self.outcome(Vec::new(), next)
-            }
-            Answer::Status(204, _) => self.outcome(Vec::new(), Next::Closed(EndReason::NoContent)),
+        let next = match attempt.answer {
+            Answer::Stream => return self.stream(attempt),
+            Answer::Nothing | Answer::Late => self.failed(true, Duration::ZERO),
+            Answer::Status(204, _) => Next::Close(EndReason::NoContent),
             Answer::Status(status, retry_after) => {
-                let asked = Duration::from_secs(retry_after.unwrap_or(0).into());
-                let next = self.failed([408, 425, 429, 500, 502, 503, 504].contains(&status), asked);
-                self.outcome(Vec::new(), next)
+                let is_transient = [408, 425, 429, 500, 502, 503, 504].contains(&status);
+                self.failed(is_transient, Duration::from_secs(retry_after.unwrap_or(0).into()))
             }
-            Answer::Page => {
-                let next = self.failed(false, Duration::ZERO);
-                self.outcome(Vec::new(), next)
-            }
-        }
+            Answer::Page => self.failed(false, Duration::ZERO),
+        };
+        self.outcome(Vec::new(), next)
     }
 
     fn stream(&mut self, attempt: &Attempt) -> Outcome {
         let stream = attempt.stream.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&attempt.stream);
-        // As if the ID had come in the stream.
+        // Starts the stream with the last event ID of the attempt before.
         let seeded = [b"id: ", self.last_event_id.as_bytes(), b"\n\n", stream].concat();
         let decoded = reference::decode(&seeded, ReferenceLimits::NONE);
         let mut events = Vec::new();
@@ -140,185 +136,215 @@ impl Model<'_> {
             let Item::Event(event) = item else { panic!("there is no limit") };
             if self.script.is_single_response && event.data == "[DONE]" {
                 self.last_event_id = event.last_event_id;
-                return self.outcome(events, Next::Closed(EndReason::Done));
+                return self.outcome(events, Next::Close(EndReason::Done));
             }
             events.push(event);
         }
         self.last_event_id = decoded.last_event_id;
         if let Some(time) = decoded.reconnection_time {
-            self.reconnection_time = Some(Duration::from_millis(time));
+            self.retry_field = Some(Duration::from_millis(time));
         }
-        let is_whole = reference::is_between_events(&attempt.stream);
-        let next = match attempt.ending {
-            Ending::Restart => Next::Again,
-            Ending::End if self.script.is_single_response && !self.script.must_be_done && is_whole => {
-                Next::Closed(EndReason::StreamEnd)
+        let is_between_events = reference::is_between_events(&attempt.stream);
+        let next = self.end(attempt, !events.is_empty(), is_between_events);
+        self.outcome(events, next)
+    }
+
+    /// Returns the next step after the end of a stream without an end marker.
+    fn end(&mut self, attempt: &Attempt, has_events: bool, is_between_events: bool) -> Next {
+        let is_single = self.script.is_single_response;
+        match attempt.ending {
+            Ending::Restart => Next::Restart,
+            Ending::End if is_single && !self.script.must_be_done && is_between_events => {
+                Next::Close(EndReason::StreamEnd)
             }
-            _ if self.script.is_single_response => Next::Failed,
-            Ending::End if !events.is_empty() && is_whole => {
+            _ if is_single => Next::Fail,
+            Ending::End if has_events && is_between_events => {
                 self.failures = 0;
-                let backoff = if self.reconnection_time.is_some() { Duration::ZERO } else { BACKOFF };
-                if self.script.max_retries == Some(0) { Next::Failed } else { self.retry(Duration::ZERO, backoff) }
+                let backoff = if self.retry_field.is_some() { Duration::ZERO } else { FIRST_BACKOFF };
+                if self.script.max_retries == Some(0) { Next::Fail } else { self.retry(Duration::ZERO, backoff) }
             }
-            // The silence at its end is not counted.
             _ => {
-                if Duration::from_secs(attempt.open_for.into()) >= HEALTHY {
+                // The silence at the end does not count.
+                if Duration::from_secs(attempt.open_for.into()) >= HEALTHY_AFTER {
                     self.failures = 0;
                 }
                 self.failed(true, Duration::ZERO)
             }
-        };
-        self.outcome(events, next)
+        }
     }
 
-    fn failed(&mut self, is_transient: bool, asked: Duration) -> Next {
+    fn failed(&mut self, is_transient: bool, retry_after: Duration) -> Next {
         self.failures += 1;
         let is_last = self.script.max_retries.is_some_and(|max| self.failures > max.into());
         if !is_transient || is_last {
-            return Next::Failed;
+            return Next::Fail;
         }
-        let most = (1..self.failures).fold(BACKOFF, |most, _| (most * 2).min(MAX_BACKOFF));
-        self.retry(asked, most)
+        let bound = (1..self.failures).fold(FIRST_BACKOFF, |bound, _| (bound * 2).min(MAX_BACKOFF));
+        self.retry(retry_after, bound)
     }
 
-    fn retry(&self, asked: Duration, backoff: Duration) -> Next {
-        if asked.max(self.reconnection_time.unwrap_or_default()) > MAX_WAIT {
-            return Next::Failed;
+    fn retry(&self, retry_after: Duration, max_backoff: Duration) -> Next {
+        if retry_after.max(self.retry_field.unwrap_or_default()) > MAX_SERVER_DELAY {
+            return Next::Fail;
         }
-        let from = self.reconnection_time.unwrap_or(RECONNECTION).max(asked).max(MIN_WAIT);
-        Next::Retry(from..=from + backoff)
+        let least = self.retry_field.unwrap_or(RECONNECTION_TIME).max(retry_after).max(MIN_DELAY);
+        Next::Retry(least..=least + max_backoff)
     }
 
-    fn outcome(&self, events: Vec<Dispatched>, then: Next) -> Outcome {
-        Outcome { events, last_event_id: self.last_event_id.clone(), then }
+    fn outcome(&self, events: Vec<Dispatched>, next: Next) -> Outcome {
+        Outcome { events, last_event_id: self.last_event_id.clone(), next }
     }
 }
 
-/// Drives a machine through the script, and panics where it does something else than the model.
-pub fn check(script: &Script) {
+/// Creates the machine that the script describes.
+fn machine(script: &Script) -> ClientMachine {
     let policy = RetryPolicy::new()
         .with_retry_if(Failure::is_transient)
-        .with_reconnection_time(RECONNECTION)
-        .with_backoff(BACKOFF, MAX_BACKOFF)
-        .with_healthy_after(HEALTHY)
-        .with_min_delay(MIN_WAIT)
-        .with_max_server_delay(MAX_WAIT);
+        .with_reconnection_time(RECONNECTION_TIME)
+        .with_backoff(FIRST_BACKOFF, MAX_BACKOFF)
+        .with_healthy_after(HEALTHY_AFTER)
+        .with_min_delay(MIN_DELAY)
+        .with_max_server_delay(MAX_SERVER_DELAY);
     let policy = match script.max_retries {
         Some(retries) => policy.with_max_retries(retries.into()),
         None => policy,
     };
-    let mut machine = ClientMachine::new("http://localhost/", 7)
-        .expect("it is a url")
-        .with_response_timeout(CONNECT)
-        .with_idle_timeout(IDLE)
+    let machine = ClientMachine::new("http://localhost/", 7)
+        .expect("the URL is valid")
+        .with_response_timeout(RESPONSE_TIMEOUT)
+        .with_idle_timeout(IDLE_TIMEOUT)
         .with_retry_policy(policy);
-    machine = match (script.is_single_response, script.must_be_done) {
+    match (script.is_single_response, script.must_be_done) {
         (false, _) => machine,
         (true, false) => machine.with_single_response(),
         (true, true) => machine.with_single_response_until(|event| event.data == "[DONE]"),
-    };
-    let mut model = Model { script, last_event_id: String::new(), reconnection_time: None, failures: 0 };
+    }
+}
+
+/// Drives a machine through the script, and panics if it differs from the model.
+pub fn check(script: &Script) {
+    let mut machine = machine(script);
+    let mut model = Model { script, last_event_id: String::new(), retry_field: None, failures: 0 };
     let mut now = Duration::ZERO;
     for (n, attempt) in script.attempts.iter().enumerate() {
-        let before = model.last_event_id.clone();
+        let sent_id = model.last_event_id.clone();
         let expected = model.attempt(attempt);
-        let (events, step) = drive(&mut machine, &mut now, attempt, &before);
+        let (events, action) = drive(&mut machine, &mut now, attempt, &sent_id);
         assert_eq!((n, &events), (n, &expected.events));
         assert_eq!((n, machine.last_event_id()), (n, &*expected.last_event_id));
-        match (&expected.then, step) {
-            (Next::Again, None) => {}
-            (Next::Closed(end), Some(step)) => {
-                assert_eq!((n, step), (n, Action::Close(*end)));
+        match (&expected.next, action) {
+            (Next::Restart, None) => {}
+            (Next::Close(reason), Some(action)) => {
+                assert_eq!((n, action), (n, Action::Close(*reason)));
                 return;
             }
-            (Next::Failed, Some(Action::ReportFailure(_, NextStep::End))) => {
+            (Next::Fail, Some(Action::ReportFailure(_, NextStep::End))) => {
                 assert_eq!(machine.next_action(now), Action::Close(EndReason::Failed));
                 machine.restart();
-                assert_eq!(machine.next_action(Duration::MAX), Action::Close(EndReason::Failed), "closed is for good");
+                assert_eq!(machine.next_action(Duration::MAX), Action::Close(EndReason::Failed), "closed for ever");
                 return;
             }
-            (Next::Retry(within), Some(Action::ReportFailure(_, NextStep::Retry { delay }))) => {
-                assert!(within.contains(&delay), "attempt {n}: {delay:?} is not within {within:?}");
+            (Next::Retry(range), Some(Action::ReportFailure(_, NextStep::Retry { delay }))) => {
+                assert!(range.contains(&delay), "attempt {n}: {delay:?} is not within {range:?}");
                 let until = now.saturating_add(delay);
                 if !delay.is_zero() && until > now {
                     assert_eq!(machine.next_action(now), Action::Wait { until });
                 }
                 now = until;
             }
-            (then, step) => panic!("attempt {n}: {step:?}, and not {then:?}"),
+            (next, action) => panic!("attempt {n}: {action:?} instead of {next:?}"),
         }
     }
 }
 
-/// Does what the script says; the events, and the step behind them.
+/// Drives the machine through an attempt. Returns the events and the next action; no action after a restart.
 fn drive(
     machine: &mut ClientMachine,
     now: &mut Duration,
     attempt: &Attempt,
-    id: &str,
+    sent_id: &str,
 ) -> (Vec<Dispatched>, Option<Action>) {
-    let mut events = Vec::new();
     match machine.next_action(*now) {
         Action::SendRequest => {}
-        step => return (events, Some(step)),
+        action => return (Vec::new(), Some(action)),
     }
     let sent: Vec<_> = machine.request().headers().filter(|(name, _)| *name == "last-event-id").collect();
-    // HTTP does not carry the white space around a value.
-    match id.trim_matches([' ', '\t']) {
+    // HTTP does not transmit white space around a value.
+    match sent_id.trim_matches([' ', '\t']) {
         "" => assert_eq!(sent, []),
         id => assert_eq!(sent, [("last-event-id", id.as_bytes())]),
     }
-    let until = now.saturating_add(CONNECT);
+    let until = now.saturating_add(RESPONSE_TIMEOUT);
     assert_eq!(machine.next_action(*now), Action::AwaitHead { until: Some(until) });
-    let head = match attempt.answer {
-        Answer::Nothing => {
-            machine.fail(*now, Failure::NoResponse);
-            return (events, Some(machine.next_action(*now)));
+    match head(attempt.answer) {
+        Some(head) => assert_eq!(machine.receive_head(*now, head), attempt.answer == Answer::Stream),
+        None => {
+            match attempt.answer {
+                Answer::Late => *now = until,
+                _ => machine.fail(*now, Failure::NoResponse),
+            }
+            return (Vec::new(), Some(machine.next_action(*now)));
         }
-        Answer::Late => {
-            *now = until;
-            return (events, Some(machine.next_action(*now)));
-        }
-        Answer::Stream => ResponseHead::new(200).with_content_type(b"text/event-stream"),
-        Answer::Page => ResponseHead::new(200).with_content_type(b"text/html"),
+    }
+    let events = receive_body(machine, attempt);
+    *now = now.saturating_add(Duration::from_secs(attempt.open_for.into()));
+    (events, end_body(machine, now, attempt))
+}
+
+/// Returns the head of the answer, if there is one in time.
+fn head(answer: Answer) -> Option<ResponseHead<'static>> {
+    match answer {
+        Answer::Nothing | Answer::Late => None,
+        Answer::Stream => Some(ResponseHead::new(200).with_content_type(b"text/event-stream")),
+        Answer::Page => Some(ResponseHead::new(200).with_content_type(b"text/html")),
         Answer::Status(status, retry_after) => {
             let head = ResponseHead::new(status);
-            retry_after.map_or(head, |time| head.with_retry_after(Duration::from_secs(time.into())))
+            Some(retry_after.map_or(head, |time| head.with_retry_after(Duration::from_secs(time.into()))))
         }
-    };
-    assert_eq!(machine.receive_head(*now, head), attempt.answer == Answer::Stream);
+    }
+}
+
+/// Passes the body to the machine in chunks. Returns its events.
+fn receive_body(machine: &mut ClientMachine, attempt: &Attempt) -> Vec<Dispatched> {
+    let mut events = Vec::new();
     for mut chunk in cut::by_sizes(&attempt.stream, &attempt.sizes) {
         machine.receive_chunk(chunk);
-        while let Some(event) = machine.next_event(&mut chunk).expect("it is within the limits") {
+        while let Some(event) = machine.next_event(&mut chunk).expect("the event is within the limits") {
             events.push(Dispatched {
                 event_type: event.event_type.to_owned(),
                 data: event.data.to_owned(),
                 last_event_id: event.last_event_id.to_owned(),
             });
         }
-        assert_eq!(chunk, b"", "all of a chunk is taken");
+        assert_eq!(chunk, b"", "the chunk is used up");
     }
-    *now = now.saturating_add(Duration::from_secs(attempt.open_for.into()));
+    events
+}
+
+/// Ends the connection. Returns the next action; `None` after a restart.
+fn end_body(machine: &mut ClientMachine, now: &mut Duration, attempt: &Attempt) -> Option<Action> {
     match attempt.ending {
         Ending::End => machine.receive_end(*now),
         Ending::Broken => machine.fail(*now, Failure::Interrupted),
         Ending::Silence => match machine.next_action(*now) {
             Action::ReadBody { until: Some(until) } => *now = until,
-            step => return (events, Some(step)),
+            action => return Some(action),
         },
         Ending::Restart if attempt.answer == Answer::Stream => {
             machine.restart();
-            if machine.ready_state() == ssekit_client::ReadyState::Connecting {
-                return (events, None);
+            if machine.ready_state() == ReadyState::Connecting {
+                return None;
             }
         }
         Ending::Restart => machine.receive_end(*now),
     }
-    (events, Some(machine.next_action(*now)))
+    Some(machine.next_action(*now))
 }
 
-/// A script out of a fuzzer's bytes: for each attempt what is answered, how it ends, how it is cut, and the body up to a
-/// byte that UTF-8 does not have.
+/// Converts the bytes of a fuzzer to a script.
+///
+/// After a byte of flags, 0xFF separates the attempts. An attempt has a byte each for its answer, its ending, the size of its
+/// chunks and its duration, and then its body.
 pub fn script(input: &[u8]) -> Script {
     let (&flags, rest) = input.split_first().unwrap_or((&0, &[]));
     let mut attempts = Vec::new();
@@ -345,7 +371,7 @@ pub fn script(input: &[u8]) -> Script {
     Script { is_single_response, must_be_done, max_retries: (flags & 2 == 2).then_some(flags / 64), attempts }
 }
 
-/// [`check`] for a fuzzer.
-pub fn keeps_the_rules(input: &[u8]) {
+/// Checks the script in the bytes of a fuzzer.
+pub fn check_bytes(input: &[u8]) {
     check(&script(input));
 }

@@ -1,4 +1,4 @@
-//! The server: events of a workload, made beforehand, written as fast as they are read, or each by itself.
+//! The server. It writes prepared events of a workload, as fast as the client reads them or one by one.
 
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Write};
@@ -12,23 +12,23 @@ use crate::Totals;
 use crate::decoders::Ids;
 use crate::workloads::{self, CHUNK_16K, Workload};
 
-/// Which workloads there are.
+/// The names of the workloads.
 pub const WORKLOADS: [&str; 4] = ["openai", "ticks", "multi-line", "long-lines"];
-/// How often there is a lone event.
+/// The time between two lone events.
 pub const PACE: Duration = Duration::from_micros(200);
-/// How many bytes of a workload are sent over and over, or a little more.
+/// The least size of a workload, which is sent repeatedly.
 const LEN: usize = 1 << 18;
 
-/// How a body is written. Each write is a chunk of HTTP's.
+/// The way in which a body is written. Each write is an HTTP chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Writes {
-    /// 16 KiB, wherever that cuts an event.
+    /// 16 KiB in each write, even if that cuts an event.
     Large,
-    /// An event.
+    /// One event in each write.
     Each,
-    /// The same, one every [`PACE`].
+    /// One event in each write, at intervals of [`PACE`].
     Lone,
-    /// One event, and then nothing more.
+    /// One event, and then silence.
     Idle,
 }
 
@@ -47,7 +47,7 @@ impl fmt::Display for Writes {
     }
 }
 
-/// What is asked for: a workload so many times over.
+/// The content of a response: a workload, repeated `times` times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Feed {
     pub workload: &'static str,
@@ -56,21 +56,21 @@ pub struct Feed {
 }
 
 impl Feed {
-    /// The one of these names.
+    /// Returns the feed with these names.
     pub fn named(workload: &str, writes: &str, times: u64) -> Option<Self> {
         let workload = WORKLOADS.into_iter().find(|known| *known == workload)?;
         let writes = Writes::ALL.into_iter().find(|known| known.to_string() == writes)?;
         Some(Self { workload, writes, times })
     }
 
-    /// By a request's path.
+    /// Parses the path of a request.
     fn from_path(path: &str) -> Option<Self> {
         let mut parts = path.strip_prefix('/')?.split('/');
         let (workload, writes, times) = (parts.next()?, parts.next()?, parts.next()?.parse().ok()?);
         Self::named(workload, writes, times)
     }
 
-    /// The path of a request for it.
+    /// Returns the path of the request for this feed.
     pub fn path(self) -> String {
         format!("/{}/{}/{}", self.workload, self.writes, self.times)
     }
@@ -79,7 +79,7 @@ impl Feed {
         format!("http://{address}{}", self.path())
     }
 
-    /// What has to be found in it, by a client of this kind. By no decoder.
+    /// Returns the totals that a client of this kind must find. They are computed without a decoder.
     pub fn totals(self, gives: Gives) -> Totals {
         let workload = workloads::decoding(LEN).find(|workload| workload.name == self.workload);
         let totals = workload.map_or(Totals::default(), |workload| match gives {
@@ -96,7 +96,7 @@ impl Feed {
     }
 }
 
-/// A workload as it is written: chunks, with their sizes and ends.
+/// The HTTP chunks of a workload, with their sizes and ends.
 struct Body {
     workload: &'static str,
     large: Vec<Vec<u8>>,
@@ -113,17 +113,17 @@ impl From<Workload> for Body {
     }
 }
 
-/// Serves until the process ends, each connection by a thread.
+/// Serves each connection in a thread of its own, until the process ends.
 ///
 /// # Errors
 ///
-/// Those of the listener.
+/// The errors of the listener.
 pub fn serve(listener: TcpListener) -> io::Result<()> {
     let bodies = workloads::decoding(LEN).filter(|workload| WORKLOADS.contains(&workload.name));
     let bodies: Arc<[Body]> = bodies.map(Body::from).collect();
     for stream in listener.incoming() {
         let (stream, bodies) = (stream?, bodies.clone());
-        // A client that goes is none of the server's business.
+        // An error means that the client has gone.
         thread::spawn(move || answer(stream, &bodies));
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! Floors: bodies that are only read.
+//! Floors: bodies that are read and not decoded.
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,7 +14,7 @@ use crate::{Kind, Totals};
 
 const BUFFER: usize = 64 * 1024;
 
-/// A response of reqwest, in the version of this path. Both have the same names for everything.
+/// Defines a floor for a version of reqwest. Both versions have the same names.
 macro_rules! floor {
     ($type:ident, $name:literal, $reqwest:ident) => {
         pub(super) struct $type($reqwest::Client);
@@ -45,14 +45,14 @@ macro_rules! floor {
 floor!(Reqwest, "reqwest-0.13-body", reqwest);
 floor!(OldReqwest, "reqwest-0.12-body", reqwest_0_12);
 
-/// A connection that is read into a buffer. Of HTTP it knows where chunks begin and end.
+/// A connection that is read into a buffer. It parses only the chunks of HTTP.
 pub(super) struct Tcp;
 
 pub(super) struct Reading {
     stream: TcpStream,
     chunks: Chunks,
     buffer: Vec<u8>,
-    /// How much of the buffer was read with the head.
+    /// The number of bytes in the buffer that were read together with the head.
     len: usize,
 }
 
@@ -67,7 +67,7 @@ impl Client for Tcp {
     }
 
     async fn open(&self, address: SocketAddr, feed: Feed) -> io::Result<Reading> {
-        // It blocks until the head is there, when nothing else is to be done yet.
+        // This blocks until the head is received. Nothing else runs yet.
         let (stream, chunks, mut buffer) = Response::get(address, &feed.path())?.into_parts();
         stream.set_nonblocking(true)?;
         let len = buffer.len();

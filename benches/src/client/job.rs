@@ -1,4 +1,4 @@
-//! What a client does, in a process of its own, and what it says of it.
+//! The work of a client in a process of its own, and its figures.
 
 use std::fs;
 use std::hint::black_box;
@@ -16,30 +16,29 @@ use crate::Totals;
 use crate::process::wrong;
 use crate::report::Figures;
 
-/// Counts the allocations of the work that it is given.
+/// Runs the work, and counts its allocations.
 pub type Counter = fn(&mut dyn FnMut()) -> u64;
 
-/// How many streams are open before memory is looked at.
+/// The number of streams that are open before memory is measured.
 const IDLE_WARM_UP: usize = 20;
-/// For how long a stream is waited for that is idle.
+/// How long an idle stream is polled.
 const QUIET: Duration = Duration::from_millis(1);
 
-/// What there is to do.
+/// The work of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Job {
     /// Read the feed, once.
     Once(Feed),
-    /// Read it so often as it takes to fill about this time, after a warm-up; say what each event takes.
+    /// Read the feed for about this time, after a warm-up, and measure the cost of an event.
     Read(Feed, Duration),
-    /// Have so many streams open, each of which has had an event; say how much memory each takes.
+    /// Open this many streams, receive an event from each, and measure the memory of a stream.
     Idle(usize),
 }
 
-/// What each event takes, or each idle stream: CPU time in ns; how often memory was allocated, and how often there was
-/// nothing to do but to wait; bytes.
+/// The names of the figures: of an event the CPU time in ns, the allocations and the waits; of an idle stream the bytes.
 pub const FIGURES: [&str; 4] = ["cpu", "allocations", "waits", "idle"];
 
-/// Does it, as this client.
+/// Does the work as this client.
 pub(super) fn run<C: Client>(address: SocketAddr, job: Job, count: Counter) -> io::Result<Figures> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let client = C::new()?;
@@ -76,7 +75,7 @@ pub(super) fn run<C: Client>(address: SocketAddr, job: Job, count: Counter) -> i
     }
 }
 
-/// Reads a feed to its end. What it has found, and how often it has allocated.
+/// Reads a feed to its end. Returns the totals and the number of allocations.
 fn read<C: Client>(
     runtime: &Runtime,
     client: &C,
@@ -96,7 +95,7 @@ fn read<C: Client>(
     Ok((found?, allocations))
 }
 
-/// The feed so often as it takes about this time.
+/// Returns the feed, repeated so often that reading takes about this time.
 fn fill<C: Client>(
     runtime: &Runtime,
     client: &C,
@@ -111,7 +110,7 @@ fn fill<C: Client>(
             0
         })?;
         let taken = start.elapsed();
-        // Less than this says little: a connection begins slowly.
+        // A shorter time measures the start of the connection.
         if taken > time / 8 {
             let times = feed.times as f64 * time.as_secs_f64() / taken.as_secs_f64();
             return Ok(Feed { times: times.ceil() as u64, ..feed });
@@ -120,7 +119,7 @@ fn fill<C: Client>(
     }
 }
 
-/// Fails unless all was in it and no more.
+/// Fails unless the totals are those of the feed.
 fn check<C: Client>(feed: Feed, found: Totals) -> io::Result<()> {
     let expected = feed.totals(C::GIVES);
     if found == expected { Ok(()) } else { Err(wrong(format!("{} has found {found:?}, not {expected:?}", C::NAME))) }
@@ -137,7 +136,7 @@ async fn open<C: Client>(client: &C, address: SocketAddr, count: usize) -> io::R
                 return Err(wrong(format!("{} has no event", C::NAME)));
             }
         }
-        // Who waits may have less than who does not ask.
+        // A client that waits may use less memory than one that does not poll.
         if timeout(QUIET, C::next(&mut stream, &mut totals)).await.is_ok() {
             return Err(wrong(format!("{} has more than an event", C::NAME)));
         }
@@ -146,7 +145,7 @@ async fn open<C: Client>(client: &C, address: SocketAddr, count: usize) -> io::R
     Ok(streams)
 }
 
-/// What this process has had, in all.
+/// The resources that this process has used.
 struct Usage {
     cpu: f64,
     waits: u64,
@@ -160,7 +159,7 @@ impl Usage {
     }
 }
 
-/// How many bytes this process has for itself alone, of no file.
+/// Returns the anonymous memory of this process in bytes.
 fn memory() -> io::Result<u64> {
     Ok(number_in("/proc/self/smaps_rollup", "Anonymous:")? * 1024)
 }

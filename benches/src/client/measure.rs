@@ -1,4 +1,4 @@
-//! What is measured of a client, each as figures of one run.
+//! The measurements of a client, as figures of one run.
 
 use std::env;
 use std::io::{self, ErrorKind};
@@ -13,23 +13,23 @@ use crate::process::{Host, wrong};
 use crate::report::Figures;
 use crate::report::count::parse_collected;
 
-/// How many streams are idle.
+/// The number of idle streams.
 pub const IDLE: usize = 200;
-/// What lone events are of.
+/// The workload of lone events.
 pub const LONE: &str = "openai";
-/// What instructions are counted with.
+/// The feeds for which instructions are counted.
 pub const COUNTED: [(&str, Writes); 3] =
     [("openai", Writes::Large), ("ticks", Writes::Large), ("openai", Writes::Each)];
-/// What goes as fast as it can.
+/// Returns the feeds that are read as fast as possible.
 pub fn fast() -> Vec<(&'static str, Writes)> {
     let with = |writes| WORKLOADS.map(|workload| (workload, writes));
     [Writes::Large, Writes::Each].into_iter().flat_map(with).collect()
 }
 
-/// How often a workload is read while instructions are counted, and that is less those of the first.
+/// The repetitions of the two counted runs, whose difference is the result.
 const COUNTED_TIMES: [u64; 2] = [1, 5];
 
-/// What there is to measure.
+/// A kind of measurement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum What {
     Fast,
@@ -43,16 +43,16 @@ impl What {
         [("fast", Self::Fast), ("lone", Self::Lone), ("idle", Self::Idle), ("instructions", Self::Instructions)];
 }
 
-/// What each event takes, or each idle stream: one of [`FIGURES`](super::job::FIGURES), or `instructions`.
+/// Returns the ID of a figure: one of [`FIGURES`](super::job::FIGURES), or `instructions`.
 pub fn id(figure: &str, workload: &str, writes: Writes, contestant: &str) -> String {
     format!("{figure}/{workload}/{writes}/{contestant}")
 }
 
-/// That, of those contestants, once. Reading takes about so long, for each of what is read.
+/// Measures the chosen contestants once. Each feed is read for about `time`.
 ///
 /// # Errors
 ///
-/// Those of the processes; that a client does not find what it has to.
+/// The errors of the processes, and wrong totals of a client.
 pub fn run(
     host: &Host,
     time: Duration,
@@ -72,7 +72,7 @@ pub fn run(
             What::Instructions => COUNTED.to_vec(),
         };
         for (workload, writes) in feeds {
-            // Next to each other, so that what else the machine does meets all of them.
+            // One after the other, so that other load on the machine affects all of them.
             for contestant in &contestants {
                 let feed = Feed { workload, writes, times: 1 };
                 let of_feed = match what {
@@ -89,7 +89,7 @@ pub fn run(
     Ok(figures)
 }
 
-/// Where clients are started, and where their server is.
+/// The program of the clients, and the address of their server.
 struct Place {
     program: PathBuf,
     server: SocketAddr,
@@ -101,7 +101,7 @@ impl Place {
         self.client(&["--read", contestant.name, feed.workload, &writes, &time])
     }
 
-    /// What a client says of itself.
+    /// Runs a client, and returns the figures that it prints.
     fn client(&self, args: &[&str]) -> io::Result<Figures> {
         let mut client = Command::new(&self.program);
         let output = client.args(args).arg(self.server.to_string()).stderr(Stdio::inherit()).output()?;
@@ -114,7 +114,7 @@ impl Place {
         figures.ok_or_else(|| wrong(format!("the client {args:?} has said {said:?}")))
     }
 
-    /// Its own instructions, if there is valgrind.
+    /// Counts the instructions of a client, if valgrind is installed.
     fn count(&self, contestant: &Contestant, feed: Feed) -> io::Result<Figures> {
         let mut counts = [0.0; 2];
         for (count, times) in counts.iter_mut().zip(COUNTED_TIMES) {

@@ -1,7 +1,7 @@
-//! Clients, each a [`Contestant`], the server that they read from, and what is measured of them.
+//! The clients, each a [`Contestant`], their server, and their measurements.
 //!
-//! A client is a process of its own: this program, started again. It has one thread, with a current-thread runtime of
-//! tokio's, and says itself what it has taken. The server is another, on another CPU, and writes what it has ready.
+//! A client is a process of its own: this program, started again. It has one thread with a current-thread runtime, and measures
+//! itself. The server is another process on another CPU, and writes prepared bytes.
 
 use std::fmt;
 use std::io;
@@ -21,7 +21,7 @@ mod reqwest_eventsource;
 mod ssekit;
 pub mod tables;
 
-/// Everyone, in the order of the tables.
+/// All clients, in the order of the tables.
 pub const CONTESTANTS: [Contestant; 8] = [
     Contestant::new::<ssekit::EventSource>(),
     Contestant::new::<ssekit::WithIdleTimeout>(),
@@ -33,16 +33,16 @@ pub const CONTESTANTS: [Contestant; 8] = [
     Contestant::new::<floors::Tcp>(),
 ];
 
-/// What a client makes of a stream.
+/// The kind of items that a client returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gives {
-    /// Events whose strings are of their own.
+    /// Events that own their strings.
     Owned,
     /// Events whose strings are reference-counted bytes.
     Shared,
-    /// Events whose strings are gone at the next one.
+    /// Events that borrow until the next one.
     Borrowed,
-    /// The bytes as they are, of which nothing is made.
+    /// Bytes without a decoder.
     Bytes,
 }
 
@@ -57,29 +57,29 @@ impl fmt::Display for Gives {
     }
 }
 
-/// A client of any number of streams.
+/// A client for any number of streams.
 trait Client: Sized {
     const NAME: &'static str;
     const KIND: Kind;
     const GIVES: Gives;
-    /// A response, of which the head is here.
+    /// A response whose head was received.
     type Stream;
 
     fn new() -> io::Result<Self>;
 
     async fn open(&self, address: SocketAddr, feed: Feed) -> io::Result<Self::Stream>;
 
-    /// Adds what comes next: an event, or all that come at once, or for [`Gives::Bytes`] how many bytes of data it is.
-    /// False at the end.
+    /// Adds the next item to the totals: one or more events, or the number of bytes for [`Gives::Bytes`]. Returns false at the
+    /// end.
     async fn next(stream: &mut Self::Stream, totals: &mut Totals) -> io::Result<bool>;
 }
 
-/// A client as a value.
+/// A client, as a value.
 pub struct Contestant {
     pub name: &'static str,
     pub kind: Kind,
     pub gives: Gives,
-    /// Does that by the server there.
+    /// Does a job with the server at this address.
     pub run: fn(SocketAddr, Job, Counter) -> io::Result<Figures>,
 }
 
@@ -88,13 +88,13 @@ impl Contestant {
         Self { name: C::NAME, kind: C::KIND, gives: C::GIVES, run: job::run::<C> }
     }
 
-    /// The one of this name.
+    /// Returns the contestant with this name.
     pub fn named(name: &str) -> Option<&'static Self> {
         CONTESTANTS.iter().find(|contestant| contestant.name == name)
     }
 }
 
-/// The stream is over, and not by an end that it is said to have.
+/// Returns the error for a stream with an unexpected end.
 fn unexpected(what: impl fmt::Debug) -> io::Error {
     crate::process::wrong(format!("the stream has {what:?}"))
 }

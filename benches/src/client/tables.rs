@@ -1,4 +1,4 @@
-//! The tables of the clients, as Markdown.
+//! The tables of the clients in Markdown.
 
 use std::fmt::Write;
 
@@ -9,10 +9,10 @@ use crate::Kind;
 use crate::report::Report;
 use crate::report::table::{Table, number, times};
 
-/// Whose events ours are compared by.
+/// The client that the others are compared with.
 const OURS: &str = "ssekit-event-source";
 
-/// All of them. What was not measured is in none.
+/// Returns all tables. A table without figures is omitted.
 pub fn all(report: &Report) -> String {
     let runs = report.runs.len();
     let mut text = format!("Of {runs} {}.\n\n", if runs == 1 { "run" } else { "runs" });
@@ -99,7 +99,7 @@ fn name(contestant: &Contestant) -> String {
     format!("`{}`", contestant.name)
 }
 
-/// A row, unless there are no figures.
+/// Adds a row if it has figures.
 fn row(table: &mut Table, name: &str, first: Option<String>, figures: impl IntoIterator<Item = Option<String>>) {
     let figures: Vec<_> = figures.into_iter().collect();
     if figures.iter().any(Option::is_some) {
@@ -113,7 +113,7 @@ mod tests {
     use crate::report::Figures;
 
     #[test]
-    fn who_takes_less_is_ahead() {
+    fn ratio_is_below_one_for_a_faster_client() {
         let of = |name, ns| (id("cpu", "openai", Writes::Large, name), ns);
         let figures = Figures::from([of(OURS, 100.0), of("tcp", 50.0)]);
         let report = Report { runs: vec![figures], ..Report::default() };
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_measured_has_no_table() {
+    fn table_without_figures_is_omitted() {
         let figures = Figures::from([(id("idle", LONE, Writes::Idle, OURS), 4096.0)]);
         let report = Report { runs: vec![figures], ..Report::default() };
         assert_eq!(

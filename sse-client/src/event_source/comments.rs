@@ -10,7 +10,7 @@ use crate::machine::Failure;
 
 /// The next thing that a [`CommentReader`] finds in a chunk.
 pub(super) enum Found {
-    /// A comment.
+    /// A whole comment, without its colon.
     Comment(SharedStr),
     /// A comment over the limit, which is dropped.
     Dropped(Failure),
@@ -94,7 +94,7 @@ mod tests {
 
     use super::*;
 
-    /// Returns the comments in the chunks, or the text of the failure for one that was dropped.
+    /// Returns the comments in the chunks, and the text of the failure for each dropped one.
     fn comments(chunks: &[&[u8]], limit: usize) -> Vec<String> {
         let (mut reader, mut found) = (CommentReader::new(limit), Vec::new());
         for chunk in chunks {

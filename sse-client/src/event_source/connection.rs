@@ -26,7 +26,7 @@ use crate::retry_after::parse_retry_after;
 ///                                     disconnect
 /// ```
 pub(super) enum Connection {
-    /// There is no connection.
+    /// No connection.
     None,
     /// The request is being sent, or the head of the response is awaited.
     Sending(SyncWrapper<SendingRequest>),
@@ -53,7 +53,7 @@ impl Connection {
         matches!(self, Self::None)
     }
 
-    /// Waits for the server; for ever if there is no connection. A chunk goes to `chunk`, to be moved only once.
+    /// Waits for the server; for ever without a connection. A chunk goes to `chunk`, to be moved only once.
     #[inline(always)]
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, chunk: &mut ReceivedChunk) -> Poll<Received> {
         match self {

@@ -94,8 +94,8 @@ impl EventSource {
 
     /// Waits until the stream is open, and returns the head of the response.
     ///
-    /// Failures that another attempt follows are not returned. Returns `None` if there is no head to wait for: the stream is
-    /// open already, or the source has ended. [`ready_state`](Self::ready_state) tells the two apart.
+    /// Failures that another attempt follows are not returned. Returns `None` if the stream is open already, or the
+    /// source has ended. [`ready_state`](Self::ready_state) tells the two apart.
     ///
     /// Use it to see a refusal before the first event: the error contains the status. Dropping the future loses nothing.
     ///
@@ -207,7 +207,7 @@ impl EventSource {
         self.machine.ready_state()
     }
 
-    /// Returns the last event ID; empty when there is none.
+    /// Returns the last event ID, or an empty text.
     ///
     /// Store this to [continue](crate::EventSourceBuilder::with_last_event_id) in another event source. It can differ from the
     /// ID of the last event, because a server can change it by a block without data.

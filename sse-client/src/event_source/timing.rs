@@ -89,7 +89,7 @@ impl Timer {
         self.sleep = None;
     }
 
-    /// Waits until this instant or an earlier one; for ever if there is none.
+    /// Waits until this instant or an earlier one; for ever without one.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, at: Option<Instant>) -> Poll<Result<(), BoxError>> {
         let Some(at) = at else {
             self.clear();

@@ -15,12 +15,12 @@ pub enum Action {
     SendRequest,
     /// Wait for the head of the response.
     AwaitHead {
-        /// The time until which to wait; `None` when there is no limit.
+        /// The time until which to wait; `None` means no limit.
         until: Option<Duration>,
     },
     /// Read from the body.
     ReadBody {
-        /// The time until which to wait for bytes; `None` when there is no limit.
+        /// The time until which to wait for bytes; `None` means no limit.
         until: Option<Duration>,
     },
     /// Drop the connection, if there is one, and wait.

@@ -25,7 +25,7 @@ pub enum Failure {
         /// The idle timeout.
         limit: Duration,
     },
-    /// The body ended between two events, and the server has not said that there are no more.
+    /// The body ended between two events, but without a 204 the client expects more events.
     StreamEnd,
     /// The server answered with a status other than 200, 204 and the redirects.
     Status {
@@ -36,7 +36,7 @@ pub enum Failure {
     },
     /// The server answered 200 with something other than an event stream.
     ContentType {
-        /// The `Content-Type` of the response, cut to 256 bytes; `None` when there is none.
+        /// The `Content-Type` of the response, cut to 256 bytes; `None` if it is missing.
         content_type: Option<String>,
         /// The start of the body, at most 8 KiB.
         body: Vec<u8>,
@@ -179,12 +179,12 @@ pub enum RedirectError {
     NoLocation,
     /// The `Location` is not a URL, or its scheme is neither `http` nor `https`.
     InvalidLocation {
-        /// The location.
+        /// The location that the server sent.
         location: String,
     },
     /// The redirect leads from `https` to `http`.
     Insecure {
-        /// The location.
+        /// The location that the server sent.
         location: String,
     },
     /// The attempt was redirected more often than the limit allows.

@@ -67,7 +67,7 @@ impl<'a> ResponseHead<'a> {
 pub struct RequestHead<'a> {
     /// The URL, without credentials.
     pub url: &'a str,
-    /// The method.
+    /// The request method.
     pub method: &'a str,
     /// Whether to send the body, if the application has one. Redirects can change this.
     pub has_body: bool,

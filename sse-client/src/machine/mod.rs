@@ -172,7 +172,7 @@ impl ClientMachine {
 
     /// Limits the time from the start of an attempt to the head of the response, redirects included.
     ///
-    /// There is no limit by default, nor with `None` or zero.
+    /// No limit by default; `None` and zero mean no limit.
     #[must_use]
     pub fn with_response_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.settings.response_timeout = limit.into().filter(|limit| !limit.is_zero());
@@ -181,7 +181,7 @@ impl ClientMachine {
 
     /// Limits the time without any byte while the stream is open.
     ///
-    /// There is no limit by default, nor with `None` or zero.
+    /// No limit by default; `None` and zero mean no limit.
     #[must_use]
     pub fn with_idle_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.settings.idle_timeout = limit.into().filter(|limit| !limit.is_zero());
@@ -202,7 +202,7 @@ impl ClientMachine {
         self
     }
 
-    /// Receives a single response, such as the answer of a language model: once it has begun, there is no further attempt.
+    /// Receives a single response, such as the answer of a language model. Once it has begun, no attempt follows.
     ///
     /// Two marks end it without a failure: an event whose data is `[DONE]`, which is not returned
     /// ([`EndReason::Done`]), and an end of the body between two events ([`EndReason::StreamEnd`]).
@@ -264,7 +264,7 @@ impl ClientMachine {
         self.state.wants_body()
     }
 
-    /// Returns the last event ID; empty when there is none.
+    /// Returns the last event ID, or an empty text.
     pub fn last_event_id(&self) -> &str {
         self.decoder.last_event_id()
     }

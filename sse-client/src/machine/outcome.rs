@@ -14,7 +14,7 @@ pub enum NextStep {
         /// The time until the attempt, counted from the failure.
         delay: Duration,
     },
-    /// There is no further attempt: the client is closed.
+    /// The client is closed, and makes no further attempt.
     End,
 }
 

@@ -81,7 +81,7 @@ impl RetryPolicy {
 
     /// Limits the number of retries in a row. With 4, the fifth failure in a row is final.
     ///
-    /// There is no limit by default.
+    /// No limit by default.
     pub fn with_max_retries(mut self, retries: u32) -> Self {
         self.max_retries = Some(retries);
         self

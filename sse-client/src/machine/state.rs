@@ -30,7 +30,7 @@
 //! | `Requesting` | `AwaitHead` | connecting |
 //! | `Open` | `ReadBody` | open |
 //! | `Refused` | `ReadBody` | connecting |
-//! | `Failed` | `ReportFailure`, then `Wait` or `Close` | connecting, or closed if there is no retry |
+//! | `Failed` | `ReportFailure`, then `Wait` or `Close` | connecting; closed without a retry |
 //! | `Closed` | `Close` | closed |
 //!
 //! `restart` leads from every state to `Waiting`, except when the ready state is closed. A failure that makes every further

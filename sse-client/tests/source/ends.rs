@@ -254,7 +254,7 @@ async fn open_returns_the_head_or_the_final_error() {
     let mut source = get(&server).with_retry_policy(policy()).build().unwrap();
     let opened = source.open().await.unwrap().unwrap();
     assert_eq!((opened.attempt, &opened.headers["content-type"]), (3, &"text/event-stream".parse().unwrap()));
-    // There is no head to wait for, and no event is lost.
+    // The stream is open, so the call returns at once and loses no event.
     assert!(source.open().await.unwrap().is_none());
     assert_eq!(source.next_event().await.unwrap().unwrap().data, "a");
 

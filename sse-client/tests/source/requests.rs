@@ -236,7 +236,7 @@ async fn restart_forgets_the_last_refusal() {
     assert_eq!(*statuses.lock().unwrap(), [None, Some(401), None]);
 }
 
-/// Without an answer in between, the token is still the one that was refused.
+/// Until the server answers again, the last token counts as refused.
 #[tokio::test]
 async fn last_status_stays_until_the_server_answers_again() {
     let unauthorized = status("401 Unauthorized", "", "");

@@ -143,7 +143,7 @@ async fn server_sets_the_delay() {
     let dates = "date: Fri, 31 Dec 1999 23:59:29 GMT\r\nretry-after: Fri, 31 Dec 1999 23:59:59 GMT\r\n";
     let (after, _) = wait(vec![status("503 Service Unavailable", dates, "")]).await;
     assert!((0..=1).contains(&(after - Duration::from_secs(30)).as_millis()), "{after:?}");
-    // After an intended end there is no backoff.
+    // An intended end has no backoff.
     let (after, time) = wait(vec![write(STREAM), write("retry: 7000\ndata: a\n\n")]).await;
     assert_eq!((after, time), (Duration::from_secs(7), Duration::from_secs(7)));
     // The longest delay does not overflow.
@@ -193,7 +193,7 @@ async fn restart_reconnects_at_once() {
     assert_eq!(ids, [b"".to_vec(), b"a".to_vec(), b"b".to_vec()]);
 }
 
-/// The waiting task polls several sources, and is not the one that restarts.
+/// The waiting task polls several sources. Another task restarts them.
 #[tokio::test]
 async fn restart_wakes_the_waiting_task() {
     use futures_util::stream::{SelectAll, StreamExt};
