@@ -13,10 +13,10 @@ use std::time::Duration;
 use axum::BoxError;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
-use hyper::body::Incoming;
+use hyper::body::{Frame, Incoming};
 use hyper::client::conn::http1;
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HOST, LOCATION};
-use hyper::{Request, Uri};
+use hyper::{HeaderMap, Request, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
 use ssekit::client::machine::{Action, ClientMachine, EndReason, Failure, ResponseHead};
 use ssekit::client::parse_retry_after;
@@ -52,39 +52,17 @@ async fn run(url: &str) -> Result<EndReason, BoxError> {
     // The body of the response. Dropping it closes the connection.
     let mut body = None;
     loop {
+        // After a timeout, the next action is the failure.
         match machine.next_action(start.elapsed()) {
             Action::SendRequest => body = None,
             Action::AwaitHead { until } => {
-                let answer = timeout_at(at(until), send(&machine)).await;
-                let now = start.elapsed();
-                match answer {
-                    Ok(Ok(response)) => {
-                        if receive_head(&mut machine, now, &response) {
-                            eprintln!("connected");
-                        }
-                        body = Some(response.into_body());
-                    }
-                    Ok(Err(error)) => {
-                        eprintln!("{error}");
-                        machine.fail(now, Failure::NoResponse);
-                    }
-                    // The machine notices the timeout itself.
-                    Err(_) => {}
-                }
+                let Ok(response) = timeout_at(at(until), send(&machine)).await else { continue };
+                body = receive_response(&mut machine, start.elapsed(), response);
             }
             Action::ReadBody { until } => {
                 let body = body.as_mut().ok_or("no response to read")?;
                 let Ok(frame) = timeout_at(at(until), body.frame()).await else { continue };
-                let now = start.elapsed();
-                match frame {
-                    Some(Ok(frame)) => {
-                        let Ok(chunk) = frame.into_data() else { continue };
-                        machine.receive_chunk(&chunk);
-                        print(&mut machine, &chunk)?;
-                    }
-                    Some(Err(_)) => machine.fail(now, Failure::Interrupted),
-                    None => machine.receive_end(now),
-                }
+                receive_frame(&mut machine, start.elapsed(), frame)?;
             }
             Action::Wait { until } => {
                 body = None;
@@ -99,17 +77,56 @@ async fn run(url: &str) -> Result<EndReason, BoxError> {
     }
 }
 
+/// Tells the machine the response, or that there is none. Returns the body.
+fn receive_response(
+    machine: &mut ClientMachine,
+    now: Duration,
+    response: Result<hyper::Response<Incoming>, BoxError>,
+) -> Option<Incoming> {
+    match response {
+        Ok(response) => {
+            if receive_head(machine, now, response.status(), response.headers()) {
+                eprintln!("connected");
+            }
+            Some(response.into_body())
+        }
+        Err(error) => {
+            eprintln!("{error}");
+            machine.fail(now, Failure::NoResponse);
+            None
+        }
+    }
+}
+
 /// Tells the machine the head of the response. Returns whether the stream is open.
-fn receive_head(machine: &mut ClientMachine, now: Duration, response: &hyper::Response<Incoming>) -> bool {
-    let headers = response.headers();
+fn receive_head(machine: &mut ClientMachine, now: Duration, status: StatusCode, headers: &HeaderMap) -> bool {
     let values = |name| headers.get_all(name).iter().map(|value| value.as_bytes()).collect::<Vec<_>>().join(&b',');
     let (content_type, content_encoding) = (values(CONTENT_TYPE), values(CONTENT_ENCODING));
-    let mut head = ResponseHead::new(response.status().as_u16());
+    let mut head = ResponseHead::new(status.as_u16());
     head.content_type = Some(&*content_type).filter(|_| headers.contains_key(CONTENT_TYPE));
     head.content_encoding = Some(&*content_encoding);
     head.location = headers.get(LOCATION).map(|value| value.as_bytes());
     head.retry_after = parse_retry_after(headers);
     machine.receive_head(now, head)
+}
+
+/// Tells the machine a part of the body, its end, or that the connection broke. Prints the events.
+fn receive_frame(
+    machine: &mut ClientMachine,
+    now: Duration,
+    frame: Option<Result<Frame<Bytes>, hyper::Error>>,
+) -> io::Result<()> {
+    match frame {
+        Some(Ok(frame)) => {
+            if let Ok(chunk) = frame.into_data() {
+                machine.receive_chunk(&chunk);
+                print(machine, &chunk)?;
+            }
+        }
+        Some(Err(_)) => machine.fail(now, Failure::Interrupted),
+        None => machine.receive_end(now),
+    }
+    Ok(())
 }
 
 /// Sends the machine's request over a new connection.

@@ -30,9 +30,9 @@ fn tail(arguments: &[&str]) -> Tool {
     Tool::start(tool("tail").args(arguments))
 }
 
-/// Each line is there before the server has even written the next event.
+/// Each line is printed before the server writes the next event.
 #[tokio::test]
-async fn events_are_lines_of_json_at_once_and_reconnections_are_told() {
+async fn events_are_printed_at_once_and_reconnections_are_reported() {
     let server = Server::start().await;
     let header = "Authorization:s3cret  ";
     let mut tail =
@@ -133,8 +133,13 @@ async fn post_is_sent_once_with_the_content_type_of_the_file() {
         }
     }
 
-    // The end of the stream is final, unless there is --reconnect.
     let post = ["--post", file.to_str().unwrap()];
+    check_ends_of_a_post(&server, &post).await;
+    check_refusals_of_a_post(&server, &post).await;
+}
+
+/// The end of the stream is final, unless there is --reconnect.
+async fn check_ends_of_a_post(server: &Server, post: &[&str]) {
     let mut once = tail(&[&[&*server.url("/")], &post[..]].concat());
     server.opened().await;
     once.says(CONNECTED).await;
@@ -148,8 +153,10 @@ async fn post_is_sent_once_with_the_content_type_of_the_file() {
     again.says("tail: stream ended; next attempt in 0.1 s").await;
     assert_eq!(server.refused(204, "", "").await.body, b"{}");
     again.ends(0, "", "tail: server has no more events (204), after 1 event\n").await;
+}
 
-    // An overloaded server is asked again only with --max-retries.
+/// An overloaded server is asked again only with --max-retries.
+async fn check_refusals_of_a_post(server: &Server, post: &[&str]) {
     let once = tail(&[&[&*server.url("/")], &post[..]].concat());
     server.refused(503, "", "").await;
     once.ends(1, "", "tail: final error: server answered with status 503\n").await;

@@ -96,6 +96,11 @@ async fn run(Arguments { format, url, model, prompt }: Arguments) -> Result<(), 
     if !prompt.is_empty() {
         return chat.turn(prompt.join(" ")).await.map_err(|failed| failed.to_string());
     }
+    converse(&mut chat).await
+}
+
+/// Asks each line of standard input.
+async fn converse(chat: &mut Chat) -> Result<(), String> {
     let (mut asked, mut failed) = (0, 0);
     let is_interactive = io::stdin().is_terminal();
     loop {
