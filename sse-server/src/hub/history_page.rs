@@ -39,7 +39,7 @@ pub(super) struct HistorySelection {
 struct SelectedEvent {
     /// A gap before the event.
     gap: Option<Gap>,
-    /// Whether it is an event of the client's feeds.
+    /// Whether the client subscribes to its topic.
     is_wanted: bool,
 }
 
@@ -54,7 +54,7 @@ pub(super) struct EncodedPage {
 }
 
 impl State {
-    /// Selects what a client at `from` needs of a page, and moves its cursor behind it.
+    /// Selects the events of a page that a client at `from` needs, and moves its cursor past them.
     ///
     /// The cursor moves before the filter is asked, so that an epoch that begins meanwhile is reported to the client.
     pub(super) fn select_history(&mut self, slot: Slot, from: u64, page: &[LoggedEvent]) -> Option<HistorySelection> {
@@ -136,7 +136,7 @@ impl Selector<'_> {
         }
     }
 
-    /// The client's cursor after the page. Past its last event and past memory, nothing is known of the client's events.
+    /// The client's cursor after the page. It is at most `known_to`: later offsets can have events of the client.
     fn cursor(&self) -> u64 {
         self.next.min(self.known_to)
     }
@@ -145,7 +145,7 @@ impl Selector<'_> {
 impl HistorySelection {
     /// Encodes the selected events that pass the filter, with the gaps before and after them.
     ///
-    /// The filter is the application's, so this is called without the hub's lock.
+    /// Call this without the hub's lock, because the filter is code of the application.
     pub(super) fn encode(self, page: &[LoggedEvent]) -> EncodedPage {
         let mut encoded = EncodedPage::default();
         for (event, SelectedEvent { gap, is_wanted }) in page.iter().skip(self.skipped).zip(self.events) {

@@ -87,7 +87,7 @@ mod waiters;
 use std::fmt;
 use std::sync::{Arc, MutexGuard};
 
-use ssekit_core::EncodedEvent;
+use ssekit_core::IntoEvent;
 
 use crate::body::DEFAULT_STALL_TIMEOUT;
 use crate::close::AfterEnd;
@@ -167,8 +167,8 @@ impl Hub {
     /// # Errors
     ///
     /// See [`PublishError`].
-    pub fn publish(&self, topic: &str, event: impl Into<EncodedEvent>) -> Publishing {
-        self.0.log.publish(NewEvent::new(topic, event))
+    pub fn publish(&self, topic: &str, event: impl IntoEvent) -> Publishing {
+        self.publish_new(topic, None, event)
     }
 
     /// Publishes an event that is the newest state of `key` in this topic.
@@ -178,8 +178,16 @@ impl Hub {
     /// # Errors
     ///
     /// See [`PublishError`].
-    pub fn publish_keyed(&self, topic: &str, key: &str, event: impl Into<EncodedEvent>) -> Publishing {
-        self.0.log.publish(NewEvent::new(topic, event).with_key(key))
+    pub fn publish_keyed(&self, topic: &str, key: &str, event: impl IntoEvent) -> Publishing {
+        self.publish_new(topic, Some(key), event)
+    }
+
+    #[inline]
+    fn publish_new(&self, topic: &str, key: Option<&str>, event: impl IntoEvent) -> Publishing {
+        match event.into_event() {
+            Ok(event) => self.0.log.publish(NewEvent { topic, key, event }),
+            Err(error) => Publishing::done(Err(PublishError::Event(error.into()))),
+        }
     }
 
     /// Responds to a request: with the stream of a new subscriber, or with a refusal.
@@ -202,13 +210,15 @@ impl Hub {
     /// [`Rejection`] if the hub is full, or the request is invalid.
     pub fn subscribe(&self, mut subscribe: Subscribe) -> Result<Subscription, Rejection> {
         let control = StreamControl::new(DEFAULT_STALL_TIMEOUT);
+        let first_event_error = subscribe.first_event_error.clone();
         let (history, options) = (self.0.log.first(), &self.0.options);
         // The application's values in the request are dropped outside the lock, whether it is accepted or not.
         let mut state = self.state();
         let admitted = state.subscribe(&mut subscribe, &control, history, options);
         drop(state);
         let retry_after = options.retry_after;
-        let admitted = admitted.map_err(|reason| Rejection::new(reason, jitter(retry_after, retry_after)))?;
+        let reject = |reason| Rejection::new(reason, jitter(retry_after, retry_after), first_event_error);
+        let admitted = admitted.map_err(reject)?;
         for old in &admitted.taken_over {
             disconnect::kick(old, &Disconnect::new().with_after_end(AfterEnd::Stop));
         }

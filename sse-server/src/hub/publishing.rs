@@ -50,6 +50,7 @@ impl Publishing {
     /// # Errors
     ///
     /// See [`PublishError`].
+    #[inline]
     pub fn now(self) -> Result<Position, PublishError> {
         match self.0 {
             Stage::Done(Some(outcome)) => outcome,
@@ -58,6 +59,7 @@ impl Publishing {
     }
 
     /// Creates the answer of a [`Log`](super::Log) that knows the outcome already.
+    #[inline]
     pub fn done(outcome: Result<Position, PublishError>) -> Self {
         Self(Stage::Done(Some(outcome)))
     }
@@ -74,6 +76,7 @@ impl Future for Publishing {
     type Output = Result<Position, PublishError>;
 
     /// Polled again after it was ready, it returns [`PublishError::Unanswered`].
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let outcome = match &mut self.0 {
             Stage::Done(outcome) => return Poll::Ready(outcome.take().unwrap_or(Err(PublishError::Unanswered))),

@@ -176,7 +176,7 @@ impl Reader<'_> {
     /// Whether the client gets all events of its feeds.
     #[inline]
     fn is_plain(&self) -> bool {
-        self.client.filter.is_none() && self.client.policy != SlowConsumerPolicy::Coalesce
+        self.client.filter.is_none() && !self.view().coalesces()
     }
 
     /// Returns the bytes that were joined for another client at the same cursor.

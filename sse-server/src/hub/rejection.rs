@@ -1,7 +1,9 @@
-//! Those who are not taken.
+//! Rejected subscribers, and how to answer them.
 
+use std::error::Error;
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -11,11 +13,11 @@ use ssekit_core::{EncodedEvent, Event};
 use super::options::{MAX_NAME_LEN, MAX_NAMES};
 use crate::body::EventBody;
 
-/// A subscriber that is not taken, and how to tell it.
+/// A rejected subscriber, and how to answer it.
 ///
-/// An EventSource gives up for good at any status but 200. So one that may come back is answered by a stream that says
-/// when, and ends: [`into_body`](Self::into_body). Other clients know better what to make of a [`status`](Self::status).
-/// The adapters' `SseRejection` is a response of either kind.
+/// An EventSource stops for good at any status but 200. So a client that may try again later is answered with a stream
+/// that contains a `retry` line and ends: [`into_body`](Self::into_body). Answer other clients with
+/// [`status`](Self::status). [`Hub::respond`](super::Hub::respond) chooses between both.
 ///
 /// ```
 /// use futures_util::{FutureExt, StreamExt};
@@ -32,81 +34,100 @@ use crate::body::EventBody;
 /// assert!(body.next().await.is_none());
 /// # }.now_or_never().unwrap();
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Rejection {
     reason: RejectionReason,
-    retry: Duration,
+    retry_after: Duration,
+    /// The error of a first event.
+    source: Option<Arc<dyn Error + Send + Sync>>,
 }
 
-/// Why a subscriber is not taken.
+/// The reason a subscriber was rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RejectionReason {
-    /// The hub has as many as it may have.
+    /// The hub has the maximum number of clients.
     Full {
-        /// How many.
+        /// The maximum.
         max: usize,
     },
-    /// There are as many with one of its keys as there may be.
+    /// One of the keys has the maximum number of clients.
     KeyFull {
-        /// How many.
+        /// The maximum.
         max: usize,
     },
-    /// One of the topics or prefixes has as many as it may have.
+    /// One of the topics or prefixes has the maximum number of clients.
     TopicFull {
-        /// How many.
+        /// The maximum.
         max: usize,
     },
-    /// The log was [sealed](super::MemoryLog::seal), and the client comes from the process that has it now. It is to go there.
+    /// The log was [sealed](super::MemoryLog::seal), and the client has already been at the process that has it now.
     Sealed,
-    /// The session has a stream already, and [rejects](super::SessionPolicy::RejectNew) others.
+    /// The session has a stream already, and [rejects](super::SessionPolicy::RejectNew) another one.
     SessionTaken,
-    /// It names too much: see [`MAX_NAMES`].
+    /// The request has more than [`MAX_NAMES`] topics, prefixes and keys.
     TooManyNames {
-        /// How many topics, prefixes and keys.
+        /// The number of names.
         count: usize,
     },
-    /// A name is too long: see [`MAX_NAME_LEN`].
+    /// A topic, prefix or key has more than [`MAX_NAME_LEN`] bytes.
     NameTooLong {
-        /// How many bytes it has.
+        /// The length in bytes.
         len: usize,
     },
+    /// A [first event](super::Subscribe::with_first_event) could not be encoded. The rejection's source is the error.
+    FirstEvent,
 }
 
 impl Rejection {
-    pub(super) fn new(reason: RejectionReason, retry: Duration) -> Self {
-        Self { reason, retry }
+    pub(super) fn new(
+        reason: RejectionReason,
+        retry_after: Duration,
+        first_event_error: Option<Arc<dyn Error + Send + Sync>>,
+    ) -> Self {
+        let source = first_event_error.filter(|_| reason == RejectionReason::FirstEvent);
+        Self { reason, retry_after, source }
     }
 
-    /// Why.
+    /// Returns the reason.
     pub fn reason(&self) -> RejectionReason {
         self.reason
     }
 
-    /// When the client is to come back.
-    pub fn retry(&self) -> Duration {
-        self.retry
+    /// Returns how long the client should wait before it tries again.
+    pub fn retry_after(&self) -> Duration {
+        self.retry_after
     }
 
-    /// Whether it is worth the client's while to come back. If not, the request itself is wrong.
+    /// Returns whether the same request can be accepted later. If not, the request is at fault.
     pub fn is_temporary(&self) -> bool {
-        !matches!(self.reason, RejectionReason::TooManyNames { .. } | RejectionReason::NameTooLong { .. })
+        use RejectionReason::{FirstEvent, NameTooLong, TooManyNames};
+
+        !matches!(self.reason, TooManyNames { .. } | NameTooLong { .. } | FirstEvent)
     }
 
-    /// The status for a client that is no EventSource: 503 (Service Unavailable), 429 (Too Many Requests), 409 (Conflict) or
-    /// 400 (Bad Request).
+    /// Returns the HTTP status for a client that is not an EventSource.
+    ///
+    /// | status | reasons |
+    /// |--:|---|
+    /// | 400 | `TooManyNames`, `NameTooLong` |
+    /// | 409 | `SessionTaken` |
+    /// | 429 | `KeyFull` |
+    /// | 500 | `FirstEvent` |
+    /// | 503 | `Full`, `TopicFull`, `Sealed` |
     pub fn status(&self) -> u16 {
         match self.reason {
             RejectionReason::Full { .. } | RejectionReason::TopicFull { .. } | RejectionReason::Sealed => 503,
             RejectionReason::KeyFull { .. } => 429,
             RejectionReason::SessionTaken => 409,
             RejectionReason::TooManyNames { .. } | RejectionReason::NameTooLong { .. } => 400,
+            RejectionReason::FirstEvent => 500,
         }
     }
 
-    /// The stream that tells an EventSource when to come back.
+    /// Converts it into a stream that tells an EventSource when to reconnect, and ends.
     pub fn into_body(self) -> EventBody<RetryStream> {
-        EventBody::new(RetryStream(Some(self.retry)))
+        EventBody::new(RetryStream(Some(self.retry_after)))
     }
 }
 
@@ -116,23 +137,32 @@ impl fmt::Display for Rejection {
     }
 }
 
-impl std::error::Error for Rejection {}
+impl Error for Rejection {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.as_ref().map(|error| &**error as &(dyn Error + 'static))
+    }
+}
 
 impl fmt::Display for RejectionReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Full { max } => write!(f, "there are {max} clients, the most there may be"),
-            Self::KeyFull { max } => write!(f, "there are {max} clients with this key, the most there may be"),
-            Self::TopicFull { max } => write!(f, "there are {max} clients of this topic, the most there may be"),
-            Self::Sealed => f.write_str("the log is another process's by now"),
-            Self::SessionTaken => f.write_str("the session has a stream already"),
-            Self::TooManyNames { count } => write!(f, "{count} topics and keys are named, of {MAX_NAMES} at the most"),
-            Self::NameTooLong { len } => write!(f, "a name has {len} bytes, of {MAX_NAME_LEN} at the most"),
+            Self::Full { max } => write!(f, "hub has {max} clients, the maximum"),
+            Self::KeyFull { max } => write!(f, "key has {max} clients, the maximum"),
+            Self::TopicFull { max } => write!(f, "topic has {max} clients, the maximum"),
+            Self::Sealed => f.write_str("log is sealed: another process has it now"),
+            Self::SessionTaken => f.write_str("session has a stream already"),
+            Self::TooManyNames { count } => {
+                write!(f, "{count} topics and keys: a subscriber has at most {MAX_NAMES} names")
+            }
+            Self::NameTooLong { len } => {
+                write!(f, "name of {len} bytes: a topic or key has at most {MAX_NAME_LEN} bytes")
+            }
+            Self::FirstEvent => f.write_str("first event cannot be encoded"),
         }
     }
 }
 
-/// The stream of a client that is rejected.
+/// The stream for a rejected client: one `retry` line.
 #[derive(Debug)]
 pub struct RetryStream(Option<Duration>);
 
@@ -140,6 +170,7 @@ impl Stream for RetryStream {
     type Item = EncodedEvent;
 
     fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<EncodedEvent>> {
-        Poll::Ready(self.0.take().map(|retry| EncodedEvent::from(Event::new().with_reconnection_time(retry))))
+        let retry = self.0.take().map(|time| Event::new().with_reconnection_time(time));
+        Poll::Ready(retry.map(EncodedEvent::from))
     }
 }

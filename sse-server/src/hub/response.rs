@@ -152,7 +152,7 @@ impl HubResponse {
 
 /// Returns the whole seconds, rounded up, for `Retry-After`.
 fn retry_after(rejection: &Rejection) -> Option<u64> {
-    let retry = rejection.retry();
+    let retry = rejection.retry_after();
     rejection.is_temporary().then(|| retry.as_secs() + u64::from(retry.subsec_nanos() > 0))
 }
 

@@ -63,9 +63,9 @@ struct Finder<'a> {
     skips: bool,
     /// The oldest offset in the log's history.
     history: Option<u64>,
-    /// The offset of the client's last event that memory has evicted.
+    /// The last offset of the client's feeds that memory has evicted.
     evicted_to: u64,
-    /// The offset of the client's last event that is neither in memory nor in the history.
+    /// The last offset of its feeds that is neither in memory nor in the history.
     lost_to: u64,
 }
 

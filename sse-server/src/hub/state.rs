@@ -1,4 +1,4 @@
-//! All that a hub knows, behind one lock: how an event comes in, and how it is dropped.
+//! The state of a hub under its lock: how an event is appended, and how it is evicted.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -19,33 +19,34 @@ use super::store::{FeedId, Store};
 use super::waiters::WakeList;
 use crate::stream_control::StreamControl;
 
-/// What a hub's clock shows when it is made, so that events of a log which is taken over can be older: 34 years.
+/// The start of a hub's clock, in milliseconds: 34 years. So events of an imported log can be older than the hub.
 const PAST: u64 = 1 << 40;
 
-/// See [`Hub`](super::Hub).
+/// The recent events of a hub and its clients.
 ///
-/// Whoever holds its lock calls nothing of the application's, wakes no one and waits for nothing.
+/// Code that holds its lock calls no code of the application, wakes no task and does not wait.
 pub(super) struct State {
     pub(super) epochs: Epochs,
     retention: RetentionOptions,
-    made: Instant,
+    created: Instant,
     pub(super) store: Store,
     pub(super) feeds: Feeds,
     /// The newest events of keys that are older than the store.
     pub(super) compaction: Compaction,
     pub(super) registry: Registry,
     pub(super) counts: Counts,
+    /// Whether the log accepts no events any more, because another process continues it.
     is_sealed: bool,
-    /// `id: `, the epoch and a hyphen; the offset of the last event follows.
+    /// The ID line of the last event. Its first `epoch_len` bytes are `id: `, the epoch and a hyphen.
     id_line: Vec<u8>,
     epoch_len: usize,
-    /// A list of waiters with room, for the next.
+    /// An empty list of waiters with capacity. See [`WakeList::spare`].
     pub(super) spare: Option<Slab<Arc<StreamControl>>>,
-    /// What a reader gets, as long as it reads.
+    /// A buffer for the offsets of the events of a page.
     pub(super) selected: Vec<u64>,
 }
 
-/// What has been counted since the hub was made.
+/// The counters of a hub since its creation.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Counts {
     pub(super) published: u64,
@@ -58,6 +59,7 @@ pub(super) struct Counts {
 }
 
 impl Counts {
+    /// Counts delivered events.
     pub(super) fn delivered(&mut self, count: usize, bytes: usize) {
         self.delivered += count as u64;
         self.delivered_bytes += bytes as u64;
@@ -65,12 +67,12 @@ impl Counts {
 }
 
 impl State {
-    /// With no events yet.
+    /// Creates the state of an empty log.
     pub(super) fn new(epoch: u64, retention: RetentionOptions) -> Self {
         let id_line = id_line(epoch);
         Self {
             epochs: Epochs::new(epoch),
-            made: Instant::now(),
+            created: Instant::now(),
             store: Store::new(1),
             feeds: Feeds::new(retention.max_idle_topics),
             compaction: Compaction::default(),
@@ -85,6 +87,7 @@ impl State {
         }
     }
 
+    /// Rejects all changes of the log, or accepts them again.
     pub(super) fn set_sealed(&mut self, is_sealed: bool) {
         self.is_sealed = is_sealed;
     }
@@ -93,12 +96,12 @@ impl State {
         self.is_sealed
     }
 
-    /// The time by the hub's own clock, in milliseconds.
+    /// The time by the hub's clock, in milliseconds.
     pub(super) fn now(&self) -> u64 {
-        PAST.saturating_add(millis(self.made.elapsed()))
+        PAST.saturating_add(millis(self.created.elapsed()))
     }
 
-    /// Adds an event, whose block has no ID, at this place or the next.
+    /// Appends an event at this position, or at the next one. Its block has no ID.
     pub(super) fn append(
         &mut self,
         position: Option<Position>,
@@ -126,7 +129,7 @@ impl State {
         if self.is_sealed { Err(PublishError::Sealed) } else { Ok(()) }
     }
 
-    /// The offset of a place that has yet to come.
+    /// Returns the offset of a position of the current epoch that has no event yet.
     fn offset(&self, position: Position) -> Result<u64, PublishError> {
         let next = self.store.next();
         let found = self.epochs.find(position).filter(|_| position.epoch == self.epochs.epoch());
@@ -134,7 +137,7 @@ impl State {
         offset.ok_or(PublishError::Passed { position, next: self.epochs.at(next) })
     }
 
-    /// What is before this offset, and has not come, does not come any more.
+    /// Skips the offsets before this one. Their events, if there are any, are in the history of the log.
     fn skip_to(&mut self, offset: u64, wakes: &mut WakeList) {
         if offset > self.store.next() {
             self.feeds.skip_to(offset - 1, offset - self.store.next(), wakes);
@@ -142,14 +145,14 @@ impl State {
         }
     }
 
-    /// Events up to this one of the present epoch have been elsewhere.
+    /// Begins after this offset of the current epoch: the events before it were never in this process.
     pub(super) fn begin_after(&mut self, offset: u64) {
         let last = self.epochs.base().saturating_add(offset).min(MAX_OFFSET);
         self.store.skip_to(last + 1);
         self.feeds.set_forgotten_to(last);
     }
 
-    /// There is no event at this place.
+    /// Skips one position without an event.
     pub(super) fn leave_out(&mut self, position: Position, wakes: &mut WakeList) -> Result<(), PublishError> {
         self.check_open()?;
         let offset = self.offset(position)?;
@@ -158,7 +161,8 @@ impl State {
         Ok(())
     }
 
-    /// Another epoch begins. If events may be missing, all clients are told, each when it is through with those before.
+    /// Begins another epoch. If events may be missing before it, each client receives a gap event after its events of the
+    /// epochs before.
     pub(super) fn begin_epoch(
         &mut self,
         epoch: u64,
@@ -196,11 +200,11 @@ impl State {
         Ok(())
     }
 
-    /// Adds an event whatever is kept.
+    /// Appends an event without evicting others.
     pub(super) fn push(&mut self, topic: &str, key: Option<&str>, block: &[u8], now: u64, wakes: &mut WakeList) -> u64 {
         let offset = self.store.next();
         self.id_line.truncate(self.epoch_len);
-        // Writing to memory has no way to fail.
+        // A write into memory cannot fail.
         let _ = writeln!(self.id_line, "{}", offset - self.epochs.base());
         let id = self.feeds.topic(topic);
         let key = key.map(|key| self.supersede(id, key, offset));
@@ -229,7 +233,7 @@ impl State {
         }
     }
 
-    /// Drops what is not to be kept.
+    /// Evicts events that exceed a limit.
     pub(super) fn evict(&mut self, now: u64) {
         let RetentionOptions { max_events, max_bytes, max_keys, .. } = self.retention;
         let max_age = self.retention.max_age.map(millis);

@@ -1,10 +1,11 @@
 //! The request of a subscriber: topics, filter, start and policies.
 
 use std::collections::BTreeSet;
+use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
-use ssekit_core::EncodedEvent;
+use ssekit_core::{EncodedEvent, IntoEvent};
 
 use super::options::{MAX_NAME_LEN, MAX_NAMES};
 use super::position::Position;
@@ -39,6 +40,8 @@ pub struct Subscribe {
     pub(super) policy: SlowConsumerPolicy,
     pub(super) filter: Option<Filter>,
     pub(super) first: Vec<EncodedEvent>,
+    /// The error of the first event that could not be encoded. Shared, so that the request can be cloned.
+    pub(super) first_event_error: Option<Arc<dyn Error + Send + Sync>>,
     pub(super) tells_resume: bool,
 }
 
@@ -176,8 +179,27 @@ impl Subscribe {
     }
 
     /// Adds an event that the client receives first. Several are sent in the order in which they were added.
-    pub fn with_first_event(mut self, event: impl Into<EncodedEvent>) -> Self {
-        self.first.push(event.into());
+    ///
+    /// If a value cannot be encoded, [`Hub::subscribe`](super::Hub::subscribe) rejects the request with the error.
+    ///
+    /// ```
+    /// use ssekit_core::Event;
+    /// use ssekit_server::hub::{Hub, RejectionReason, Subscribe};
+    ///
+    /// let hub = Hub::default();
+    /// hub.subscribe(Subscribe::topic("news").with_first_event(Event::data("welcome")))?;
+    /// let failed = Err::<Event<'_>, _>("no greeting today");
+    /// let rejection = hub.subscribe(Subscribe::topic("news").with_first_event(failed)).unwrap_err();
+    /// assert_eq!((rejection.reason(), rejection.status()), (RejectionReason::FirstEvent, 500));
+    /// # Ok::<(), ssekit_server::hub::Rejection>(())
+    /// ```
+    pub fn with_first_event(mut self, event: impl IntoEvent) -> Self {
+        match event.into_event() {
+            Ok(event) => self.first.push(event),
+            Err(error) => {
+                self.first_event_error.get_or_insert_with(|| error.into());
+            }
+        }
         self
     }
 
@@ -188,8 +210,11 @@ impl Subscribe {
         self
     }
 
-    /// Checks the names against the limits.
+    /// Checks the names against the limits, and that all first events were encoded.
     pub(super) fn check(&self) -> Result<(), RejectionReason> {
+        if self.first_event_error.is_some() {
+            return Err(RejectionReason::FirstEvent);
+        }
         let names = || self.topics.iter().chain(&self.prefixes).chain(&self.keys);
         let count = names().count();
         if count > MAX_NAMES {

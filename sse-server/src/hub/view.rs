@@ -66,7 +66,7 @@ impl<'a> View<'a> {
         self.feeds().map(|feed| if coalesces { feed.lost_to } else { feed.evicted_to }).max().unwrap_or(0)
     }
 
-    /// Counts all events of the client's feeds, and the stored events from `cursor` on.
+    /// Counts all events of its feeds, and the stored events from `cursor` on.
     #[inline]
     pub(super) fn count(&self, cursor: u64) -> EventCount {
         self.feeds().fold(EventCount { published: 0, unread: 0 }, |count, feed| EventCount {

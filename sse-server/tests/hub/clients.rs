@@ -1,5 +1,6 @@
 //! Admission, listing and removal of clients.
 
+use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -79,7 +80,7 @@ fn clients_over_limits_rejected() {
     let subscribe = |topic: &str, key: &str| hub.subscribe(Subscribe::topic(topic).with_key(key));
     let reason = |result: Result<Subscription, ssekit_server::hub::Rejection>| {
         let rejection = result.unwrap_err();
-        assert!((10 * SECOND..20 * SECOND).contains(&rejection.retry()), "{rejection:?}");
+        assert!((10 * SECOND..20 * SECOND).contains(&rejection.retry_after()), "{rejection:?}");
         (rejection.reason(), rejection.status())
     };
     let one = subscribe("a", "1").unwrap();
@@ -176,4 +177,15 @@ async fn stalled_client_is_removed() {
     tokio::time::sleep(60 * SECOND).await;
     assert_eq!((hub.len(), hub.streams().closed_count(CloseReason::SlowConsumer)), (0, 1));
     assert!(body.next().await.is_none());
+}
+
+#[test]
+fn first_event_that_cannot_be_encoded_rejects_the_subscriber() {
+    let hub = Hub::default();
+    let failed = |text| Err::<Event<'_>, _>(text);
+    let subscribe = Subscribe::topic("a").with_first_event(failed("first")).with_first_event(failed("second"));
+    let rejection = hub.subscribe(subscribe).unwrap_err();
+    assert_eq!((rejection.reason(), rejection.is_temporary()), (RejectionReason::FirstEvent, false));
+    assert_eq!(rejection.source().unwrap().to_string(), "first");
+    assert_eq!((hub.len(), hub.stats().rejected), (0, 1));
 }

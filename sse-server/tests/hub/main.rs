@@ -96,6 +96,8 @@ fn unpublishable_events_rejected_with_reason() {
     }
     let own = Event::data("a").with_id(ssekit_core::event_id!("7"));
     assert!(matches!(hub.publish("a", own).now(), Err(PublishError::HasId)));
+    let failed = hub.publish("a", Err::<Event<'_>, _>("out of paper")).now().unwrap_err();
+    assert!(matches!(&failed, PublishError::Event(error) if error.to_string() == "out of paper"), "{failed}");
     let large = "x".repeat(1000);
     let error = hub.publish("a", Event::data(&large)).now().unwrap_err();
     assert!(matches!(error, PublishError::TooLarge { max: 1000, .. }), "{error}");

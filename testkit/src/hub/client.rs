@@ -1,4 +1,4 @@
-//! A client: what it is sent, held against the log, and what it then has.
+//! A client of the model: it checks each received block against the naive log.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -15,48 +15,52 @@ use ssekit_server::{CloseReason, EventBody, StreamHandle};
 use super::log::{Log, Lost};
 use super::operation::Subscriber;
 
-/// What the event before all others has as its data.
+/// The data of the event that a client receives first.
 pub(super) const FIRST: &str = "first of all";
-/// What a client is told that is disconnected.
+/// The reason that a disconnected client receives.
 pub(super) const REASON: &str = "out with you";
 
 pub(super) struct Client {
     pub(super) by: Subscriber,
     pub(super) connection: Option<Connection>,
     decoder: Decoder,
-    /// What each block has left it with, of all that it was ever sent.
+    /// The state of the client after each block that it was ever sent.
     seen: Vec<Seen>,
-    /// Up to where it has all events, or was told that it has not.
+    /// Up to this offset, the client has received its events, or a gap event has reported them.
     at: Option<u64>,
-    told: Vec<(u64, u64)>,
+    /// The ranges of offsets that gap events have reported.
+    reported: Vec<(u64, u64)>,
 }
 
 #[derive(Clone)]
 struct Seen {
     last_id: Option<String>,
-    told: usize,
+    /// The number of ranges reported so far.
+    reported: usize,
 }
 
-/// A client's stream, and where it stands.
+/// One stream of a client, and what the client expects of it.
 pub(super) struct Connection {
     stream: Option<Pin<Box<dyn Stream<Item = Vec<u8>>>>>,
     pub(super) handle: StreamHandle,
     pub(super) id: u64,
     pub(super) resume: ResumeOutcome,
-    /// It was asked to end; what it is told then.
+    /// How the hub disconnected the client, if it did.
     pub(super) kicked: Option<Kick>,
     pub(super) is_over: bool,
-    /// It was told not to come back.
+    /// Whether the client has received the event that stops it from reconnecting.
     is_done: bool,
-    /// It has all there is, and is to be woken.
+    /// The waker of a client that has received everything.
     waiting: Option<Arc<Woken>>,
+    /// Whether the client must have been woken.
     is_due: bool,
     has_preamble: bool,
     head: VecDeque<Head>,
-    /// It needs events from here on, or from some offset up to `high`: nothing is for it in between.
+    /// The client's cursor is within `low..=high`. None of its events is in between.
     low: u64,
     high: u64,
-    told_to: u64,
+    /// The last offset that a gap event has reported.
+    reported_to: u64,
     pub(super) events: u64,
     pub(super) bytes: u64,
     pub(super) gaps: u64,
@@ -64,17 +68,17 @@ pub(super) struct Connection {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kick {
-    /// It is told why.
+    /// By its user. The client receives the reason.
     Out,
-    /// It is told not to come back.
+    /// By a newer stream of its session. The client must not reconnect.
     TakenOver,
 }
 
-/// What comes before all events.
+/// A block before all events.
 enum Head {
     First,
     Gap(&'static str, Option<u64>, Lost),
-    ResumeOutcome,
+    Resume,
     Position,
 }
 
@@ -87,24 +91,45 @@ impl Wake for Woken {
     }
 }
 
+/// The start of a stream that the client expects.
+struct Start {
+    /// See [`Client::at`].
+    at: Option<u64>,
+    /// See [`Connection::low`].
+    range: (u64, u64),
+    reported_to: u64,
+    gap: Option<Head>,
+}
+
+/// A gap event, decoded.
+struct GapEvent<'a> {
+    block: &'a str,
+    reason: String,
+    from: Option<u64>,
+    to: u64,
+    missed: Option<u64>,
+    /// The offset of the ID.
+    id: u64,
+}
+
 impl Client {
     pub(super) fn new(by: Subscriber, last_id: Option<String>) -> Self {
-        let seen = vec![Seen { last_id, told: 0 }];
-        Self { by, connection: None, decoder: Decoder::new(), seen, at: None, told: Vec::new() }
+        let seen = vec![Seen { last_id, reported: 0 }];
+        Self { by, connection: None, decoder: Decoder::new(), seen, at: None, reported: Vec::new() }
     }
 
     pub(super) fn last_id(&self) -> Option<&str> {
         self.seen.last().and_then(|seen| seen.last_id.as_deref())
     }
 
-    /// It is cut off, and the last so many blocks have not reached it.
+    /// Disconnects the client. The last `blocks` blocks have not reached it.
     pub(super) fn lose(&mut self, blocks: usize) {
         self.connection = None;
         self.seen.truncate(self.seen.len().saturating_sub(blocks).max(1));
-        self.told.truncate(self.seen.last().map_or(0, |seen| seen.told));
+        self.reported.truncate(self.seen.last().map_or(0, |seen| seen.reported));
     }
 
-    /// It is one of the hub's.
+    /// Connects the client by a subscription that the hub has admitted.
     pub(super) fn connect(&mut self, log: &Log, subscription: Subscription) {
         self.decoder.reconnect();
         let last_id = self.last_id().unwrap_or_default().to_owned();
@@ -112,63 +137,18 @@ impl Client {
 
         let by = self.by;
         let resume = subscription.resume_outcome();
-        let coalesces = by.policy == SlowConsumerPolicy::Coalesce;
-        let oldest =
-            if coalesces { (1, log.deliverable(&by, 1).next().unwrap_or(log.next())) } else { (log.first, log.first) };
-        let next = (log.next(), log.next());
-        let started = match by.start {
-            StartFrom::Oldest => oldest,
-            StartFrom::Last(count) => {
-                let last = log.last(by.pattern, count);
-                (last, last)
-            }
-            _ => next,
-        };
-        self.at = None;
-        // Whoever wants what is kept has not lost what is not.
-        let excused = log.first - 1;
-        let mut gap = None;
-        let (mut range, mut told_to) = (started, log.lost(&by, 1, true).may.unwrap_or(0));
-        match self.last_id().map(str::parse::<Position>) {
-            None => assert_eq!(resume, ResumeOutcome::Fresh),
-            Some(Err(_)) => {
-                assert_eq!(resume, ResumeOutcome::Malformed);
-                gap = Some(Head::Gap("malformed", None, Lost::default()));
-            }
-            Some(Ok(seen)) if seen.epoch != log.epoch || seen.offset >= log.next() => {
-                assert_eq!(resume, ResumeOutcome::EpochChanged);
-                gap = Some(Head::Gap("epoch_changed", None, Lost::default()));
-                told_to = excused;
-                range = if by.policy == SlowConsumerPolicy::SkipToLatest { next } else { oldest };
-            }
-            Some(Ok(seen)) => {
-                log.check_resume(&by, seen.offset, resume);
-                (self.at, told_to) = (Some(seen.offset), 0);
-                range = (seen.offset + 1, seen.offset + 1);
-                if matches!(resume, ResumeOutcome::Gap { .. }) {
-                    let lost = log.lost(&by, seen.offset + 1, !log.is_forgetful());
-                    let to = match by.policy {
-                        SlowConsumerPolicy::SkipToLatest => {
-                            Lost { must: Some(log.next() - 1), may: Some(log.next() - 1) }
-                        }
-                        _ => lost,
-                    };
-                    if !coalesces {
-                        range = (to.must.map_or(range.0, |to| to + 1), to.may.map_or(range.0, |to| to + 1));
-                    }
-                    gap = Some(Head::Gap("retention", Some(seen.offset + 1), to));
-                }
-            }
-        }
-        if self.at.is_none() {
-            self.told = vec![(0, excused)];
+        let Start { at, range, reported_to, gap } = self.start(log, resume);
+        self.at = at;
+        if at.is_none() {
+            // A client without a position has no claim to evicted events.
+            self.reported = vec![(0, log.first - 1)];
         }
         let gaps = u64::from(gap.is_some());
         let first = by.has_first.then_some(Head::First);
-        let told = by.tells_resume.then_some(Head::ResumeOutcome);
-        // Either says where it is; else a block with an ID alone does.
-        let position = (gap.is_none() && told.is_none()).then_some(Head::Position);
-        let head = first.into_iter().chain(gap).chain(told).chain(position).collect();
+        let resumed = by.tells_resume.then_some(Head::Resume);
+        // Each of the others has an ID too.
+        let position = (gap.is_none() && resumed.is_none()).then_some(Head::Position);
+        let head = first.into_iter().chain(gap).chain(resumed).chain(position).collect();
         let (id, handle) = (subscription.id(), subscription.handle());
         self.connection = Some(Connection {
             stream: Some(stream(&by, subscription)),
@@ -184,14 +164,80 @@ impl Client {
             head,
             low: range.0,
             high: range.1,
-            told_to,
+            reported_to,
             events: 0,
             bytes: 0,
             gaps,
         });
     }
 
-    /// Reads one item, or all there is.
+    /// Checks the outcome of resuming, and says what the client expects.
+    fn start(&self, log: &Log, resume: ResumeOutcome) -> Start {
+        let lost_to = log.lost(&self.by, 1, true).may.unwrap_or(0);
+        let fresh = Start { at: None, range: self.started(log), reported_to: lost_to, gap: None };
+        let gap = |reason| Some(Head::Gap(reason, None, Lost::default()));
+        match self.last_id().map(str::parse::<Position>) {
+            None => {
+                assert_eq!(resume, ResumeOutcome::Fresh);
+                fresh
+            }
+            Some(Err(_)) => {
+                assert_eq!(resume, ResumeOutcome::Malformed);
+                Start { gap: gap("malformed"), ..fresh }
+            }
+            Some(Ok(seen)) if seen.epoch != log.epoch || seen.offset >= log.next() => {
+                assert_eq!(resume, ResumeOutcome::EpochChanged);
+                let skips = self.by.policy == SlowConsumerPolicy::SkipToLatest;
+                let range = if skips { (log.next(), log.next()) } else { self.oldest(log) };
+                Start { at: None, range, reported_to: log.first - 1, gap: gap("epoch_changed") }
+            }
+            Some(Ok(seen)) => {
+                log.check_resume(&self.by, seen.offset, resume);
+                self.start_after(log, seen.offset, matches!(resume, ResumeOutcome::Gap { .. }))
+            }
+        }
+    }
+
+    /// The range of the oldest offset available to the client.
+    fn oldest(&self, log: &Log) -> (u64, u64) {
+        match self.by.policy {
+            SlowConsumerPolicy::Coalesce => (1, log.deliverable(&self.by, 1).next().unwrap_or(log.next())),
+            _ => (log.first, log.first),
+        }
+    }
+
+    /// The range that a client without a position starts in.
+    fn started(&self, log: &Log) -> (u64, u64) {
+        match self.by.start {
+            StartFrom::Oldest => self.oldest(log),
+            StartFrom::Last(count) => {
+                let last = log.last(self.by.pattern, count);
+                (last, last)
+            }
+            _ => (log.next(), log.next()),
+        }
+    }
+
+    /// The start of a client that has seen this offset, with a gap event if later events are lost.
+    fn start_after(&self, log: &Log, seen: u64, has_gap: bool) -> Start {
+        let next = seen + 1;
+        let start = Start { at: Some(seen), range: (next, next), reported_to: 0, gap: None };
+        if !has_gap {
+            return start;
+        }
+        let lost = match self.by.policy {
+            SlowConsumerPolicy::SkipToLatest => Lost { must: Some(log.next() - 1), may: Some(log.next() - 1) },
+            _ => log.lost(&self.by, next, !log.is_forgetful()),
+        };
+        let gap = Some(Head::Gap("retention", Some(next), lost));
+        if self.by.policy == SlowConsumerPolicy::Coalesce {
+            return Start { gap, ..start };
+        }
+        let after = |lost: Option<u64>| lost.map_or(next, |to| to + 1);
+        Start { range: (after(lost.must), after(lost.may)), gap, ..start }
+    }
+
+    /// Reads one item, or all items that are ready.
     pub(super) fn poll(&mut self, log: &Log, all: bool) {
         for _ in 0..100 + 2 * log.next() {
             let Some(connection) = self.connection.as_mut().filter(|connection| !connection.is_over) else { return };
@@ -202,17 +248,17 @@ impl Client {
             match polled {
                 Poll::Ready(Some(chunk)) => {
                     self.take(log, &chunk);
-                    // A body may have read ahead.
+                    // A body may have read more than one item.
                     if !all && !self.by.in_body {
                         return;
                     }
                 }
-                Poll::Ready(None) => return self.is_over(log),
+                Poll::Ready(None) => return self.check_end(log),
                 Poll::Pending if woken.0.load(Ordering::Relaxed) > 0 => {}
-                Poll::Pending => return self.has_all(log, woken),
+                Poll::Pending => return self.check_caught_up(log, woken),
             }
         }
-        panic!("it is woken again and again, for nothing");
+        panic!("the client is woken again and again without an event");
     }
 
     fn take(&mut self, log: &Log, chunk: &[u8]) {
@@ -231,12 +277,12 @@ impl Client {
         assert_eq!(self.decoder.last_event_id(), self.last_id().unwrap_or_default());
     }
 
-    /// Takes a block, and says what is dispatched for it.
+    /// Checks a block. Returns the data of the event that is dispatched for it.
     fn block(&mut self, log: &Log, block: &str) -> Option<String> {
         let id = block.lines().find_map(|line| line.strip_prefix("id: "));
         let last_id = id.or(self.last_id()).map(str::to_owned);
         let data = self.meaning(log, block, id.and_then(|id| id.parse().ok()));
-        self.seen.push(Seen { last_id, told: self.told.len() });
+        self.seen.push(Seen { last_id, reported: self.reported.len() });
         data
     }
 
@@ -247,46 +293,58 @@ impl Client {
             return None;
         }
         if connection.kicked.is_some() {
-            if block == "id: ssekit:done\n\n" {
-                connection.is_done = true;
-                return None;
-            }
-            assert_eq!(block, format!("event: ssekit:disconnect\ndata: {REASON}\n\n"));
-            return Some(REASON.to_owned());
+            return connection.farewell(block);
         }
         let offset = id.map(|id| {
             assert_eq!(id.epoch, log.epoch);
             id.offset
         });
-        match connection.head.pop_front() {
-            Some(Head::First) => {
+        if let Some(head) = connection.head.pop_front() {
+            return self.head(log, head, block, id);
+        }
+        if block.starts_with("event: ssekit:gap\n") {
+            let gap = GapEvent::new(log, block, offset);
+            return Some(self.gap_while_reading(log, &gap));
+        }
+        self.event(log, block)
+    }
+
+    /// Checks a block before all events.
+    fn head(&mut self, log: &Log, head: Head, block: &str, id: Option<Position>) -> Option<String> {
+        let connection = self.connection.as_mut().expect("it is connected");
+        match head {
+            Head::First => {
                 assert_eq!(block, format!("data: {FIRST}\n\n"));
-                return Some(FIRST.to_owned());
+                Some(FIRST.to_owned())
             }
-            Some(Head::ResumeOutcome) => {
+            Head::Resume => {
                 let json = connection.resume.to_json();
                 let id = id.expect("it has one");
                 assert_eq!(block, format!("event: ssekit:resume\nid: {id}\ndata: {json}\n\n"));
-                self.starts_behind(log, id.offset);
-                return Some(json);
+                self.starts_after(log, id.offset);
+                Some(json)
             }
-            Some(Head::Position) => {
+            Head::Position => {
                 let id = id.expect("it has one");
                 assert_eq!(block, format!("id: {id}\n\n"));
-                self.starts_behind(log, id.offset);
-                return None;
+                self.starts_after(log, id.offset);
+                None
             }
-            Some(Head::Gap(reason, from, to)) => return Some(self.gap(log, block, offset, Some((reason, from, to)))),
-            None => {}
+            Head::Gap(reason, from, to) => {
+                let gap = GapEvent::new(log, block, id.map(|id| id.offset));
+                Some(self.gap_at_start(log, &gap, (reason, from, to)))
+            }
         }
-        if block.starts_with("event: ssekit:gap\n") {
-            return Some(self.gap(log, block, offset, None));
-        }
+    }
 
-        let lost = log.lost(&self.by, connection.high, true).must.filter(|lost| *lost > connection.told_to);
-        assert_eq!(lost, None, "it has lost that, and gets {block:?}");
+    /// Checks an event: it must be the client's next one.
+    fn event(&mut self, log: &Log, block: &str) -> Option<String> {
+        let connection = self.connection.as_mut().expect("it is connected");
+        let lost = log.lost(&self.by, connection.high, true).must.filter(|lost| *lost > connection.reported_to);
+        assert_eq!(lost, None, "this offset is lost and was not reported before {block:?}");
         let expected = log.deliverable(&self.by, connection.high).next();
-        let expected = expected.unwrap_or_else(|| panic!("there is nothing for it, and it gets {block:?}"));
+        let expected =
+            expected.unwrap_or_else(|| panic!("there is no event for the client, and it receives {block:?}"));
         let event = log.event(expected);
         assert!(block == event.wire, "{:.80?} instead of {:.80?}", block, event.wire);
         connection.low = expected + 1;
@@ -298,86 +356,80 @@ impl Client {
         event.data.clone()
     }
 
-    /// It is told of a gap: before all events, or amid them.
-    fn gap(&mut self, log: &Log, block: &str, id: Option<u64>, head: Option<(&str, Option<u64>, Lost)>) -> String {
+    /// Checks a gap event before all events.
+    fn gap_at_start(&mut self, log: &Log, gap: &GapEvent<'_>, expected: (&str, Option<u64>, Lost)) -> String {
         let connection = self.connection.as_mut().expect("it is connected");
-        let data = block.lines().find_map(|line| line.strip_prefix("data: ")).expect("it has data");
-        let json: Value = serde_json::from_str(data).expect("it is JSON");
-        let offset = |name: &str| {
-            let position = json[name].as_str().map(|text| text.parse::<Position>().expect("it is a position"))?;
-            assert_eq!(position.epoch, log.epoch);
-            Some(position.offset)
-        };
-        let (id, to) = (id.expect("it has an ID"), offset("to").expect("it has an end"));
-        let (reason, from, missed) = (json["reason"].as_str(), offset("from"), json["missed"].as_u64());
-        let coalesces = self.by.policy == SlowConsumerPolicy::Coalesce;
-        if let Some((expected, since, lost)) = head {
-            assert_eq!((reason, from), (Some(expected), since), "{block:?}");
-            if let Some(from) = since {
-                let missed = missed.expect("it is known");
-                let is_right = lost.must.unwrap_or(from) <= to && lost.may.is_some_and(|may| to <= may);
-                assert!(is_right, "{block:?}: {lost:?}");
-                let lost = log.count_lost(&self.by, from, to);
-                assert!((lost..=to - from + 1).contains(&missed), "{missed} missed, of {lost}");
-                connection.told_to = to;
-                self.told.push((from, to));
-            } else {
-                assert_eq!(missed, None);
-                self.told.push((0, to));
-            }
-            let expected =
-                if coalesces || since.is_none() { connection.low..=connection.high } else { to + 1..=to + 1 };
-            assert!(expected.contains(&(id + 1)), "it goes on behind {id}: {block:?}");
-            (connection.low, connection.high) = (id + 1, id + 1);
+        let GapEvent { block, to, missed, id, .. } = *gap;
+        let (reason, since, lost) = expected;
+        assert_eq!((&*gap.reason, gap.from), (reason, since), "{block:?}");
+        if let Some(from) = since {
+            let is_right = lost.must.unwrap_or(from) <= to && lost.may.is_some_and(|may| to <= may);
+            assert!(is_right, "{block:?}: {lost:?}");
+            gap.check_missed(log.count_lost(&self.by, from, to), from);
+            connection.reported_to = to;
+            self.reported.push((from, to));
         } else {
-            assert_ne!(self.by.policy, SlowConsumerPolicy::Disconnect);
-            assert_eq!(reason, Some("slow_consumer"));
-            let Lost { must, may } = log.lost(&self.by, connection.low, !log.is_forgetful());
-            let told_to = connection.told_to;
-            let may = may.filter(|may| *may > told_to).unwrap_or_else(|| panic!("a gap of nothing: {block:?}"));
-            let from = from.expect("it is known");
-            let forgotten = if log.is_forgetful() { log.first } else { 0 };
-            let expected = connection.low.max(told_to + 1)..=connection.high.max(told_to + 1).max(forgotten);
-            assert!(expected.contains(&from), "{block:?}, from {expected:?}");
-            let expected = match self.by.policy {
-                SlowConsumerPolicy::SkipToLatest => log.next() - 1..=log.next() - 1,
-                _ => must.unwrap_or(0)..=may,
-            };
-            assert!(expected.contains(&to), "{block:?}, to {expected:?}");
-            let missed = missed.expect("it is known");
-            if coalesces || self.by.filter.is_some() {
-                let lost = log.count_lost(&self.by, from, to);
-                assert!((lost..=to - from + 1).contains(&missed), "{block:?}: {lost} lost");
-            } else {
-                assert_eq!(missed, log.count(self.by.pattern, from, to), "{block:?}");
-            }
-            connection.told_to = to;
-            connection.gaps += 1;
-            if coalesces {
-                assert!((connection.low..=connection.high).contains(&(id + 1)), "{block:?}");
-            } else {
-                assert_eq!(id, to);
-                (connection.low, connection.high) = (to + 1, to + 1);
-            }
-            self.told.push((from, to));
+            assert_eq!(missed, None);
+            self.reported.push((0, to));
         }
+        let coalesces = self.by.policy == SlowConsumerPolicy::Coalesce;
+        let expected = if coalesces || since.is_none() { connection.low..=connection.high } else { to + 1..=to + 1 };
+        assert!(expected.contains(&(id + 1)), "the client continues after {id}: {block:?}");
+        (connection.low, connection.high) = (id + 1, id + 1);
         self.advance(log, id);
-        data.to_owned()
+        gap.data().to_owned()
     }
 
-    /// It is told where it is.
-    fn starts_behind(&mut self, log: &Log, offset: u64) {
+    /// Checks a gap event among the events: the client was too slow.
+    fn gap_while_reading(&mut self, log: &Log, gap: &GapEvent<'_>) -> String {
+        let connection = self.connection.as_mut().expect("it is connected");
+        let GapEvent { block, to, id, .. } = *gap;
+        assert_ne!(self.by.policy, SlowConsumerPolicy::Disconnect);
+        assert_eq!(gap.reason, "slow_consumer");
+        let from = gap.from.expect("it is known");
+        let Lost { must, may } = log.lost(&self.by, connection.low, !log.is_forgetful());
+        let reported_to = connection.reported_to;
+        let may = may.filter(|may| *may > reported_to).unwrap_or_else(|| panic!("a gap without an event: {block:?}"));
+        let forgotten = if log.is_forgetful() { log.first } else { 0 };
+        let expected = connection.low.max(reported_to + 1)..=connection.high.max(reported_to + 1).max(forgotten);
+        assert!(expected.contains(&from), "{block:?}, from {expected:?}");
+        let expected = match self.by.policy {
+            SlowConsumerPolicy::SkipToLatest => log.next() - 1..=log.next() - 1,
+            _ => must.unwrap_or(0)..=may,
+        };
+        assert!(expected.contains(&to), "{block:?}, to {expected:?}");
+        let coalesces = self.by.policy == SlowConsumerPolicy::Coalesce;
+        if coalesces || self.by.filter.is_some() {
+            gap.check_missed(log.count_lost(&self.by, from, to), from);
+        } else {
+            assert_eq!(gap.missed, Some(log.count(self.by.pattern, from, to)), "{block:?}");
+        }
+        connection.reported_to = to;
+        connection.gaps += 1;
+        if coalesces {
+            assert!((connection.low..=connection.high).contains(&(id + 1)), "{block:?}");
+        } else {
+            assert_eq!(id, to);
+            (connection.low, connection.high) = (to + 1, to + 1);
+        }
+        self.reported.push((from, to));
+        self.advance(log, id);
+        gap.data().to_owned()
+    }
+
+    /// The client receives the position that it starts after.
+    fn starts_after(&mut self, log: &Log, offset: u64) {
         let connection = self.connection.as_mut().expect("it is connected");
         let cursor = offset + 1;
-        assert!((connection.low..=connection.high).contains(&cursor), "it starts at {cursor}");
+        assert!((connection.low..=connection.high).contains(&cursor), "the client starts at {cursor}");
         (connection.low, connection.high) = (cursor, cursor);
         self.advance(log, offset);
     }
 
-    /// It comes back to behind this offset if it is cut off now. So it has all before, or was told that it has not.
+    /// The client now resumes after this offset. So it has received all its events before, or they were reported.
     fn advance(&mut self, log: &Log, to: u64) {
         let at = *self.at.get_or_insert(to);
-        assert!(at <= to, "it has {at}, and comes back to {to}");
+        assert!(at <= to, "the client has {at} and resumes after {to}");
         self.check(log, at + 1, to);
         self.at = Some(to);
     }
@@ -385,21 +437,25 @@ impl Client {
     fn check(&self, log: &Log, from: u64, to: u64) {
         let coalesces = self.by.policy == SlowConsumerPolicy::Coalesce;
         for offset in (from..=to).filter(|offset| log.is_wanted(&self.by, *offset)) {
-            let is_told = self.told.iter().any(|(from, to)| (from..=to).contains(&&offset));
-            // The newest is not, and is checked when it is its turn.
+            let is_reported = self.reported.iter().any(|(from, to)| (from..=to).contains(&&offset));
+            // The newest event of the key is checked instead.
             let is_superseded = coalesces && log.is_superseded(offset);
-            assert!(is_told || is_superseded, "it goes without {offset}, untold");
+            assert!(is_reported || is_superseded, "{offset} is missing and was not reported");
         }
     }
 
-    /// There is no more for it.
-    fn has_all(&mut self, log: &Log, woken: Arc<Woken>) {
+    /// Checks that a client whose stream is pending has received all its events.
+    fn check_caught_up(&mut self, log: &Log, woken: Arc<Woken>) {
         let connection = self.connection.as_mut().expect("it is connected");
         assert!(connection.head.is_empty());
-        assert_eq!(connection.kicked, None, "it was disconnected, and waits");
-        let lost = log.lost(&self.by, connection.high, true).must.filter(|lost| *lost > connection.told_to);
-        assert_eq!(lost, None, "it has lost that, and waits");
-        assert_eq!(log.deliverable(&self.by, connection.high).next(), None, "there is that for it, and it waits");
+        assert_eq!(connection.kicked, None, "a disconnected client waits");
+        let lost = log.lost(&self.by, connection.high, true).must.filter(|lost| *lost > connection.reported_to);
+        assert_eq!(lost, None, "a client waits that has lost this offset");
+        assert_eq!(
+            log.deliverable(&self.by, connection.high).next(),
+            None,
+            "a client waits that there is an event for"
+        );
         connection.high = log.next();
         connection.waiting = Some(woken);
         if let Some(at) = self.at {
@@ -407,7 +463,8 @@ impl Client {
         }
     }
 
-    fn is_over(&mut self, log: &Log) {
+    /// Checks the reason of the end of the stream.
+    fn check_end(&mut self, log: &Log) {
         let connection = self.connection.as_mut().expect("it is connected");
         connection.is_over = true;
         let expected = match connection.kicked {
@@ -417,9 +474,9 @@ impl Client {
             }
             None => {
                 assert!(connection.head.is_empty());
-                assert_eq!(self.by.policy, SlowConsumerPolicy::Disconnect, "it has ended");
+                assert_eq!(self.by.policy, SlowConsumerPolicy::Disconnect, "the stream has ended");
                 let lost = log.lost(&self.by, connection.low, !log.is_forgetful());
-                assert!(lost.may.is_some(), "it has lost nothing, and has ended");
+                assert!(lost.may.is_some(), "the stream of a client has ended that has lost no event");
                 CloseReason::SlowConsumer
             }
         };
@@ -428,12 +485,22 @@ impl Client {
 }
 
 impl Connection {
-    /// There is something new for it.
-    pub(super) fn is_due(&mut self) {
+    /// Checks a block after the hub has disconnected the client.
+    fn farewell(&mut self, block: &str) -> Option<String> {
+        if block == "id: ssekit:done\n\n" {
+            self.is_done = true;
+            return None;
+        }
+        assert_eq!(block, format!("event: ssekit:disconnect\ndata: {REASON}\n\n"));
+        Some(REASON.to_owned())
+    }
+
+    /// Records that the client must be woken, if it waits.
+    pub(super) fn expect_wake(&mut self) {
         self.is_due = true;
     }
 
-    /// Who waits is woken when there is something new, and only then.
+    /// Checks that a waiting client was woken if, and only if, there is an event or an end for it.
     pub(super) fn check_woken(&self) {
         if let Some(woken) = &self.waiting {
             let wakes = woken.0.load(Ordering::Relaxed);
@@ -441,18 +508,46 @@ impl Connection {
         }
     }
 
-    /// How many events wait for it, if that is known.
+    /// The number of unread events, if it is known.
     pub(super) fn lag(&self, by: &Subscriber, log: &Log) -> Option<u64> {
         let is_known = by.policy != SlowConsumerPolicy::Coalesce && by.filter.is_none() && self.head.is_empty();
         is_known.then(|| log.count(by.pattern, self.low.max(log.first), log.next()))
     }
 }
 
+impl<'a> GapEvent<'a> {
+    fn new(log: &Log, block: &'a str, id: Option<u64>) -> Self {
+        let json: Value = serde_json::from_str(data(block)).expect("it is JSON");
+        let offset = |name: &str| {
+            let position = json[name].as_str().map(|text| text.parse::<Position>().expect("it is a position"))?;
+            assert_eq!(position.epoch, log.epoch);
+            Some(position.offset)
+        };
+        let (from, to, id) = (offset("from"), offset("to").expect("it has an end"), id.expect("it has an ID"));
+        let reason = json["reason"].as_str().expect("it has a reason").to_owned();
+        Self { block, reason, from, to, missed: json["missed"].as_u64(), id }
+    }
+
+    fn data(&self) -> &'a str {
+        data(self.block)
+    }
+
+    /// Checks the number of missed events: at least the `lost` ones, at most all offsets of the gap.
+    fn check_missed(&self, lost: u64, from: u64) {
+        let missed = self.missed.expect("it is known");
+        assert!((lost..=self.to - from + 1).contains(&missed), "{:?}: {lost} lost", self.block);
+    }
+}
+
+fn data(block: &str) -> &str {
+    block.lines().find_map(|line| line.strip_prefix("data: ")).expect("it has data")
+}
+
 fn stream(by: &Subscriber, subscription: Subscription) -> Pin<Box<dyn Stream<Item = Vec<u8>>>> {
     use futures_util::StreamExt;
 
     if by.in_body {
-        // With nothing that goes by the clock.
+        // Without timers.
         let body: EventBody<_> = subscription.into_body().without_keep_alive().without_stall_timeout();
         Box::pin(body.map(|chunk| chunk.expect("it has no error").to_vec()))
     } else {

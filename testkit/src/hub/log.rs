@@ -1,4 +1,4 @@
-//! The naive log: all events that there have ever been, and which of them are kept.
+//! The naive log: all events ever published, and the offsets that a hub keeps.
 
 use std::collections::BTreeSet;
 
@@ -6,33 +6,33 @@ use ssekit_server::hub::{ResumeOutcome, SlowConsumerPolicy};
 
 use super::operation::{Limits, Pattern, Subscriber, passes};
 
-/// An event, whether it is kept or not.
+/// A published event.
 pub(super) struct Published {
     pub(super) topic: &'static str,
     pub(super) key: Option<&'static str>,
-    /// When, in milliseconds.
+    /// The time of its publication, in milliseconds.
     pub(super) at: u64,
-    /// With its ID.
+    /// The bytes on the wire, with the ID.
     pub(super) wire: String,
-    /// What is dispatched for it: none for a comment.
+    /// The data of the dispatched event. A comment dispatches no event.
     pub(super) data: Option<String>,
 }
 
 pub(super) struct Log {
     pub(super) epoch: u64,
     pub(super) limits: Limits,
-    /// The event with offset `n` is at `n - 1`.
+    /// All events. The event with offset `n` is at index `n - 1`.
     events: Vec<Published>,
-    /// The oldest offset that is kept for its own sake, or the next.
+    /// The oldest offset in the log, or the next one if the log is empty.
     pub(super) first: u64,
-    /// Older ones, kept as the newest of their key.
+    /// The older offsets that are retained as the newest of their key.
     pub(super) compacted: BTreeSet<u64>,
-    /// Those that were dropped when there was no newer of their key.
+    /// The offsets that were dropped without a newer event of their key.
     lost: BTreeSet<u64>,
     pub(super) now: u64,
 }
 
-/// The last event that a client has lost for good: if it must have been told so, and if it may be.
+/// The last lost offset of a client. A gap event has to report `must`, and is allowed to report `may`.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Lost {
     pub(super) must: Option<u64>,
@@ -63,8 +63,7 @@ impl Log {
         self.evict();
     }
 
-    /// Drops what is not to be kept: the oldest first; of events with a key the newest goes on being kept within the same
-    /// limits once more.
+    /// Evicts the oldest events over the limits. The newest event of a key is retained, within the same limits once more.
     pub(super) fn evict(&mut self) {
         let is_old = |log: &Self, offset| log.limits.age.is_some_and(|age| log.now - log.event(offset).at > age);
         while self.next() - self.first > self.limits.events as u64
@@ -91,7 +90,7 @@ impl Log {
         offsets.into_iter().map(|offset| self.event(offset).wire.len()).sum()
     }
 
-    /// Whether there is a newer event of its key.
+    /// Whether the key of this event has a newer event.
     pub(super) fn is_superseded(&self, offset: u64) -> bool {
         let event = self.event(offset);
         let is_same = |other: &Published| other.topic == event.topic && other.key == event.key;
@@ -102,13 +101,13 @@ impl Log {
         is_in(pattern, self.event(offset).topic)
     }
 
-    /// Whether an event is for a subscriber, by its topic and filter.
+    /// Whether an event passes a subscriber's topics and filter.
     pub(super) fn is_wanted(&self, by: &Subscriber, offset: u64) -> bool {
         let event = self.event(offset);
         is_in(by.pattern, event.topic) && passes(by.filter, event.topic, event.key, offset)
     }
 
-    /// What there is for a subscriber from an offset on, in order.
+    /// The offsets that a subscriber receives from an offset on, in order.
     pub(super) fn deliverable(&self, by: &Subscriber, from: u64) -> impl Iterator<Item = u64> {
         let coalesces = by.policy == SlowConsumerPolicy::Coalesce;
         (from..self.next()).filter(move |offset| {
@@ -117,25 +116,27 @@ impl Log {
         })
     }
 
-    /// How many events of a subscriber's topics there have been in a range.
+    /// Counts the events of a pattern in a range.
     pub(super) fn count(&self, pattern: Pattern, from: u64, to: u64) -> u64 {
         (from..=to.min(self.next() - 1)).filter(|offset| self.is_in(pattern, *offset)).count() as u64
     }
 
-    /// What the last so many events of a subscriber's topics begin with.
+    /// The offset where the last `count` events of a pattern begin.
     pub(super) fn last(&self, pattern: Pattern, count: usize) -> u64 {
         let last = (self.first..self.next()).rev().filter(|offset| self.is_in(pattern, *offset)).take(count);
         last.last().unwrap_or(self.next())
     }
 
-    /// What a subscriber has lost from an offset on, or behind what it was told.
+    /// The last offsets from `from` on that a subscriber has lost.
+    ///
+    /// Unless `is_exact`, the hub may have forgotten a topic, and then reports all evicted offsets.
     pub(super) fn lost(&self, by: &Subscriber, from: u64, is_exact: bool) -> Lost {
         let mut range = (from..self.first).rev();
         let lost = if by.policy == SlowConsumerPolicy::Coalesce {
             let mut lost = (from..self.first).rev();
             let is_lost = |offset: u64| self.lost.contains(&offset) && self.is_in(by.pattern, offset);
             Lost {
-                // One that was the newest and has been followed by another since is no loss any more.
+                // A lost event stops being a loss when a newer event of its key is published.
                 must: lost.find(|offset| is_lost(*offset) && !self.is_superseded(*offset)),
                 may: range.find(|offset| is_lost(*offset)),
             }
@@ -147,7 +148,7 @@ impl Log {
         if is_exact { lost } else { Lost { may: forgotten, ..lost } }
     }
 
-    /// How many events of a range a subscriber can only be without if it was told so.
+    /// Counts the events in a range whose loss must be reported to a subscriber.
     pub(super) fn count_lost(&self, by: &Subscriber, from: u64, to: u64) -> u64 {
         let coalesces = by.policy == SlowConsumerPolicy::Coalesce;
         let is_lost = |offset: &u64| {
@@ -156,19 +157,19 @@ impl Log {
         (from..=to.min(self.next() - 1)).filter(is_lost).count() as u64
     }
 
-    /// Whether hub may have forgotten a topic.
+    /// Whether the hub may have forgotten a topic.
     pub(super) fn is_forgetful(&self) -> bool {
         self.limits.idle_topics < 100
     }
 
-    /// Whether a subscriber that has seen this offset may be where it is said to be.
+    /// Checks the outcome of resuming for a subscriber that has seen this offset.
     pub(super) fn check_resume(&self, by: &Subscriber, seen: u64, resume: ResumeOutcome) {
         let lost = self.lost(by, seen + 1, !self.is_forgetful());
         let coalesces = by.policy == SlowConsumerPolicy::Coalesce;
         let later = self.count(by.pattern, seen + 1, self.next() - 1);
         match resume {
             ResumeOutcome::Gap { oldest } => {
-                assert!(lost.may.is_some(), "a gap behind {seen}, of nothing");
+                assert!(lost.may.is_some(), "a gap after {seen} without a lost event");
                 let kept = (self.first..self.next()).find(|offset| self.is_in(by.pattern, *offset));
                 let compacted = self.compacted.iter().copied().find(|offset| self.is_in(by.pattern, *offset));
                 let expected = kept.unwrap_or(self.next());
@@ -176,18 +177,18 @@ impl Log {
                 assert!(is_oldest && oldest.epoch == self.epoch, "oldest is {oldest}, not {expected} or {compacted:?}");
             }
             ResumeOutcome::UpToDate | ResumeOutcome::Resumed { .. } => {
-                assert!(lost.must.is_none(), "{resume:?} behind {seen}, where {lost:?}");
+                assert!(lost.must.is_none(), "{resume:?} after {seen}, where {lost:?}");
                 let missed = if let ResumeOutcome::Resumed { missed } = resume { missed } else { 0 };
                 let at_least = if coalesces { self.deliverable(by, seen + 1).count() as u64 } else { later };
                 assert!((at_least..=later).contains(&missed), "{missed} missed, of {at_least} to {later}");
                 assert_eq!(resume == ResumeOutcome::UpToDate, later == 0);
             }
-            _ => panic!("{resume:?} behind {seen}"),
+            _ => panic!("{resume:?} after {seen}"),
         }
     }
 }
 
-/// Whether a topic is one of a pattern's.
+/// Whether a topic matches a pattern.
 pub(super) fn is_in((topics, prefixes): Pattern, topic: &str) -> bool {
     topics.contains(&topic) || prefixes.iter().any(|prefix| topic.starts_with(prefix))
 }

@@ -1,8 +1,8 @@
-//! A hub, held against a naive model of it.
+//! A test of the hub against a naive model.
 //!
-//! The model is of what the hub's documentation says, and not of how it does it: all events that there have ever been, in
-//! a list, and which of them are kept. What each client is sent is held against that, block by block; and what a client
-//! has when it is cut off behind any block, against the last event ID by which it then comes back.
+//! The model follows the hub's documentation, not its implementation: a list of all events ever published, and the set of
+//! offsets that the hub keeps. Each client checks each block that it receives against that list. After each block it also
+//! checks that it would lose no event if its connection were cut there and it resumed after its last event ID.
 
 mod client;
 mod log;
@@ -27,7 +27,7 @@ pub use shared::hub_of_a_shared_log_behaves_like_the_model;
 
 use operation::{KEYS, LastId, Limits, Operation, PATTERNS, Pattern, SESSIONS, Subscriber, TOPICS, USERS, operations};
 
-/// Does what the input says to a hub and to the model, and sees that they agree after each step.
+/// Runs the steps of an input on a hub and on the model, and checks after each step that they agree.
 pub fn hub_behaves_like_the_model(input: &[u8]) {
     let (limits, steps) = operations(input);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
@@ -42,7 +42,7 @@ pub fn hub_behaves_like_the_model(input: &[u8]) {
     });
 }
 
-/// When the test fails: which steps have led there.
+/// The limits and steps of a run. It prints them if the test fails.
 struct Told<L: Debug, O: Debug> {
     limits: L,
     steps: Vec<O>,
@@ -57,13 +57,13 @@ impl<L: Debug, O: Debug> Drop for Told<L, O> {
     }
 }
 
-/// Inputs of so many steps at the most.
+/// Generates inputs with fewer than `steps` steps.
 pub fn inputs(steps: usize) -> impl Strategy<Value = Vec<u8>> {
     let head = any::<[u8; 4]>();
     (head, vec(any::<[u8; 4]>(), 0..steps)).prop_map(|(head, steps)| [&head[..], &steps.concat()].concat())
 }
 
-/// Any bytes are either refused, or make a hub that works; and so does the log of a hub, with some bytes changed.
+/// Imports arbitrary bytes, and an exported log with some bytes changed. The hub rejects them or works.
 pub fn import_never_panics(input: &[u8]) {
     let _ = import(input);
     let (changes, input) = input.split_at(input.len().min(8));
@@ -116,7 +116,7 @@ fn import(bytes: &[u8]) -> Result<(), ImportError> {
     Ok(())
 }
 
-/// The offsets of the events that there are for a subscriber.
+/// Reads the offsets of all events that a subscriber receives.
 fn offsets(stream: ssekit_server::hub::Subscription) -> Vec<u64> {
     use futures_util::{FutureExt, StreamExt};
 
@@ -159,21 +159,7 @@ impl World {
                     self.publish(TOPICS[(topic + n * stride) % TOPICS.len()], key, size);
                 }
             }
-            Operation::Subscribe(by, last_id) => {
-                let (epoch, next) = (self.log.epoch, self.log.next());
-                let last_id = match last_id {
-                    LastId::None => None,
-                    LastId::Before(n) => Some(format!("{epoch}-{}", next.saturating_sub(u64::from(n)))),
-                    LastId::OtherEpoch(n) => Some(format!("{}-{n}", epoch - 1)),
-                    LastId::Malformed(n) => {
-                        Some(["x", "ssekit:done", "1-1-1", "-1", "1-", " 1-1"][usize::from(n) % 6].to_owned())
-                    }
-                };
-                let mut client = Client::new(by, last_id);
-                if self.subscribe(&mut client) {
-                    self.clients.push(client);
-                }
-            }
+            Operation::Subscribe(by, last_id) => self.connect(by, last_id),
             Operation::Poll { client, all } => {
                 if let Some(n) = self.number(client) {
                     self.clients[n].poll(&self.log, all);
@@ -185,7 +171,7 @@ impl World {
                     self.clients[n].connection = None;
                 }
             }
-            Operation::ResumeOutcome { client, lost } => {
+            Operation::Resume { client, lost } => {
                 if let Some(n) = self.number(client) {
                     let mut client = self.clients.swap_remove(n);
                     client.lose(lost.into());
@@ -193,12 +179,7 @@ impl World {
                     self.clients.push(client);
                 }
             }
-            Operation::Disconnect(user) => {
-                let how = Disconnect::new().with_reason(REASON);
-                let found = self.hub.disconnect_key(user, &how);
-                let those = self.clients.iter_mut().filter(|client| client.by.user == Some(user));
-                assert_eq!(those.filter_map(connected).map(|connection| kick(connection, Kick::Out)).count(), found);
-            }
+            Operation::Disconnect(user) => self.disconnect(user),
             Operation::HandOver => self.hand_over(),
             Operation::Advance(time) => {
                 tokio::time::advance(time).await;
@@ -211,7 +192,31 @@ impl World {
         }
     }
 
-    /// Which client is meant.
+    /// Subscribes a new client.
+    fn connect(&mut self, by: Subscriber, last_id: LastId) {
+        let (epoch, next) = (self.log.epoch, self.log.next());
+        let last_id = match last_id {
+            LastId::None => None,
+            LastId::Before(n) => Some(format!("{epoch}-{}", next.saturating_sub(u64::from(n)))),
+            LastId::OtherEpoch(n) => Some(format!("{}-{n}", epoch - 1)),
+            LastId::Malformed(n) => {
+                Some(["x", "ssekit:done", "1-1-1", "-1", "1-", " 1-1"][usize::from(n) % 6].to_owned())
+            }
+        };
+        let mut client = Client::new(by, last_id);
+        if self.subscribe(&mut client) {
+            self.clients.push(client);
+        }
+    }
+
+    fn disconnect(&mut self, user: &'static str) {
+        let how = Disconnect::new().with_reason(REASON);
+        let found = self.hub.disconnect_key(user, &how);
+        let those = self.clients.iter_mut().filter(|client| client.by.user == Some(user));
+        assert_eq!(those.filter_map(connected).map(|connection| kick(connection, Kick::Out)).count(), found);
+    }
+
+    /// The index of a client.
     fn number(&self, client: u8) -> Option<usize> {
         usize::from(client).checked_rem(self.clients.len())
     }
@@ -235,7 +240,7 @@ impl World {
         match published.now() {
             Ok(position) => assert_eq!((position.epoch, position.offset), (self.log.epoch, offset)),
             Err(PublishError::TooLarge { .. }) => {
-                // As if its offset had as many digits as there can be.
+                // The hub assumes an offset of the most digits.
                 assert!(wire.len() + 20 > self.log.limits.bytes, "{} bytes are too many", wire.len());
                 return;
             }
@@ -246,11 +251,11 @@ impl World {
         let (at, data) = (self.log.now, event.data.as_deref().map(str::to_owned));
         self.log.push(Published { topic, key, at, wire, data });
         for client in self.clients.iter_mut().filter(|client| log::is_in(client.by.pattern, topic)) {
-            client.connection.iter_mut().for_each(Connection::is_due);
+            client.connection.iter_mut().for_each(Connection::expect_wake);
         }
     }
 
-    /// A client comes, or comes back. Whether it is taken.
+    /// Subscribes a client. Returns whether the hub has admitted it.
     fn subscribe(&mut self, client: &mut Client) -> bool {
         let by = client.by;
         let mut request = Subscribe::topics(by.pattern.0.iter().copied()).with_policy(by.policy).with_start(by.start);
@@ -434,5 +439,5 @@ fn connected(client: &mut Client) -> Option<&mut Connection> {
 
 fn kick(connection: &mut Connection, how: Kick) {
     connection.kicked = Some(how);
-    connection.is_due();
+    connection.expect_wake();
 }

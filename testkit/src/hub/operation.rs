@@ -1,24 +1,24 @@
-//! What is done to a hub, as made of a fuzzer's bytes.
+//! The operations of the model, read from a fuzzer's bytes.
 
 use std::time::Duration;
 
 use ssekit_server::hub::{SessionPolicy, SlowConsumerPolicy, StartFrom};
 
-/// What events are published to.
+/// The topics of events.
 pub(super) const TOPICS: [&str; 6] = ["a", "a/x", "a/y", "b", "b/x", "é"];
-/// What they are published with.
+/// The keys of events.
 pub(super) const KEYS: [&str; 4] = ["k1", "k2", "k3", "k4"];
-/// Whose the clients are.
+/// The users of clients.
 pub(super) const USERS: [&str; 3] = ["user:1", "user:2", "user:3"];
-/// Which streams replace each other.
+/// The sessions of clients.
 pub(super) const SESSIONS: [&str; 2] = ["session:1", "session:2"];
-/// How many bytes of data an event has.
+/// The sizes of the data of events, in bytes.
 const SIZES: [usize; 8] = [0, 3, 3, 20, 20, 300, 5_000, 20_000];
 
-/// What a subscriber subscribes to: topics, and prefixes.
+/// The topics and the prefixes that a subscriber names.
 pub(super) type Pattern = (&'static [&'static str], &'static [&'static str]);
 
-/// Alone, several, within each other, and with nothing in them.
+/// Single, several, nested and empty topics and prefixes.
 pub(super) const PATTERNS: [Pattern; 14] = [
     (&["a"], &[]),
     (&["b"], &[]),
@@ -36,110 +36,110 @@ pub(super) const PATTERNS: [Pattern; 14] = [
     (&["é"], &["b/", "é"]),
 ];
 
-/// What a hub keeps and whom it takes, with limits that are reached soon.
+/// The limits of a hub, which are reached soon.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
-    /// See `RetentionOptions::with_max_events`, and so on.
+    /// The number of events in the log.
     pub(super) events: usize,
-    /// In the log, and as many again for keys.
+    /// The number of bytes in the log, and of retained events.
     pub(super) bytes: usize,
-    /// In milliseconds.
+    /// The age of events, in milliseconds.
     pub(super) age: Option<u64>,
-    /// Beyond the log.
+    /// The number of retained events.
     pub(super) keys: usize,
-    /// Without events and subscribers.
+    /// The number of topics without events and subscribers.
     pub(super) idle_topics: usize,
-    /// In all.
+    /// The number of clients.
     pub(super) clients: usize,
-    /// Of one user, or session.
+    /// The number of clients of one user or session.
     pub(super) per_key: usize,
-    /// Of one topic, or prefix.
+    /// The number of clients of one topic or prefix.
     pub(super) per_topic: usize,
 }
 
-/// What a subscriber says that it has seen.
+/// The last event ID of a new subscriber.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum LastId {
-    /// Nothing.
+    /// The subscriber has no ID.
     None,
-    /// An event of this log, or one that there will be, by how far it is from the newest.
+    /// An event of this log, by its distance before the next one. 0 is an event yet to come.
     Before(u8),
-    /// An event of another log.
+    /// An event of another epoch.
     OtherEpoch(u8),
-    /// An ID that is none of a hub's.
+    /// An ID that is not a position.
     Malformed(u8),
 }
 
-/// How a subscriber comes.
+/// The request of a subscriber.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Subscriber {
-    /// What it subscribes to.
+    /// Its topics and prefixes.
     pub(super) pattern: Pattern,
-    /// What becomes of it when it is slow.
+    /// Its policy if it reads too slowly.
     pub(super) policy: SlowConsumerPolicy,
-    /// Which events it is to get: see [`passes`].
+    /// Its filter: see [`passes`].
     pub(super) filter: Option<u8>,
-    /// Where it starts.
+    /// Its start without a last event ID.
     pub(super) start: StartFrom,
-    /// Whether its subscription is sent as a body.
+    /// Whether its subscription is read as a body.
     pub(super) in_body: bool,
-    /// Whether it asks for the event that tells how it was resumed.
+    /// Whether it asks for a resume event.
     pub(super) tells_resume: bool,
-    /// Whether there is an event before all others.
+    /// Whether its request has a first event.
     pub(super) has_first: bool,
-    /// Whose it is.
+    /// Its user, if it has one.
     pub(super) user: Option<&'static str>,
-    /// Its session.
+    /// Its session and the policy for that, if it has one.
     pub(super) session: Option<(&'static str, SessionPolicy)>,
 }
 
-/// One step.
+/// One step of a model run.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Operation {
-    /// So many events are published, each to the next topic by `stride`.
+    /// Publishes `times` events, each to the topic `stride` after the one before.
     Publish {
-        /// The first topic.
+        /// The index of the first topic.
         topic: usize,
-        /// How much further the next is.
+        /// The distance of the next topic.
         stride: usize,
-        /// The first key; likewise.
+        /// The index of the first key. Each event has the next key.
         key: Option<usize>,
-        /// How many bytes of data each has.
+        /// The bytes of data of each event.
         size: usize,
-        /// How many they are.
+        /// The number of events.
         times: usize,
     },
-    /// A client comes.
+    /// A new client subscribes.
     Subscribe(Subscriber, LastId),
-    /// A client reads: one item, or all there is.
+    /// A client reads one item, or all items.
     Poll {
-        /// Which, among all that have ever come.
+        /// The index of the client, modulo the number of clients.
         client: u8,
-        /// Whether it reads on until there is no more.
+        /// Whether it reads until its stream is pending.
         all: bool,
     },
-    /// All clients read all there is.
+    /// All clients read all items.
     PollAll,
-    /// A client is cut off.
+    /// The connection of a client is cut.
     Drop(u8),
-    /// A client is cut off, has lost the last so many blocks, and comes back by its last event ID.
-    ResumeOutcome {
-        /// Which.
+    /// The connection of a client is cut, its last blocks are lost, and it resumes after its last event ID.
+    Resume {
+        /// The index of the client, modulo the number of clients.
         client: u8,
-        /// How many of the blocks that it was sent have not reached it.
+        /// The number of blocks that have not reached it.
         lost: u8,
     },
-    /// All clients of a user are disconnected.
+    /// The hub disconnects all clients of a user.
     Disconnect(&'static str),
-    /// The log goes over to another hub; all clients are cut off.
+    /// The log moves to another hub. The connections of all clients are cut.
     HandOver,
-    /// Time goes by.
+    /// Time passes.
     Advance(Duration),
-    /// The statistics are asked for.
+    /// The statistics are read.
     Stats,
 }
 
-/// Whether a filter lets an event pass.
+/// Whether an event passes a filter.
 pub(super) fn passes(filter: Option<u8>, topic: &str, key: Option<&str>, offset: u64) -> bool {
     match filter {
         None => true,
@@ -150,12 +150,12 @@ pub(super) fn passes(filter: Option<u8>, topic: &str, key: Option<&str>, offset:
     }
 }
 
-/// The limits and the steps that a fuzzer's bytes mean.
+/// Reads the limits and the steps from a fuzzer's bytes.
 pub(super) fn operations(input: &[u8]) -> (Limits, Vec<Operation>) {
     let (head, steps) = input.split_at(input.len().min(4));
     let mut bytes = [0; 4];
     bytes[..head.len()].copy_from_slice(head);
-    // So that a fuzzer's inputs take no longer than they find.
+    // Longer inputs find no more and take more time.
     let steps = steps.chunks_exact(4).take(200).map(|step| operation([step[0], step[1], step[2], step[3]]));
     (limits(bytes), steps.collect())
 }
@@ -191,7 +191,7 @@ fn operation([kind, a, b, c]: [u8; 4]) -> Operation {
         17..=20 => Operation::Poll { client: a, all: true },
         21 => Operation::PollAll,
         22 => Operation::Drop(a),
-        23..=26 => Operation::ResumeOutcome { client: a, lost: b.saturating_sub(100) },
+        23..=26 => Operation::Resume { client: a, lost: b.saturating_sub(100) },
         27 => Operation::Disconnect(pick(&USERS, a)),
         28 => Operation::HandOver,
         29..=30 => Operation::Advance(Duration::from_millis(u64::from(a % 16))),
@@ -213,7 +213,7 @@ fn subscriber(a: u8, b: u8, c: u8) -> Subscriber {
     Subscriber {
         pattern: pick(&PATTERNS, a % 16),
         policy,
-        // Which of a key's events is the newest does not depend on the filter.
+        // The newest event of a key does not depend on the filter.
         filter: filter.filter(|n| *n < 3 || policy != SlowConsumerPolicy::Coalesce),
         start: match (bit(0), bit(7)) {
             (true, true) => StartFrom::Last(usize::from(b / 16 % 4)),
