@@ -88,6 +88,7 @@ impl Compaction {
     }
 
     /// The oldest retained event.
+    #[inline]
     pub(super) fn first(&self) -> Option<(u64, &RetainedEvent)> {
         self.retained.first_key_value().map(|(offset, event)| (*offset, event))
     }
@@ -104,6 +105,7 @@ impl Compaction {
 
     /// Records that the event at `offset` is the newest of its key, and drops the event that it supersedes if that is
     /// retained here. Returns the key, shared with the key's other events.
+    #[inline]
     pub(super) fn supersede(&mut self, keys: &mut TopicKeys, key: &str, offset: u64) -> Arc<str> {
         let newest = keys.newest.get_or_insert_default();
         let known = newest.get_key_value(key).map(|(key, offset)| (key.clone(), *offset));
@@ -125,6 +127,7 @@ impl Compaction {
 
     /// Takes over an event with a key that the store is about to evict, if it is the newest of its key and `max_keys`
     /// is not 0. Returns whether the event is lost: clients that coalesce would have received it.
+    #[inline]
     pub(super) fn evicted(
         &mut self,
         keys: &mut TopicKeys,
