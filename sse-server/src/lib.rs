@@ -18,7 +18,7 @@
 #![cfg_attr(feature = "metrics", doc = "- [`metrics`] lists the metrics of all streams.")]
 #![cfg_attr(feature = "net", doc = "- [`SocketOptions`] makes a server notice clients that are gone or do not read.")]
 #![cfg_attr(feature = "serve", doc = "- [`serve()`] is a server on hyper that shuts down while streams are open.")]
-#![cfg_attr(feature = "test", doc = "- [`test`] has a client for tests of handlers.")]
+#![cfg_attr(feature = "test", doc = "- [`test`](mod@test) has a client for tests of handlers.")]
 //!
 //! # Example
 //!
