@@ -53,6 +53,7 @@ pub trait Buffer {
 
 /// A [`Buffer`] has no room, or no memory could be had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "implementations of `Buffer` return it")]
 pub struct BufferFull;
 
 impl fmt::Display for BufferFull {

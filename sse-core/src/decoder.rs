@@ -36,6 +36,7 @@ pub type SliceDecoder<'b> = BufferedDecoder<SliceBuffer<'b>, SliceBuffer<'b>>;
 
 /// The buffers of a [`BufferedDecoder`].
 #[derive(Clone, Debug, Default)]
+#[expect(clippy::exhaustive_structs, reason = "programs build it")]
 pub struct Buffers<D, M> {
     /// For the data.
     pub data: D,
@@ -235,6 +236,7 @@ impl<D: Buffer, M: Buffer> BufferedDecoder<D, M> {
     /// assert_eq!((seen, dropped), (2, 1));
     /// ```
     #[inline]
+    #[expect(clippy::too_many_lines, reason = "one loop: a call between its parts costs instructions for each line")]
     pub fn next_event<'a, 'c: 'a>(&'a mut self, chunk: &mut &'c [u8]) -> Result<Option<MessageEvent<'a>>, DecodeError> {
         let mut lines = Lines::new(chunk);
         if self.block.held == Held::LENT {

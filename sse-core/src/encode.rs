@@ -18,6 +18,7 @@ use crate::sink::{Counter, Plain, Sink, SliceWriter, is_one_line};
 
 /// The slice given to [`Event::encode_to_slice`], or the `BufMut` given to [`Event::encode`], is too small for the event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(clippy::exhaustive_structs, reason = "programs compare it with an expected error")]
 pub struct BufferTooSmall {
     /// How many bytes the event takes.
     pub needed: usize,

@@ -37,6 +37,7 @@ use crate::values::{EventId, EventType, IntoEventId, IntoEventType, InvalidValue
 /// Source: WHATWG HTML, section 9.2.5, "Parsing an event stream".
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[must_use]
+#[expect(clippy::exhaustive_structs, reason = "programs build it, and the standard has these five fields")]
 pub struct Event<'a> {
     /// A comment, of any number of lines. Receivers ignore it.
     pub comment: Option<Text<'a>>,

@@ -26,6 +26,7 @@ use crate::sink::Plain;
 ///
 /// A stream of serialisable values is a stream of events by `stream.map(JsonData)`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(clippy::exhaustive_structs, reason = "programs build it")]
 pub struct JsonData<T>(pub T);
 
 impl<T: serde::Serialize> IntoEvent for JsonData<T> {

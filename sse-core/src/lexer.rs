@@ -90,6 +90,7 @@ pub enum Token<'c> {
 /// Every line has exactly one fragment that [`is_first`](Self::is_first) and one that [`is_last`](Self::is_last),
 /// often the same one; a fragment in between is never empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(clippy::exhaustive_structs, reason = "programs compare it with expected fragments")]
 pub struct Fragment<'c> {
     /// What the line is.
     pub line: FieldName,
@@ -275,6 +276,7 @@ impl Lexer {
     }
 
     #[inline]
+    #[expect(clippy::too_many_lines, reason = "one loop: a call between its parts costs instructions for each line")]
     fn next_lexeme<'c>(&mut self, chunk: &mut &'c [u8]) -> Option<Lexeme<'c>> {
         loop {
             let (&byte, tail) = chunk.split_first()?;

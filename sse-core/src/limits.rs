@@ -21,6 +21,7 @@ use core::fmt;
 /// # Ok::<(), DecodeError>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(clippy::exhaustive_structs, reason = "programs build it from `NONE` or the default")]
 pub struct Limits {
     /// For the data, its lines joined by LF. 16 MiB unless told otherwise.
     pub data: usize,

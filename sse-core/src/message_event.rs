@@ -9,6 +9,7 @@ use core::fmt;
 ///
 /// The strings are borrowed: from the chunk, as a rule, where the event lies whole in it, else from the decoder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(clippy::exhaustive_structs, reason = "programs build it, and the standard has these three fields")]
 pub struct MessageEvent<'a> {
     /// The event type: `message` unless the event has an `event` field that is not empty.
     pub event_type: &'a str,

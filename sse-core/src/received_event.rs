@@ -188,6 +188,7 @@ impl fmt::Debug for SharedStr {
 
 /// A [`MessageEvent`] that owns its strings, and shares them with the chunk that they came in.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[expect(clippy::exhaustive_structs, reason = "the owned form of `MessageEvent`")]
 pub struct ReceivedEvent {
     /// The event type: `message` unless the event has an `event` field that is not empty.
     pub event_type: SharedStr,

@@ -118,6 +118,7 @@ impl<R: Room> Sink for R {
     }
 
     #[inline(always)]
+    #[expect(clippy::too_many_lines, reason = "one loop: a call between its parts costs instructions for each line")]
     fn put_lines(&mut self, text: &str, line_break: &'static str) -> Result<(), R::Error> {
         let text = text.as_bytes();
         // What has been searched is the text before `end`, and what has been put the text before `at`.

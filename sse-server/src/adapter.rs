@@ -113,6 +113,7 @@ macro_rules! __request_types {
         /// It dereferences to [`ssekit_server::SseRequest`]. The extractor answers 400 to a malformed last event ID, and 204
         /// to the client of a finished stream. A handler that takes `Result<SseRequest, SseRequestRejection>` decides itself.
         #[derive(Clone, Debug, PartialEq, Eq)]
+        #[expect(clippy::exhaustive_structs, reason = "handlers take it apart in a pattern")]
         pub struct SseRequest(pub $crate::SseRequest);
 
         impl ::std::ops::Deref for SseRequest {
@@ -131,6 +132,7 @@ macro_rules! __request_types {
 
         /// The reason why [`SseRequest`] answers a request without its handler.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[expect(clippy::exhaustive_structs, reason = "handlers take it apart in a pattern")]
         pub struct SseRequestRejection(pub $crate::SseRequestRejection);
 
         impl ::std::fmt::Display for SseRequestRejection {

@@ -89,6 +89,7 @@ impl fmt::Display for CloseReason {
 
 /// What a client does after its stream has ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[expect(clippy::exhaustive_enums, reason = "a client reconnects or stops")]
 pub enum AfterEnd {
     /// The client may reconnect. An EventSource does so by itself.
     #[default]
