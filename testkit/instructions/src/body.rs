@@ -91,12 +91,12 @@ fn fallible(len: u32, data_len: usize, rounds: u32) {
 }
 
 fn encoded(len: u32, rounds: u32) {
-    let event = EncodedEvent::from(Event::data(&words(0, 5)));
+    let event = EncodedEvent::from(Event::data(words(0, 5)));
     run(len, rounds, || black_box(&event).clone());
 }
 
 fn channel(len: u32, rounds: u32) {
-    let event = EncodedEvent::from(Event::data(&words(0, 5)));
+    let event = EncodedEvent::from(Event::data(words(0, 5)));
     with_timer(|| {
         let (sender, body) = EventBody::channel(64);
         let mut body = pin!(body);

@@ -10,10 +10,10 @@ use crate::Workload;
 use crate::streams::words;
 
 pub(crate) const WORKLOADS: [Workload; 14] = [
-    workload("encode, 5 bytes", |rounds| encode(Event::data(&words(0, 5)), rounds)),
-    workload("encode, 250 bytes", |rounds| encode(Event::data(&words(0, 250)), rounds)),
+    workload("encode, 5 bytes", |rounds| encode(Event::data(words(0, 5)), rounds)),
+    workload("encode, 250 bytes", |rounds| encode(Event::data(words(0, 250)), rounds)),
     workload("encode, 250 bytes with type and ID", |rounds| encode(typed(&words(0, 250), "seven-and-six"), rounds)),
-    workload("encode, 8 lines", |rounds| encode(Event::data(&lines()), rounds)),
+    workload("encode, 8 lines", |rounds| encode(Event::data(lines()), rounds)),
     workload("build and encode, 5 bytes", |rounds| build(5, rounds)),
     workload("build and encode, 250 bytes", |rounds| build(250, rounds)),
     workload("build and encode, String of 250 bytes", build_string),

@@ -60,7 +60,7 @@ fn bodies(hub: &Hub, subscribers: usize, subscribe: fn() -> Subscribe) -> Vec<Pi
 }
 
 fn deliver(subscribers: usize, burst: u32, subscribe: fn() -> Subscribe, rounds: u32) {
-    let event = EncodedEvent::from(Event::data(&words(0, 100)));
+    let event = EncodedEvent::from(Event::data(words(0, 100)));
     with_timer(|| {
         let hub = hub();
         let mut bodies = bodies(&hub, subscribers, subscribe);
@@ -76,7 +76,7 @@ fn deliver(subscribers: usize, burst: u32, subscribe: fn() -> Subscribe, rounds:
 }
 
 fn coalesce(rounds: u32) {
-    let event = EncodedEvent::from(Event::data(&words(0, 100)));
+    let event = EncodedEvent::from(Event::data(words(0, 100)));
     with_timer(|| {
         let hub = hub();
         let mut bodies = bodies(&hub, 1, || topic().with_policy(SlowConsumerPolicy::Coalesce));
