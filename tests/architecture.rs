@@ -97,9 +97,10 @@ const MODULES: [(&str, &[(&str, u32)]); 8] = [
             ("log", 7),
             ("subscribing", 7),
             ("history_page", 8),
+            ("inner", 8),
             ("memory_log", 8),
-            ("subscription", 8),
-            ("response", 9),
+            ("subscription", 9),
+            ("response", 10),
         ],
     ),
     (

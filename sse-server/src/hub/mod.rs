@@ -61,6 +61,7 @@ mod epochs;
 mod feeds;
 mod hand_over;
 mod history_page;
+mod inner;
 mod log;
 mod memory_log;
 mod new_event;
@@ -94,7 +95,7 @@ use crate::close::AfterEnd;
 use crate::drain::{DrainOptions, DrainReport, StreamGroup, jitter};
 use crate::stream_control::StreamControl;
 
-use log::AnyLog;
+use inner::Inner;
 use registry::Registry;
 use state::State;
 
@@ -121,14 +122,6 @@ pub use subscription::Subscription;
 /// [module](self).
 #[derive(Clone)]
 pub struct Hub(Arc<Inner>);
-
-struct Inner {
-    /// A clone of the log's, so that subscribers do not ask the log for it.
-    recent: RecentEvents,
-    log: Arc<dyn AnyLog>,
-    streams: StreamGroup,
-    options: HubOptions,
-}
 
 impl Hub {
     /// Creates a hub with a new log in memory, which keeps what [`RetentionOptions::new`] says.
@@ -222,7 +215,7 @@ impl Hub {
         for old in &admitted.taken_over {
             disconnect::kick(old, &Disconnect::new().with_after_end(AfterEnd::Stop));
         }
-        Ok(Subscription::new(self, admitted, control))
+        Ok(Subscription::new(&self.0, admitted, control))
     }
 
     /// Returns all clients, in the order in which they came.
@@ -309,7 +302,7 @@ impl Hub {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.recent.state()
+        self.0.state()
     }
 }
 

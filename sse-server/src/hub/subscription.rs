@@ -24,7 +24,7 @@ use bytes::Bytes;
 use futures_core::Stream;
 use ssekit_core::EncodedEvent;
 
-use super::Hub;
+use super::inner::Inner;
 use super::log::Page;
 use super::position::Position;
 use super::reading::{Candidate, ReadOutcome, Unfiltered};
@@ -55,7 +55,7 @@ type Polled = Poll<Option<EncodedEvent>>;
 /// The client is registered with the hub until the stream is over or the subscription is dropped.
 #[must_use = "a subscriber gets nothing unless its stream is sent"]
 pub struct Subscription {
-    hub: Hub,
+    hub: Arc<Inner>,
     slot: Slot,
     control: Arc<StreamControl>,
     resume: ResumeOutcome,
@@ -89,10 +89,10 @@ enum ReadPurpose {
 }
 
 impl Subscription {
-    pub(super) fn new(hub: &Hub, admitted: Admitted, control: Arc<StreamControl>) -> Self {
+    pub(super) fn new(hub: &Arc<Inner>, admitted: Admitted, control: Arc<StreamControl>) -> Self {
         let Admitted { slot, resume, head, .. } = admitted;
         // A body is closed, and no longer polled, when its client has stopped reading.
-        let of_stream = hub.0.recent.clone();
+        let of_stream = hub.recent.clone();
         #[cfg(feature = "tracing")]
         let span = tracing::debug_span!("sse_client", id = slot.id, resume = resume.as_str());
         #[cfg(feature = "tracing")]
@@ -107,7 +107,7 @@ impl Subscription {
             }
         }));
         Self {
-            hub: hub.clone(),
+            hub: Arc::clone(hub),
             slot,
             control,
             resume,
@@ -138,7 +138,7 @@ impl Subscription {
     /// Converts it into a response body, which a drain of the hub includes.
     pub fn into_body(mut self) -> EventBody<Self> {
         self.is_in_body = true;
-        let (control, streams): (_, StreamGroup) = (self.control.clone(), self.hub.streams().clone());
+        let (control, streams): (_, StreamGroup) = (self.control.clone(), self.hub.streams.clone());
         EventBody::with_control(self, control).with_pages().with_group(&streams)
     }
 
@@ -188,7 +188,7 @@ impl Subscription {
     /// of the history.
     #[inline]
     fn read_hub(&mut self, cx: &Context<'_>) -> ControlFlow<Polled> {
-        let history = self.hub.0.log.first();
+        let history = self.hub.log.first();
         let outcome = self.hub.state().read(self.slot, history);
         match outcome {
             ReadOutcome::Events { bytes, is_caught_up } => {
@@ -212,7 +212,7 @@ impl Subscription {
 
     /// Begins to read a page of the history.
     fn read_history(&mut self, from: u64, position: Position, purpose: ReadPurpose) -> ControlFlow<Polled> {
-        let page = self.hub.0.log.clone().read(position);
+        let page = self.hub.log.clone().read(position);
         self.history_read = Some(Box::new(HistoryRead { from, page, purpose }));
         ControlFlow::Continue(())
     }
