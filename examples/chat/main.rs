@@ -16,9 +16,8 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use ssekit::client::machine::Failure;
 use ssekit::client::reqwest::{Client, Url};
-use ssekit::client::{ClientError, EventSource, RetryPolicy, SourceItem, client_builder};
+use ssekit::client::{ClientError, EventSource, Failure, RetryPolicy, SourceItem, client_builder};
 
 use common::listen;
 use escape::escape;

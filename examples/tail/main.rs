@@ -19,9 +19,8 @@ use std::{fs, str};
 
 use lexopt::Parser;
 use serde::de::IgnoredAny;
-use ssekit::client::machine::Failure;
 use ssekit::client::reqwest::Url;
-use ssekit::client::{EventSource, InvalidRequest, Opened, RetryPolicy, SourceItem};
+use ssekit::client::{EventSource, Failure, InvalidRequest, Opened, RetryPolicy, SourceItem};
 use tokio::signal::ctrl_c;
 
 use escape::escape;

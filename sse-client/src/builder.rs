@@ -147,7 +147,7 @@ impl EventSourceBuilder {
     /// Its fields replace those of [`with_header`](Self::with_header) with the same names, and follow the same rules. The
     /// callback is called again after each redirect.
     ///
-    /// An error of the callback is the failure [`Failure::Headers`](crate::machine::Failure::Headers), which the retry policy
+    /// An error of the callback is the failure [`Failure::Headers`](crate::Failure::Headers), which the retry policy
     /// can retry. A reserved field, or more than 1,000 fields in all, is a final error.
     ///
     /// ```
@@ -287,8 +287,8 @@ impl EventSourceBuilder {
     ///
     /// Two marks end it without an error, and [`EventSource::end_reason`] tells them apart:
     ///
-    /// - an event whose data is `[DONE]`, which is not returned ([`Done`](crate::machine::EndReason::Done));
-    /// - an end of the body between two events ([`StreamEnd`](crate::machine::EndReason::StreamEnd)). The response may not
+    /// - an event whose data is `[DONE]`, which is not returned ([`Done`](crate::EndReason::Done));
+    /// - an end of the body between two events ([`StreamEnd`](crate::EndReason::StreamEnd)). The response may not
     ///   be complete then.
     ///
     /// If all responses have an end marker, use [`with_single_response_until`](Self::with_single_response_until), which
@@ -303,7 +303,7 @@ impl EventSourceBuilder {
     /// Receives a single response that ends with an event for which `is_end_marker` returns true.
     ///
     /// That event is not returned. If the body ends before it, this is the error
-    /// [`Failure::StreamEnd`](crate::machine::Failure::StreamEnd): the response is not complete.
+    /// [`Failure::StreamEnd`](crate::Failure::StreamEnd): the response is not complete.
     ///
     /// ```
     /// use ssekit_client::EventSource;

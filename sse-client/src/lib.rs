@@ -7,6 +7,7 @@
 //!
 //! - [`EventSource`] is a `Stream` of [`SourceItem`]s and [`ClientError`]s, on reqwest.
 //! - [`EventSource::get`] and [`post`](EventSource::post) return an [`EventSourceBuilder`], which has all settings.
+//! - A [`ClientError`] has the [`Failure`] and the [`NextStep`]: whether and when another attempt follows.
 //! - [`RetryPolicy`] decides which failures are retried, how often and when.
 //! - [`client_builder`] builds a reqwest client with settings of your own: certificates, a proxy, a shared pool.
 //! - [`machine`] has all of the rules without I/O, without a clock and without std, for another transport.
@@ -61,8 +62,7 @@
 //! # Example: openings and failures
 //!
 //! ```no_run
-//! use ssekit_client::machine::Failure;
-//! use ssekit_client::{EventSource, RetryPolicy, SourceItem};
+//! use ssekit_client::{EventSource, Failure, RetryPolicy, SourceItem};
 //!
 //! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
 //! // Also retries statuses such as 503.
@@ -171,7 +171,7 @@ pub use event_source::{EventSource, Events};
 pub use http_client::client_builder;
 #[cfg(feature = "reqwest")]
 pub use invalid_request::InvalidRequest;
-pub use machine::{ReadyState, RetryPolicy};
+pub use machine::{EndReason, Failure, NextStep, ReadyState, RedirectError, RetryPolicy};
 #[cfg(feature = "reqwest")]
 pub use request::Attempt;
 #[cfg(feature = "reqwest")]

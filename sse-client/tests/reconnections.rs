@@ -9,8 +9,7 @@ use std::io;
 use std::time::Duration;
 
 use socket2::SockRef;
-use ssekit_client::machine::Failure;
-use ssekit_client::{EventSource, RetryPolicy, SourceItem};
+use ssekit_client::{EventSource, Failure, RetryPolicy, SourceItem};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;

@@ -38,7 +38,7 @@ use timing::{Clock, ServerDeadline, Timer};
 /// drop it.
 ///
 /// Poll it in a tokio runtime with I/O and time enabled. Without a runtime the error is
-/// [`Failure::Request`](crate::machine::Failure::Request); without I/O or time, tokio panics.
+/// [`Failure::Request`](crate::Failure::Request); without I/O or time, tokio panics.
 ///
 /// ```no_run
 /// use ssekit_client::{EventSource, SourceItem};

@@ -25,8 +25,7 @@ use super::failure::Failure;
 ///
 /// ```
 /// use std::time::Duration;
-/// use ssekit_client::RetryPolicy;
-/// use ssekit_client::machine::Failure;
+/// use ssekit_client::{Failure, RetryPolicy};
 ///
 /// // Also retries statuses such as 503, and gives up after 5 retries in a row.
 /// let policy = RetryPolicy::new()

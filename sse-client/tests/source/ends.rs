@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use ssekit_client::machine::{EndReason, Failure};
-use ssekit_client::{EventSource, ReadyState};
+use ssekit_client::{EndReason, EventSource, Failure, ReadyState};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::time::timeout;

@@ -13,8 +13,7 @@ mod transports;
 use std::fmt::Write;
 use std::time::Duration;
 
-use ssekit_client::machine::{Failure, NextStep};
-use ssekit_client::{ClientError, EventSource, EventSourceBuilder, RetryPolicy, SourceItem};
+use ssekit_client::{ClientError, EventSource, EventSourceBuilder, Failure, NextStep, RetryPolicy, SourceItem};
 use tokio::time::timeout;
 
 use server::{Act, SOON, Server};

@@ -1,8 +1,7 @@
 //! Redirects.
 
 use http::HeaderMap;
-use ssekit_client::EventSource;
-use ssekit_client::machine::{Failure, RedirectError};
+use ssekit_client::{EventSource, Failure, RedirectError};
 
 use crate::server::{Act, STREAM, Server, status, write};
 use crate::{all_of, eager, get, next_error};

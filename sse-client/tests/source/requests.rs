@@ -4,8 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use futures_util::FutureExt;
 use http::{HeaderMap, HeaderValue, Method, header};
-use ssekit_client::machine::Failure;
-use ssekit_client::{EventSource, EventSourceBuilder, InvalidRequest, client_builder};
+use ssekit_client::{EventSource, EventSourceBuilder, Failure, InvalidRequest, client_builder};
 
 use crate::server::{Act, STREAM, Server, status, write};
 use crate::{all_of, eager, get, next, next_error};

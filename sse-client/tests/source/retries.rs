@@ -6,8 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use ssekit_client::machine::{Failure, NextStep};
-use ssekit_client::{EventSource, RetryPolicy, SourceItem};
+use ssekit_client::{EventSource, Failure, NextStep, RetryPolicy, SourceItem};
 use tokio::time::Instant;
 
 use crate::server::{Act, CHUNKED, SOON, STREAM, Server, chunk, status, write};

@@ -176,5 +176,5 @@ async fn json_error_names_the_event() {
     assert!(error.to_string().starts_with("data of the event \"odd\" at id \"7\": invalid type"), "{error}");
     // The error concerns the data only: the source has not failed.
     assert_eq!(source.next_event().await.unwrap(), None);
-    assert!(!matches!(source.end_reason(), Some(ssekit_client::machine::EndReason::Failed)));
+    assert!(!matches!(source.end_reason(), Some(ssekit_client::EndReason::Failed)));
 }
