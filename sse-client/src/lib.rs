@@ -171,6 +171,7 @@ pub use event_source::{EventSource, Events};
 pub use http_client::client_builder;
 #[cfg(feature = "reqwest")]
 pub use invalid_request::InvalidRequest;
+#[doc(inline)]
 pub use machine::{EndReason, Failure, NextStep, ReadyState, RedirectError, RetryPolicy};
 #[cfg(feature = "reqwest")]
 pub use request::Attempt;
