@@ -218,14 +218,17 @@ impl StreamControl {
     #[cfg(all(feature = "hub", feature = "metrics"))]
     #[inline]
     pub(crate) fn add_page_events(&self, count: usize) {
-        self.page_events.fetch_add(count as u64, Ordering::Relaxed);
+        // Only the task that polls the stream adds and takes, so no read-modify-write is needed.
+        self.page_events.store(self.page_events.load(Ordering::Relaxed) + count as u64, Ordering::Relaxed);
     }
 
     /// Returns the number of events in pages since the last call.
     #[cfg(feature = "metrics")]
     #[inline]
     pub(crate) fn take_page_events(&self) -> u64 {
-        self.page_events.swap(0, Ordering::Relaxed)
+        let events = self.page_events.load(Ordering::Relaxed);
+        self.page_events.store(0, Ordering::Relaxed);
+        events
     }
 
     /// Returns why a body was dropped before its stream ended. After the stall timeout the reason is the slow client,
