@@ -23,7 +23,7 @@ mod with_metrics {
         metrics: Option<Arc<StreamMetrics>>,
         /// When the stream opened, until its first event.
         opened: Option<Instant>,
-        /// Whether the stream is that of a hub, whose items are pages of any number of events.
+        /// Whether the items are pages of a hub, with any number of events.
         has_pages: bool,
     }
 

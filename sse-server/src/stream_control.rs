@@ -26,7 +26,7 @@
 //! | `Draining` | the body of a stream that opens during a drain | `close` |
 //! | `Forced` | a drain at its deadline | `request_end`, not graceful, then `close_and_wake` |
 //!
-//! Of several end requests the first one counts, except that one that is not graceful replaces any earlier one.
+//! Of several end requests the first one counts. A request that is not graceful replaces any earlier one.
 //!
 //! # Order of the callbacks
 //!
@@ -160,8 +160,8 @@ impl StreamControl {
     /// Requests the end of the stream, and wakes its body.
     pub(crate) fn request_end(&self, request: EndRequest) {
         let mut phase = self.phase();
-        let is_first = phase.details.end_request.is_none();
-        if phase.closed.is_some() || !(is_first || !request.is_graceful) {
+        let is_late = phase.details.end_request.is_some() && request.is_graceful;
+        if phase.closed.is_some() || is_late {
             return;
         }
         phase.details.end_request = Some(request);
