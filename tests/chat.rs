@@ -174,8 +174,8 @@ async fn answer_that_is_not_complete_is_a_failure() {
         (OPENAI, openai(error), "overloaded_error: Overloaded"),
         (OPENAI, openai(r#"{"error":{"message":"Oh","code":500}}"#), "Oh"),
         (ANTHROPIC, anthropic(error), "overloaded_error: Overloaded"),
-        (OPENAI, openai("{"), "data of the event \"message\": EOF while parsing"),
-        (ANTHROPIC, anthropic("{}"), "data of the event \"error\": missing field `error`"),
+        (OPENAI, openai("{"), "cannot read the data of event \"message\" as JSON: EOF while parsing"),
+        (ANTHROPIC, anthropic("{}"), "cannot read the data of event \"error\" as JSON: missing field `error`"),
     ] {
         let mut chat = chat(format, &server, &["x"]);
         let (mut connection, _) = server.opened().await;

@@ -65,7 +65,7 @@ fn decode_goes_on_behind_an_event_over_the_limit() {
         let output = run("decode", &["--max-data", "4", "--chunk", chunk], b"data: 12345\n\ndata: 1234\n\n");
         assert!(output.status.success());
         let expected = [
-            json!({"error": "data is longer than 4 bytes"}),
+            json!({"error": "data is longer than the limit `Limits::data` of 4 bytes"}),
             json!({"type": "message", "data": "1234", "lastEventId": ""}),
             json!({"end": {"lastEventId": "", "reconnectionTime": null}}),
         ];

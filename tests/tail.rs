@@ -102,7 +102,8 @@ async fn json_data_is_printed_as_json() {
     tail.prints(&line("message", "null", "3")).await;
     connection.write("event: x\ndata: [DONE]\n\n").await;
     tail.prints(&line("x", r#""[DONE]""#, "3")).await;
-    tail.says("tail: data of the event \"x\" at id \"3\": expected value at line 1 column 2").await;
+    tail.says("tail: cannot read the data of event \"x\" with ID \"3\" as JSON: expected value at line 1 column 2")
+        .await;
     connection.write("data: 7\n\ndata: 8\n\n").await;
     tail.ends(0, &line("message", "7", "3"), "tail: received 4 events\n").await;
     connection.gone().await;

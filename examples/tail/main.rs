@@ -171,7 +171,7 @@ impl Arguments {
             let printed = match result {
                 Ok(SourceItem::Event(event)) => {
                     count += 1;
-                    output.event(event.as_event())
+                    output.event(event.as_message_event())
                 }
                 Ok(SourceItem::Comment(comment)) => output.comment(&comment),
                 Ok(SourceItem::Opened(opened)) => {

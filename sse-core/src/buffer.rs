@@ -1,47 +1,48 @@
-//! Where a decoder keeps what does not lie in one chunk.
+//! Buffers for text that does not lie in one chunk.
 
 #[cfg(feature = "alloc")]
 use alloc::string::String;
 use core::fmt;
 use core::str::from_utf8;
 
-/// Text that a decoder gathers over chunks and lines, up to a bound.
+/// A buffer in which a decoder joins text from several chunks or lines.
 ///
-/// It is implemented by `String` (feature `alloc`), [`FixedBuffer`] and [`SliceBuffer`]; a string type of your own
-/// (heapless, in an arena) takes five short methods. It deals in `&str`, so that nothing an implementation does can
-/// break the promise that an event's strings are valid UTF-8.
+/// `String` (feature `alloc`), [`FixedBuffer`] and [`SliceBuffer`] implement it. Implement it for another string
+/// type, such as heapless's `String` or a string in an arena. It needs five short methods.
+///
+/// The methods use `&str`, so an implementation cannot break the promise that an event's text is valid UTF-8.
 pub trait Buffer {
-    /// The most bytes it can ever hold. The decoder takes it for a limit, like those of [`Limits`](crate::Limits).
+    /// Returns the maximum length in bytes. The decoder lowers its [`Limits`](crate::Limits) to it.
     fn max_len(&self) -> usize;
 
-    /// What it holds.
+    /// Returns the text.
     fn as_str(&self) -> &str;
 
-    /// Number of bytes it holds. It is asked for often.
+    /// Returns the length of the text in bytes. The decoder calls it often.
     fn len(&self) -> usize;
 
-    /// Whether it holds nothing.
+    /// Whether the text is empty.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Appends `text`, whole or not at all.
+    /// Appends all of `text`, or nothing.
     ///
     /// # Errors
     ///
-    /// [`BufferFull`] when there is no room for it.
+    /// [`BufferFull`] when `text` does not fit.
     fn push_str(&mut self, text: &str) -> Result<(), BufferFull>;
 
-    /// Empties it. What was allocated may stay, for the next event.
+    /// Removes the text. Allocated memory can stay for the next event.
     fn clear(&mut self);
 
-    /// Holds `text` instead of what it held, or on an error still that.
+    /// Replaces the text. On an error the old text stays.
     ///
-    /// To be overridden where [`push_str`](Self::push_str) can fail for less than [`max_len`](Self::max_len) bytes.
+    /// Override it if [`push_str`](Self::push_str) can fail before [`max_len`](Self::max_len) is reached.
     ///
     /// # Errors
     ///
-    /// [`BufferFull`] when there is no room for it.
+    /// [`BufferFull`] when `text` does not fit.
     fn replace(&mut self, text: &str) -> Result<(), BufferFull> {
         if text.len() > self.max_len() {
             return Err(BufferFull);
@@ -51,20 +52,20 @@ pub trait Buffer {
     }
 }
 
-/// A [`Buffer`] has no room, or no memory could be had.
+/// Text does not fit into a [`Buffer`], or memory for it could not be allocated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "implementations of `Buffer` return it")]
 pub struct BufferFull;
 
 impl fmt::Display for BufferFull {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("buffer is full")
+        f.write_str("the text does not fit into the buffer")
     }
 }
 
 impl core::error::Error for BufferFull {}
 
-/// Grows as needed, by doubling, and keeps what it has allocated: up to twice the decoder's limit.
+/// Grows by doubling, up to twice the decoder's limit. It keeps its memory.
 #[cfg(feature = "alloc")]
 impl Buffer for String {
     fn max_len(&self) -> usize {
@@ -106,10 +107,10 @@ impl Buffer for String {
     }
 }
 
-/// A [`Buffer`] of `N` bytes that lie in the value itself.
+/// A [`Buffer`] of `N` bytes inside the value.
 ///
-/// Being bytes, they are checked to be UTF-8 each time they are asked for, which costs a decoder one look at the last
-/// event ID for each event: a reason to give IDs no more room than they need.
+/// It checks its bytes to be UTF-8 at each [`as_str`](Buffer::as_str). A decoder reads the last event ID once for
+/// each event, so large IDs cost time.
 ///
 /// ```
 /// use ssekit_core::{Buffer, BufferFull, FixedBuffer};
@@ -126,7 +127,7 @@ pub struct FixedBuffer<const N: usize> {
 }
 
 impl<const N: usize> FixedBuffer<N> {
-    /// An empty buffer.
+    /// Makes an empty buffer.
     pub const fn new() -> Self {
         Self { bytes: [0; N], len: 0 }
     }
@@ -138,22 +139,34 @@ impl<const N: usize> Default for FixedBuffer<N> {
     }
 }
 
-/// A [`Buffer`] over bytes of the caller's: a static, a part of an arena, the stack.
+/// A [`Buffer`] over the caller's bytes: a static, a part of an arena, or the stack.
 ///
-/// What the bytes were does not matter; they are overwritten.
+/// It overwrites the bytes.
+///
+/// ```
+/// use ssekit_core::{Buffer, SliceBuffer};
+///
+/// let mut memory = [0; 4];
+/// let mut buffer = SliceBuffer::new(&mut memory);
+/// buffer.push_str("id")?;
+/// assert_eq!((buffer.as_str(), buffer.max_len()), ("id", 4));
+/// # Ok::<(), ssekit_core::BufferFull>(())
+/// ```
 pub struct SliceBuffer<'b> {
     bytes: &'b mut [u8],
     len: usize,
 }
 
 impl<'b> SliceBuffer<'b> {
-    /// An empty buffer over `bytes`.
+    /// Makes an empty buffer over `bytes`.
     pub const fn new(bytes: &'b mut [u8]) -> Self {
         Self { bytes, len: 0 }
     }
 }
 
-/// The two that hold `bytes` and a `len` differ in nothing else.
+/// Implements [`Buffer`] for a type with the fields `bytes` and `len`.
+///
+/// Invariants: `len <= bytes.len()`, and `bytes[..len]` is valid UTF-8.
 macro_rules! buffer_over_bytes {
     () => {
         fn max_len(&self) -> usize {
@@ -161,7 +174,7 @@ macro_rules! buffer_over_bytes {
         }
 
         fn as_str(&self) -> &str {
-            // Only whole strings were ever put in, so the default is never taken.
+            // The default is never used: only whole strings were stored.
             self.bytes.get(..self.len).and_then(|text| from_utf8(text).ok()).unwrap_or_default()
         }
 

@@ -1,4 +1,13 @@
-//! Event streams into events.
+//! The decoder: from chunks of an event stream to events.
+//!
+//! Two paths lead through it. Both give the same result for the same line.
+//!
+//! ```text
+//! whole, plain line:  take_lines -> InChunk      (slices of the chunk) --+
+//!                         |                                              +-> blank line -> MessageEvent
+//! any other line:     take_piece -> PendingEvent (buffers) --------------+
+//! next chunk:         resume ------^
+//! ```
 
 #[cfg(feature = "alloc")]
 use alloc::string::String;
@@ -12,14 +21,25 @@ use crate::pending_event::{Held, PendingEvent, out_of_memory};
 use crate::scan::Lines;
 use crate::values::IntoEventId;
 
-/// A decoder whose buffers grow as needed within its [`Limits`].
+/// A decoder with growable buffers, limited by its [`Limits`].
 ///
-/// Once they are as large as the stream's events need, decoding allocates nothing.
+/// It allocates until its buffers are as large as the stream's events need, and nothing afterwards.
+///
+/// ```
+/// use ssekit_core::Decoder;
+///
+/// let mut decoder = Decoder::new();
+/// let mut chunk = &b"data: hello\n\n"[..];
+/// assert_eq!(decoder.next_event(&mut chunk)?.map(|event| event.data), Some("hello"));
+/// # Ok::<(), ssekit_core::DecodeError>(())
+/// ```
 #[cfg(feature = "alloc")]
 pub type Decoder = BufferedDecoder<String, String>;
 
-/// A decoder with buffers of a fixed size inside it, for `DATA` bytes of data and `META` bytes each of event type and
-/// ID. Needs no allocator.
+/// A decoder with buffers of a fixed size inside the value.
+///
+/// It needs no allocator. `DATA` is the size for the data, `META` for the event type and for each of three IDs. So it
+/// takes about `DATA + 4 * META` bytes.
 ///
 /// ```
 /// use ssekit_core::FixedDecoder;
@@ -31,44 +51,55 @@ pub type Decoder = BufferedDecoder<String, String>;
 /// ```
 pub type FixedDecoder<const DATA: usize, const META: usize> = BufferedDecoder<FixedBuffer<DATA>, FixedBuffer<META>>;
 
-/// A decoder over memory of the caller's. Needs no allocator.
+/// A decoder that uses the caller's memory.
+///
+/// It needs no allocator. See [`SliceDecoder::from_slices`].
 pub type SliceDecoder<'b> = BufferedDecoder<SliceBuffer<'b>, SliceBuffer<'b>>;
 
 /// The buffers of a [`BufferedDecoder`].
+///
+/// The decoder clears them first.
 #[derive(Clone, Debug, Default)]
 #[expect(clippy::exhaustive_structs, reason = "programs build it")]
-pub struct Buffers<D, M> {
-    /// For the data.
+pub struct DecoderBuffers<D, M> {
+    /// The buffer for the data.
     pub data: D,
-    /// For the event type.
+    /// The buffer for the event type.
     pub event_type: M,
-    /// For the last event ID: the one that was dispatched, that of the event being read, and the one whose line is
-    /// being read. The smallest of the three counts.
+    /// Three buffers for IDs: of the last event, of the unfinished event, and of the unfinished line.
+    ///
+    /// The smallest of the three is the limit. The buffers change places while decoding.
     pub last_event_id: [M; 3],
 }
 
-/// Decodes an event stream that comes in chunks, into events that borrow from the chunk and from the decoder.
+/// Decodes an event stream from chunks into events that borrow their text.
 ///
-/// [`Decoder`], [`FixedDecoder`] and [`SliceDecoder`] are its usual forms; `D` holds data, `M` event types and IDs.
+/// Use one of its aliases: [`Decoder`], [`FixedDecoder`] or [`SliceDecoder`]. `D` stores data, `M` event types and
+/// IDs.
 ///
-/// It does what the WHATWG HTML standard says in section 9.2.6, "Interpreting an event stream", and what that leaves
-/// open or hard to see is this:
+/// # Behaviour
 ///
-/// - The result does not depend on where the chunks were cut, be it inside a character, a CRLF or the byte order mark.
-/// - A CR ends its line at once; an LF after it, even in the next chunk, belongs to it.
-/// - What is not UTF-8 becomes U+FFFD, as the standard's "UTF-8 decode" does it. It is no error.
-/// - An `id` with a NUL in it is ignored. The last event ID changes when its event is dispatched, also by an event with
-///   no data, which is not handed out.
-/// - A `retry` counts from the end of its line; one that is not all digits is ignored, and one over 2^64 - 1 is taken
-///   for that.
-/// - An event that the stream's end leaves unfinished is discarded.
-/// - A new connection keeps the last event ID, as browsers do: see [`reconnect`](Self::reconnect).
+/// The decoder follows the WHATWG HTML standard, section 9.2.6, "Interpreting an event stream". In detail:
 ///
-/// An event that lies whole in the chunk and has one `data` line is handed out as slices of the chunk, of which only an
-/// ID is copied, to be kept. What straddles chunks, has several lines or stands before an odd line (an ID with a NUL, text
-/// that is not UTF-8) is copied to the decoder, each byte once. The time is linear in the input however it is
-/// cut. Memory is bounded by the [`Limits`] whatever comes; growable buffers may take twice as much, and keep it until
-/// [`Decoder::shrink_to_fit`].
+/// - The result does not depend on where chunks are cut, even inside a character, a CRLF or the byte order mark.
+/// - A CR ends its line at once. An LF directly after it belongs to it, also in the next chunk.
+/// - Bytes that are not UTF-8 become U+FFFD, as in the standard's "UTF-8 decode". They are not an error.
+/// - An `id` with a NUL is ignored.
+/// - The last event ID changes at the blank line that ends its event, even if the event has no data and is not
+///   returned.
+/// - A `retry` takes effect at the end of its line. If it is not all digits, it is ignored. A number over 2^64 - 1
+///   counts as 2^64 - 1.
+/// - An event that is unfinished at the end of the stream is discarded.
+/// - A new connection keeps the last event ID, as in browsers: see [`reconnect`](Self::reconnect).
+///
+/// # Cost
+///
+/// An event with one `data` line that lies whole in its chunk is returned as slices of the chunk. Only its ID is
+/// copied. The decoder copies the text of other events into its buffers, each byte once: events across chunks, events
+/// with several `data` lines, and events with text that is not UTF-8.
+///
+/// The time is linear in the input, at any cuts. Memory is bounded by the [`Limits`]. Growable buffers can take twice
+/// as much, and keep it until [`Decoder::shrink_to_fit`].
 ///
 /// # Examples
 ///
@@ -91,24 +122,24 @@ pub struct Buffers<D, M> {
 #[derive(Clone, Debug)]
 pub struct BufferedDecoder<D, M> {
     lexer: Lexer,
-    block: PendingEvent<D, M>,
+    pending: PendingEvent<D, M>,
 }
 
-/// What became of lines that lie whole in the chunk.
+/// The result of taking the lines that lie whole in the chunk.
 enum Taken {
-    /// All up to a blank one were taken.
-    PendingEvent,
-    /// So many bytes are left, and start with a line that wants a closer look.
+    /// A blank line was taken, and all lines before it.
+    BlankLine,
+    /// The lines up to a difficult one were taken. This many bytes of the chunk are left.
     AllBut(usize),
     Failed(DecodeError),
 }
 
-/// Where a closer look has led to.
+/// The place in the stream after a difficult line or piece.
 enum Step {
-    /// To the start of a line.
+    /// At the start of a line.
     More,
-    /// Behind a blank line.
-    Blank,
+    /// After a blank line.
+    BlankLine,
     EndOfChunk,
     Failed(DecodeError),
 }
@@ -123,25 +154,25 @@ impl<T> From<Step> for Result<Option<T>, DecodeError> {
     }
 }
 
-/// What the event that is being read has in the chunk. The rest is in the [`PendingEvent`].
+/// The part of the unfinished event that lies in the chunk. The other part is in the [`PendingEvent`].
 #[derive(Clone, Copy, Default)]
 struct InChunk<'c> {
     data: Option<&'c str>,
-    /// Or empty.
+    /// Empty without a type.
     event_type: &'c str,
     id: Option<&'c str>,
 }
 
 impl<D: Buffer + Default, M: Buffer + Default> BufferedDecoder<D, M> {
-    /// A decoder at the start of a stream, with the default [`Limits`].
+    /// Makes a decoder at the start of a stream, with the default [`Limits`].
     pub fn new() -> Self {
         Self::with_limits(Limits::default())
     }
 
-    /// A decoder at the start of a stream, with limits of the caller's.
+    /// Makes a decoder at the start of a stream, with other limits.
     pub fn with_limits(limits: Limits) -> Self {
         let ids = [M::default(), M::default(), M::default()];
-        let buffers = Buffers { data: D::default(), event_type: M::default(), last_event_id: ids };
+        let buffers = DecoderBuffers { data: D::default(), event_type: M::default(), last_event_id: ids };
         Self::with_buffers(buffers, limits)
     }
 }
@@ -154,13 +185,27 @@ impl<D: Buffer + Default, M: Buffer + Default> Default for BufferedDecoder<D, M>
 
 #[cfg(feature = "alloc")]
 impl Decoder {
-    /// Gives back the memory that is of no use at the moment: after a large event, or before a long wait.
+    /// Frees unused memory of the buffers.
+    ///
+    /// Call it after a large event, or before a long wait. The text of an unfinished event and the last event ID
+    /// stay.
+    ///
+    /// ```
+    /// use ssekit_core::Decoder;
+    ///
+    /// let mut decoder = Decoder::new();
+    /// let large = ["data: ", &"x".repeat(1 << 20), "\ndata: y\n\n"].concat();
+    /// assert!(decoder.next_event(&mut large.as_bytes())?.is_some());
+    /// decoder.shrink_to_fit();
+    /// assert_eq!(decoder.into_buffers().data.capacity(), 0);
+    /// # Ok::<(), ssekit_core::DecodeError>(())
+    /// ```
     pub fn shrink_to_fit(&mut self) {
-        if self.block.held.has(Held::LENT) {
-            self.block.start();
+        if self.pending.held.has(Held::LENT) {
+            self.pending.start();
         }
-        self.block.data.shrink_to_fit();
-        let PendingEvent { event_type, last_event_id, next_id, id_line, .. } = &mut self.block;
+        self.pending.data.shrink_to_fit();
+        let PendingEvent { event_type, last_event_id, next_id, id_line, .. } = &mut self.pending;
         for buffer in [event_type, last_event_id, next_id, id_line] {
             buffer.shrink_to_fit();
         }
@@ -168,8 +213,9 @@ impl Decoder {
 }
 
 impl<'b> SliceDecoder<'b> {
-    /// A decoder at the start of a stream, with the default [`Limits`] and its memory from the caller: `data` for the
-    /// data, `meta` in four equal parts for the event type and the three of the last event ID.
+    /// Makes a decoder over two slices, with the default [`Limits`].
+    ///
+    /// `data` stores the data. `meta` is split into four equal parts: one for the event type and three for IDs.
     ///
     /// ```
     /// use ssekit_core::SliceDecoder;
@@ -186,15 +232,17 @@ impl<'b> SliceDecoder<'b> {
         let (b, rest) = rest.split_at_mut(quarter);
         let (c, d) = rest.split_at_mut(quarter);
         let [event_type, ids @ ..] = [a, b, c, d].map(SliceBuffer::new);
-        let buffers = Buffers { data: SliceBuffer::new(data), event_type, last_event_id: ids };
+        let buffers = DecoderBuffers { data: SliceBuffer::new(data), event_type, last_event_id: ids };
         Self::with_buffers(buffers, Limits::default())
     }
 }
 
 impl<D: Buffer, M: Buffer> BufferedDecoder<D, M> {
-    /// A decoder at the start of a stream, over buffers and with limits of the caller's.
-    pub fn with_buffers(buffers: Buffers<D, M>, limits: Limits) -> Self {
-        let Buffers { mut data, mut event_type, last_event_id: [mut last_event_id, mut next_id, mut id_line] } =
+    /// Makes a decoder at the start of a stream, with these buffers and limits.
+    ///
+    /// It clears the buffers. A limit that is larger than its buffer is lowered to the size of the buffer.
+    pub fn with_buffers(buffers: DecoderBuffers<D, M>, limits: Limits) -> Self {
+        let DecoderBuffers { mut data, mut event_type, last_event_id: [mut last_event_id, mut next_id, mut id_line] } =
             buffers;
         data.clear();
         for buffer in [&mut event_type, &mut last_event_id, &mut next_id, &mut id_line] {
@@ -207,20 +255,20 @@ impl<D: Buffer, M: Buffer> BufferedDecoder<D, M> {
             last_event_id: limits.last_event_id.min(id_buffers),
         };
         let ids = [last_event_id, next_id, id_line];
-        Self { lexer: Lexer::new(), block: PendingEvent::new(limits, data, event_type, ids) }
+        Self { lexer: Lexer::new(), pending: PendingEvent::new(limits, data, event_type, ids) }
     }
 
-    /// The next event in `chunk`, which is moved past it; `Ok(None)` when the chunk is used up and another is needed.
+    /// Returns the next event and moves `chunk` past it.
     ///
-    /// Call it until it gives `None`, then give it the next chunk: of any size, cut anywhere.
+    /// Returns `Ok(None)` when the chunk is used up. Then call it with the next chunk, of any size.
     ///
-    /// The event borrows from the chunk and from the decoder. So a function that loops over it can use events as they
-    /// come, and hand them to a closure, but the borrow checker does not let it return one from within the loop.
+    /// The event borrows from the chunk and from the decoder. A function that loops over events can use each event in
+    /// the loop or pass it to a closure. The borrow checker does not let it return an event from the loop.
     ///
     /// # Errors
     ///
-    /// [`DecodeError`] when an event is over a limit: as soon as that is certain, and once for each such event. It is
-    /// never fatal; the next call goes on behind that event. A loop that shall outlast one is:
+    /// [`DecodeError`] when an event is over a limit. It is returned once for each such event, as soon as the event
+    /// is certain to be too long. The next call continues with the next event. This loop continues after errors:
     ///
     /// ```
     /// # use ssekit_core::{Decoder, Limits};
@@ -239,10 +287,10 @@ impl<D: Buffer, M: Buffer> BufferedDecoder<D, M> {
     #[expect(clippy::too_many_lines, reason = "one loop: a call between its parts costs instructions for each line")]
     pub fn next_event<'a, 'c: 'a>(&'a mut self, chunk: &mut &'c [u8]) -> Result<Option<MessageEvent<'a>>, DecodeError> {
         let mut lines = Lines::new(chunk);
-        if self.block.held == Held::LENT {
-            self.block.start();
+        if self.pending.held == Held::LENT {
+            self.pending.start();
         }
-        if self.block.held != Held::NOTHING || !self.lexer.is_at_line_start() {
+        if self.pending.held != Held::NOTHING || !self.lexer.is_at_line_start() {
             let (step, tail) = self.resume(chunk);
             lines = Lines::new(tail);
             if let Step::EndOfChunk | Step::Failed(_) = step {
@@ -254,14 +302,14 @@ impl<D: Buffer, M: Buffer> BufferedDecoder<D, M> {
         loop {
             // Nearly every line lies whole in the chunk.
             match self.take_lines(&mut lines, &mut found) {
-                Taken::PendingEvent => {}
+                Taken::BlankLine => {}
                 Taken::AllBut(left) => {
                     let InChunk { data, event_type, id } = core::mem::take(&mut found);
                     let (step, tail) = self.take_piece(data, event_type, id, &chunk[chunk.len() - left..]);
                     lines = Lines::new(tail);
                     match step {
                         Step::More => continue,
-                        Step::Blank => {}
+                        Step::BlankLine => {}
                         Step::EndOfChunk | Step::Failed(_) => {
                             *chunk = tail;
                             return step.into();
@@ -274,76 +322,76 @@ impl<D: Buffer, M: Buffer> BufferedDecoder<D, M> {
                 }
             }
             *chunk = lines.rest();
-            if let Err(error) = self.block.commit(found.id) {
-                self.block.start();
+            if let Err(error) = self.pending.commit(found.id) {
+                self.pending.start();
                 return Err(error);
             }
             let data = match found.data {
                 Some(text) => text,
-                None if self.block.held.has(Held::DATA) => self.block.data.as_str(),
+                None if self.pending.held.has(Held::DATA) => self.pending.data.as_str(),
                 // "If the data buffer is an empty string, set the data buffer and the event type buffer to the empty
-                // string and return." A block with a `data` field has at least an LF in it at that point.
+                // string and return." After a `data` line, the standard's buffer is not empty: it ends with an LF.
                 None => {
-                    self.block.held = Held::NOTHING;
+                    self.pending.held = Held::NOTHING;
                     found = InChunk::default();
                     continue;
                 }
             };
             let mut event_type = found.event_type;
-            if self.block.held != Held::NOTHING {
-                if self.block.held.has(Held::EVENT_TYPE) {
-                    event_type = self.block.event_type.as_str();
+            if self.pending.held != Held::NOTHING {
+                if self.pending.held.has(Held::EVENT_TYPE) {
+                    event_type = self.pending.event_type.as_str();
                 }
-                self.block.held = Held::LENT;
+                self.pending.held = Held::LENT;
             }
             if event_type.is_empty() {
                 event_type = "message";
             }
             let last_event_id = match found.id {
                 Some(text) => text,
-                None => self.block.last_event_id.as_str(),
+                None => self.pending.last_event_id.as_str(),
             };
             return Ok(Some(MessageEvent { event_type, data, last_event_id }));
         }
     }
 
-    /// Takes the lines that lie whole in the chunk, up to and with a blank one.
+    /// Takes the lines that lie whole in the chunk, up to and including a blank line.
     #[inline(always)]
     fn take_lines<'c>(&mut self, lines: &mut Lines<'c>, found: &mut InChunk<'c>) -> Taken {
         loop {
             let left = lines.rest().len();
             let Some(line) = lines.next() else { return Taken::AllBut(left) };
             if line.is_empty() {
-                return Taken::PendingEvent;
+                return Taken::BlankLine;
             }
             match FieldName::of(line) {
-                (FieldName::Data, text) if found.data.is_none() && !self.block.held.has(Held::DATA) => {
-                    if text.len() > self.block.limits.data {
+                (FieldName::Data, text) if found.data.is_none() && !self.pending.held.has(Held::DATA) => {
+                    if text.len() > self.pending.limits.data {
                         return Taken::AllBut(left);
                     }
                     found.data = Some(text);
                 }
                 (FieldName::Data, text) => {
-                    let (result, tail) = self.block.add_lines(found.data.take(), text, *lines);
+                    let (result, tail) = self.pending.add_lines(found.data.take(), text, *lines);
                     *lines = tail;
                     if let Err(error) = result {
                         return Taken::Failed(error);
                     }
                 }
-                (FieldName::Id, text) if text.len() <= self.block.limits.last_event_id => found.id = Some(text),
-                (FieldName::Event, text) if text.len() <= self.block.limits.event_type => {
-                    self.block.held.remove(Held::EVENT_TYPE);
+                (FieldName::Id, text) if text.len() <= self.pending.limits.last_event_id => found.id = Some(text),
+                (FieldName::Event, text) if text.len() <= self.pending.limits.event_type => {
+                    self.pending.held.remove(Held::EVENT_TYPE);
                     found.event_type = text;
                 }
-                (line @ FieldName::Retry, text) => self.block.retry(Piece::whole(line, text)),
+                (field @ FieldName::Retry, text) => self.pending.retry(Piece::whole(field, text)),
                 (FieldName::Comment | FieldName::Unknown, _) => {}
                 _ => return Taken::AllBut(left),
             }
         }
     }
 
-    /// Takes the next line, whatever it is, or what there is of it, and keeps what has been found before it.
-    // The parts of `InChunk` go one by one, since a struct would go by way of memory.
+    /// Takes the next line, of any form, or its part in the chunk. Stores what was found before it.
+    // The parts of `InChunk` are separate parameters: a struct would be passed through memory.
     #[cold]
     #[inline(never)]
     fn take_piece<'c>(
@@ -353,12 +401,12 @@ impl<D: Buffer, M: Buffer> BufferedDecoder<D, M> {
         id: Option<&str>,
         chunk: &'c [u8],
     ) -> (Step, &'c [u8]) {
-        let (result, tail) = match self.block.keep(data, event_type, id) {
+        let (result, tail) = match self.pending.keep(data, event_type, id) {
             Ok(()) => match self.lexer.take_data_start(chunk) {
-                Some(text) => (self.block.add_line(None, text), &[][..]),
+                Some(text) => (self.pending.add_line(None, text), &[][..]),
                 None => match self.lexer.next_piece(chunk) {
-                    (Some(Lexeme::Dispatch), tail) => return (Step::Blank, tail),
-                    (Some(Lexeme::Piece(piece)), tail) => (self.block.take(piece), tail),
+                    (Some(Lexeme::BlankLine), tail) => return (Step::BlankLine, tail),
+                    (Some(Lexeme::Piece(piece)), tail) => (self.pending.take(piece), tail),
                     (None, tail) => (Ok(()), tail),
                 },
             },
@@ -372,12 +420,12 @@ impl<D: Buffer, M: Buffer> BufferedDecoder<D, M> {
         (step, tail)
     }
 
-    /// Goes on with what the last chunk has left behind.
+    /// Continues with an event or a line from earlier chunks.
     #[inline(never)]
     fn resume<'c>(&mut self, mut chunk: &'c [u8]) -> (Step, &'c [u8]) {
-        if self.block.held.has(Held::DATA) && self.block.is_at_char() {
+        if self.pending.held.has(Held::DATA) && self.pending.is_at_char() {
             let (text, rest) = self.lexer.take_more_data(chunk);
-            if let Err(error) = self.block.add_text(text) {
+            if let Err(error) = self.pending.add_text(text) {
                 return (self.drop_event(error), rest);
             }
             if rest.is_empty() {
@@ -386,16 +434,16 @@ impl<D: Buffer, M: Buffer> BufferedDecoder<D, M> {
             chunk = rest;
         }
         self.lexer.settle(&mut chunk);
-        while !chunk.is_empty() && (!self.lexer.is_at_line_start() || self.block.held.has(Held::DROPPED)) {
+        while !chunk.is_empty() && (!self.lexer.is_at_line_start() || self.pending.held.has(Held::DROPPED)) {
             let (lexeme, tail) = self.lexer.next_piece(chunk);
             chunk = tail;
             match lexeme {
-                Some(Lexeme::Piece(piece)) if piece.line == FieldName::Retry => self.block.retry(piece),
-                Some(Lexeme::Dispatch) if self.block.held.has(Held::DROPPED) => self.block.start(),
-                // The stream starts with a blank line.
-                Some(Lexeme::Dispatch) => {}
-                Some(Lexeme::Piece(piece)) if !self.block.held.has(Held::DROPPED) => {
-                    if let Err(error) = self.block.take(piece) {
+                Some(Lexeme::Piece(piece)) if piece.field == FieldName::Retry => self.pending.retry(piece),
+                Some(Lexeme::BlankLine) if self.pending.held.has(Held::DROPPED) => self.pending.start(),
+                // The stream starts with a blank line, after a byte order mark.
+                Some(Lexeme::BlankLine) => {}
+                Some(Lexeme::Piece(piece)) if !self.pending.held.has(Held::DROPPED) => {
+                    if let Err(error) = self.pending.take(piece) {
                         return (self.drop_event(error), chunk);
                     }
                 }
@@ -407,12 +455,13 @@ impl<D: Buffer, M: Buffer> BufferedDecoder<D, M> {
 
     #[cold]
     fn drop_event(&mut self, error: DecodeError) -> Step {
-        self.block.drop_event();
+        self.pending.drop_event();
         Step::Failed(error)
     }
 
-    /// Starts over with a new stream: drops what is unfinished of the old one, keeps the last event ID and the
-    /// reconnection time.
+    /// Prepares the decoder for a new connection: drops an unfinished event.
+    ///
+    /// The last event ID and the reconnection time stay.
     ///
     /// ```
     /// use ssekit_core::Decoder;
@@ -428,62 +477,75 @@ impl<D: Buffer, M: Buffer> BufferedDecoder<D, M> {
     /// ```
     pub fn reconnect(&mut self) {
         self.lexer = Lexer::new();
-        self.block.start();
+        self.pending.start();
     }
 
-    /// Sets the last event ID, for a decoder that goes on where another program stopped.
+    /// Sets the last event ID, to continue where another program stopped.
     ///
     /// # Errors
     ///
-    /// [`DecodeError::LastEventIdTooLong`] when it is over the limit, [`DecodeError::OutOfMemory`] when there is none for
-    /// it; the last event ID is then what it was.
+    /// [`DecodeError::LastEventIdTooLong`] when the ID is over the limit, and [`DecodeError::OutOfMemory`] when
+    /// memory for it cannot be allocated. The last event ID then stays as it was.
+    ///
+    /// ```
+    /// use ssekit_core::{Decoder, event_id};
+    ///
+    /// let mut decoder = Decoder::new();
+    /// decoder.set_last_event_id(event_id!("41"))?;
+    /// assert_eq!(decoder.last_event_id(), "41");
+    /// # Ok::<(), ssekit_core::DecodeError>(())
+    /// ```
     pub fn set_last_event_id<'i>(&mut self, id: impl IntoEventId<'i>) -> Result<(), DecodeError> {
         let id = id.into_event_id();
-        let limit = self.block.limits.last_event_id;
+        let limit = self.pending.limits.last_event_id;
         if id.as_str().len() > limit {
             return Err(DecodeError::LastEventIdTooLong { limit });
         }
-        self.block.last_event_id.replace(id.as_str()).map_err(out_of_memory)
+        self.pending.last_event_id.replace(id.as_str()).map_err(out_of_memory)
     }
 
-    /// The buffers, for another decoder. What they hold is of no meaning.
-    pub fn into_buffers(self) -> Buffers<D, M> {
-        let PendingEvent { data, event_type, last_event_id, next_id, id_line, .. } = self.block;
-        Buffers { data, event_type, last_event_id: [last_event_id, next_id, id_line] }
+    /// Returns the buffers for use in another decoder. Their contents have no meaning.
+    pub fn into_buffers(self) -> DecoderBuffers<D, M> {
+        let PendingEvent { data, event_type, last_event_id, next_id, id_line, .. } = self.pending;
+        DecoderBuffers { data, event_type, last_event_id: [last_event_id, next_id, id_line] }
     }
 
-    /// The last event ID as of the last event dispatched, or empty: what a reconnection sends as `Last-Event-ID`.
+    /// Returns the last event ID, or an empty string.
+    ///
+    /// It is the ID that a reconnection sends in the header `Last-Event-ID`. It changes at the blank line after an
+    /// `id`.
     pub fn last_event_id(&self) -> &str {
-        self.block.last_event_id.as_str()
+        self.pending.last_event_id.as_str()
     }
 
-    /// The reconnection time that the stream has asked for by `retry`, if it has.
+    /// Returns the last reconnection time that the stream has set by `retry`.
     pub fn reconnection_time(&self) -> Option<Duration> {
-        self.block.reconnection_time.map(Duration::from_millis)
+        self.pending.reconnection_time.map(Duration::from_millis)
     }
 
-    /// Whether the stream would be whole if it ended here: no line has begun that is not ended, and of no event that is not
-    /// dispatched there is any data, ID, or type but an empty one.
+    /// Whether the stream, if it ended here, would be cut off inside an event or a line.
+    ///
+    /// An event is unfinished if it has data, an ID or a type that is not empty, and no blank line yet.
     ///
     /// ```
     /// use ssekit_core::Decoder;
     ///
     /// let mut decoder = Decoder::new();
-    /// let mut is_whole = |mut chunk: &[u8]| {
+    /// let mut is_cut_off = |mut chunk: &[u8]| {
     ///     while decoder.next_event(&mut chunk)?.is_some() {}
-    ///     Ok::<_, ssekit_core::DecodeError>(decoder.is_between_events())
+    ///     Ok::<_, ssekit_core::DecodeError>(decoder.has_unfinished_event())
     /// };
-    /// assert!(is_whole(b"data: x\n\n: comment\n")?);
-    /// assert!(!is_whole(b"data: unfinished\n")?);
-    /// assert!(is_whole(b"\n")?);
+    /// assert!(!is_cut_off(b"data: x\n\n: comment\n")?);
+    /// assert!(is_cut_off(b"data: unfinished\n")?);
+    /// assert!(!is_cut_off(b"\n")?);
     /// # Ok::<(), ssekit_core::DecodeError>(())
     /// ```
-    pub fn is_between_events(&self) -> bool {
-        self.lexer.is_between_lines() && self.block.is_empty()
+    pub fn has_unfinished_event(&self) -> bool {
+        !self.lexer.is_at_line_boundary() || !self.pending.is_empty()
     }
 
-    /// The limits in force: those asked for, or the buffers' where they are smaller.
+    /// Returns the limits in force. A limit is never larger than its buffer.
     pub fn limits(&self) -> Limits {
-        self.block.limits
+        self.pending.limits
     }
 }

@@ -1,7 +1,7 @@
-//! Events into bytes.
+//! The encoder: from an event to bytes.
 //!
-//! [`Event::write`] is the one source of those bytes. Every [`Sink`], and the length, is fed by it. The sinks have only the
-//! line breaks of data and comment to find, each in the way that is fastest for it.
+//! [`Event::write`] is the only source of an event's bytes. It writes into a [`Sink`]. Each sink finds the line
+//! breaks of data and comment in the way that is fastest for it.
 
 #[cfg(feature = "std")]
 use alloc::vec;
@@ -16,24 +16,24 @@ use crate::scan::Digits;
 use crate::sink::Stage;
 use crate::sink::{Counter, Plain, Sink, SliceWriter, is_one_line};
 
-/// The slice given to [`Event::encode_to_slice`], or the `BufMut` given to [`Event::encode`], is too small for the event.
+/// The buffer given to [`Event::encode_to_slice`] or [`Event::encode`] is too small.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "programs compare it with an expected error")]
 pub struct BufferTooSmall {
-    /// How many bytes the event takes.
+    /// The length of the encoded event, in bytes.
     pub needed: usize,
 }
 
 impl fmt::Display for BufferTooSmall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "buffer is too small for an event of {} bytes", self.needed)
+        write!(f, "the buffer is too small: the event needs {} bytes", self.needed)
     }
 }
 
 impl core::error::Error for BufferTooSmall {}
 
 impl Event<'_> {
-    /// Writes the event.
+    /// Writes the event into a sink.
     #[inline(always)]
     pub(crate) fn write<S: Sink>(&self, sink: &mut S) -> Result<(), S::Error> {
         match &self.data {
@@ -49,7 +49,7 @@ impl Event<'_> {
         }
     }
 
-    /// All that stands before the data, and its field name.
+    /// Writes the fields before the data, and the name of the first `data` line.
     #[inline(always)]
     pub(crate) fn write_start<S: Sink>(&self, sink: &mut S) -> Result<(), S::Error> {
         self.write_head(sink)?;
@@ -81,7 +81,15 @@ impl Event<'_> {
         Ok(())
     }
 
-    /// How many bytes the event takes on the wire, exactly.
+    /// Returns the exact length of the encoded event, in bytes.
+    ///
+    /// It looks for line breaks in the text, so its time is linear. It allocates nothing.
+    ///
+    /// ```
+    /// use ssekit_core::Event;
+    ///
+    /// assert_eq!(Event::data("hi").encoded_len(), "data: hi\n\n".len());
+    /// ```
     pub fn encoded_len(&self) -> usize {
         if self.is_plain() {
             return self.plain_len();
@@ -97,7 +105,7 @@ impl Event<'_> {
         [&self.comment, &self.data].into_iter().flatten().all(|text| is_one_line(text.as_bytes()))
     }
 
-    /// What `encoded_len` is if [`is_plain`](Self::is_plain).
+    /// Returns [`encoded_len`](Self::encoded_len) for an event that [`is_plain`](Self::is_plain).
     #[inline]
     pub(crate) fn plain_len(&self) -> usize {
         let mut len = 0_usize;
@@ -105,7 +113,7 @@ impl Event<'_> {
         len
     }
 
-    /// No less than `encoded_len`, without a look at the text.
+    /// Returns an upper bound of [`encoded_len`](Self::encoded_len), without reading the text.
     #[cfg(feature = "bytes")]
     fn max_encoded_len(&self) -> usize {
         let len = |text: Option<&str>| text.map_or(0, str::len);
@@ -113,15 +121,17 @@ impl Event<'_> {
             .saturating_add(len(self.id.as_ref().map(|id| id.as_str())));
         let lines =
             len(self.data.as_deref()).saturating_add(len(self.comment.as_deref())).saturating_mul(NEXT_DATA.len());
-        // All names, and 20 digits.
+        // 64 bytes are enough for all field names and the 20 digits of `retry`.
         lines.saturating_add(one_line).saturating_add(64)
     }
 
-    /// Writes the event to the start of `buffer` and says how many bytes it took.
+    /// Writes the event to the start of `buffer`, and returns its length.
+    ///
+    /// It allocates nothing.
     ///
     /// # Errors
     ///
-    /// [`BufferTooSmall`] with the length that is needed. What `buffer` holds then is unspecified.
+    /// [`BufferTooSmall`] with the length of the event. The contents of `buffer` are then unspecified.
     ///
     /// ```
     /// use ssekit_core::{BufferTooSmall, Event};
@@ -140,12 +150,12 @@ impl Event<'_> {
         }
     }
 
-    /// Appends the event to `buffer`: a `BytesMut`, a `Vec<u8>`, a slice.
+    /// Appends the event to a `BytesMut`, a `Vec<u8>`, a slice or another `BufMut`.
     ///
     /// # Errors
     ///
-    /// [`BufferTooSmall`] when `buffer` cannot grow to take it whole, which is then as it was. A `BytesMut` and a `Vec`
-    /// always can.
+    /// [`BufferTooSmall`] when the event does not fit and `buffer` cannot grow. Nothing is written then. A `BytesMut`
+    /// and a `Vec` always grow.
     ///
     /// ```
     /// use bytes::BytesMut;
@@ -160,7 +170,7 @@ impl Event<'_> {
     pub fn encode(&self, buffer: &mut impl bytes::BufMut) -> Result<(), BufferTooSmall> {
         let room = buffer.remaining_mut();
         let is_plain = self.is_plain();
-        // The bound alone mostly says that there is room.
+        // Usually the bound shows that the event fits, so its length is not counted.
         if self.max_encoded_len() > room {
             let needed = self.encoded_len();
             if needed > room {
@@ -177,11 +187,13 @@ impl Event<'_> {
         Ok(())
     }
 
-    /// Writes the event to `writer`, by one `write_all`, so that it need not be buffered.
+    /// Writes the event to `writer`, by one call of `write_all`.
+    ///
+    /// So `writer` needs no buffer. An event of more than 1024 bytes takes one allocation.
     ///
     /// # Errors
     ///
-    /// Those of `writer`.
+    /// The errors of `writer`.
     ///
     /// ```
     /// use ssekit_core::Event;
@@ -198,7 +210,7 @@ impl Event<'_> {
             Ok(len) => writer.write_all(&on_stack[..len]),
             Err(BufferTooSmall { needed }) => {
                 let mut on_heap = vec![0; needed];
-                // Never fails: it is as long as was asked for.
+                // This cannot fail: the vector has the length of the event.
                 self.encode_to_slice(&mut on_heap).map_err(std::io::Error::other)?;
                 writer.write_all(&on_heap)
             }
@@ -206,20 +218,23 @@ impl Event<'_> {
     }
 }
 
-/// The event as it stands on the wire, for any `fmt::Write` by `write!(w, "{event}")`.
+/// Writes the encoded event, for example by `write!(out, "{event}")`.
 impl fmt::Display for Event<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.write(&mut FmtSink(f))
     }
 }
 
-/// Writes one event whose data comes in pieces, and need never be in memory whole.
+/// Writes one event whose data comes in pieces.
 ///
-/// Give it the pieces by `write!` or `write_str`, then [`finish`](Self::finish). Line breaks are found also where a CRLF
-/// is cut between two pieces: the result is what [`Event`] writes for the data in one.
+/// The data is never in memory as a whole. Write the pieces by `write!` or `write_str`, then call
+/// [`finish`](Self::finish). The result is the same as for an [`Event`] with the joined data, even if a CRLF is split
+/// between two pieces.
 ///
-/// It writes to any `fmt::Write`: a `String`, a `BytesMut`, a [`SliceWriter`]. If it is dropped before `finish`, the
-/// event is left unfinished in the sink, and what is written there next becomes a part of it.
+/// The sink can be any `fmt::Write`: a `String`, a `BytesMut`, a [`SliceWriter`]. If the writer is dropped before
+/// `finish`, the sink holds an unfinished event. The next text in the sink then becomes part of that event.
+///
+/// The writer allocates nothing itself.
 ///
 /// ```
 /// use std::fmt::Write;
@@ -236,18 +251,18 @@ impl fmt::Display for Event<'_> {
 #[must_use = "an event is not complete before `finish`"]
 pub struct EventWriter<W> {
     sink: W,
-    /// The last piece ended in a CR: an LF at the start of the next belongs to it.
+    /// The last piece ended with a CR, so an LF at the start of the next piece belongs to it.
     after_cr: bool,
-    /// The sink has failed, perhaps between a line break and the field name that belongs behind it.
+    /// The sink has failed. The next text could otherwise start a line, without a field name.
     has_failed: bool,
 }
 
 impl<W: fmt::Write> EventWriter<W> {
-    /// Writes `head`, and its data, if it has any, as the first piece.
+    /// Writes the fields of `head`. Its data, if any, is the first piece.
     ///
     /// # Errors
     ///
-    /// Those of `sink`.
+    /// The errors of `sink`.
     pub fn new(mut sink: W, head: &Event<'_>) -> Result<Self, fmt::Error> {
         head.write_start(&mut FmtSink(&mut sink))?;
         let mut writer = Self { sink, after_cr: false, has_failed: false };
@@ -255,11 +270,11 @@ impl<W: fmt::Write> EventWriter<W> {
         Ok(writer)
     }
 
-    /// Ends the event and gives the sink back.
+    /// Ends the event and returns the sink.
     ///
     /// # Errors
     ///
-    /// Those of the sink, also if it was an earlier write that failed: what is in the sink is then no whole event.
+    /// The errors of the sink, including errors of earlier writes. The sink then holds an unfinished event.
     pub fn finish(mut self) -> Result<W, fmt::Error> {
         if self.has_failed {
             return Err(fmt::Error);
@@ -282,14 +297,14 @@ impl<W: fmt::Write> fmt::Write for EventWriter<W> {
 
 const DATA: &str = "data: ";
 const COMMENT: &str = ": ";
-/// For a line break in the data.
+/// Replaces a line break in the data.
 const NEXT_DATA: &str = "\ndata: ";
-/// For a line break in the comment.
+/// Replaces a line break in the comment.
 const NEXT_COMMENT: &str = "\n: ";
-/// Ends the last line of data, and the event.
+/// Ends the last line of the data, and the event.
 pub(crate) const END: &str = "\n\n";
 
-/// Any `fmt::Write`.
+/// A sink for any `fmt::Write`.
 struct FmtSink<'w, W: ?Sized>(&'w mut W);
 
 impl<W: fmt::Write + ?Sized> Sink for FmtSink<'_, W> {
@@ -313,7 +328,7 @@ impl<W: fmt::Write + ?Sized> Sink for FmtSink<'_, W> {
     }
 }
 
-/// Whole milliseconds, rounded up: never sooner than asked for.
+/// Returns whole milliseconds, rounded up, so that a receiver never reconnects too early.
 #[inline(never)]
 fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)

@@ -1,4 +1,4 @@
-//! Events that were encoded once, into shared bytes.
+//! Events as shared, encoded bytes.
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -9,10 +9,12 @@ use crate::encode::EventWriter;
 use crate::event::Event;
 use crate::sink::Plain;
 
-/// An [`Event`] that was encoded once, into shared bytes. Cloning it counts a reference.
+/// An [`Event`] that was encoded once, into shared bytes.
 ///
-/// Streams and broadcasts carry it. It always is one whole event, so encoded events can be concatenated. (One from a
-/// relay may have comments before it.) Its memory has the exact size when it was made from an [`Event`].
+/// Use it to send one event to many receivers: a clone only counts a reference. It is always one whole event, so
+/// encoded events can be concatenated. An event from a relay can have comments before it.
+///
+/// The conversion from an [`Event`] takes one allocation of the exact size.
 ///
 /// ```
 /// use ssekit_core::{EncodedEvent, Event};
@@ -25,23 +27,23 @@ use crate::sink::Plain;
 pub struct EncodedEvent(Bytes);
 
 impl EncodedEvent {
-    /// Encodes an event whose data the function `write` writes in pieces.
+    /// Encodes an event whose data is written in pieces.
     ///
-    /// `head` holds the other fields. Its data, if it has any, is the first piece.
+    /// `head` has the other fields. Its data, if any, is the first piece. The buffer grows as needed.
     ///
     /// # Errors
     ///
-    /// Those of `write`. The sink has no errors of its own.
+    /// The errors of the function `write`. The buffer itself has no errors.
     ///
     /// ```
     /// use ssekit_core::{Event, EncodedEvent};
     ///
-    /// let frame = EncodedEvent::write(&Event::new(), |data| write!(data, "{} of {}", 1, 2))?;
-    /// assert_eq!(frame.as_bytes(), b"data: 1 of 2\n\n");
+    /// let event = EncodedEvent::write(&Event::new(), |data| write!(data, "{} of {}", 1, 2))?;
+    /// assert_eq!(event.as_bytes(), b"data: 1 of 2\n\n");
     /// # Ok::<(), std::fmt::Error>(())
     /// ```
     pub fn write(head: &Event<'_>, write: impl FnOnce(&mut dyn fmt::Write) -> fmt::Result) -> Result<Self, fmt::Error> {
-        // The closure gets a `dyn`, which it cannot replace by another writer, so the result is one whole event.
+        // The closure gets a `dyn`, so it cannot replace the writer by another. So the result is one whole event.
         let mut bytes = bytes::BytesMut::new();
         let mut writer = EventWriter::new(&mut bytes, head)?;
         write(&mut writer)?;
@@ -49,25 +51,25 @@ impl EncodedEvent {
         Ok(Self(bytes.freeze()))
     }
 
-    /// Wraps bytes that are one whole event, perhaps with comments before it, and end with a blank line.
+    /// Wraps the bytes of one whole event, with or without comments before it. They end with a blank line.
     #[cfg(any(feature = "stream", feature = "json"))]
     pub(crate) fn from_wire(bytes: Bytes) -> Self {
         Self(bytes)
     }
 
-    /// Wraps the bytes of one or more whole events. For ssekit's own packages only.
+    /// Wraps the bytes of one or more whole events. Only for ssekit's own packages.
     #[doc(hidden)]
     pub fn __from_whole_events(bytes: Bytes) -> Self {
         debug_assert!(bytes.ends_with(b"\n") || bytes.ends_with(b"\r"), "these bytes are not whole events");
         Self(bytes)
     }
 
-    /// Returns the event's bytes.
+    /// Returns the bytes of the event.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
-    /// Returns the event's bytes, still shared.
+    /// Returns the bytes of the event, without copying them.
     pub fn into_bytes(self) -> Bytes {
         self.0
     }
@@ -85,7 +87,7 @@ impl From<&Event<'_>> for EncodedEvent {
         #[allow(clippy::slow_vector_initialization, reason = "glibc's calloc is the slower one for a few bytes")]
         let mut bytes = Vec::with_capacity(needed);
         bytes.resize(needed, 0);
-        // Never fails: the vector has the length of the event.
+        // This cannot fail: the vector has the length of the event.
         let len = event.encode_to_slice(&mut bytes);
         debug_assert_eq!(len, Ok(needed));
         Self(Bytes::from(bytes))
@@ -101,8 +103,8 @@ impl From<Event<'_>> for EncodedEvent {
 }
 
 impl From<EncodedEvent> for Bytes {
-    fn from(frame: EncodedEvent) -> Self {
-        frame.0
+    fn from(event: EncodedEvent) -> Self {
+        event.0
     }
 }
 

@@ -1,4 +1,4 @@
-//! Events as a sender builds them.
+//! Events to send.
 
 use core::time::Duration;
 
@@ -8,12 +8,13 @@ use crate::values::{EventId, EventType, IntoEventId, IntoEventType, InvalidValue
 
 /// An event to send: one block of an event stream.
 ///
-/// Every field is optional, and each borrows or owns its text, so an event can be returned from a closure. No text can
-/// break out of its line: type and ID have no line breaks, and data and comment are split at theirs. So an event is
-/// always encoded as one event, whatever its text holds.
+/// Each field is optional, and borrows or owns its text. With owned text, a closure can return an event.
 ///
-/// Receivers dispatch only an event with data, as a [`MessageEvent`]. An event with only a comment keeps a connection
-/// alive. An event with only an ID changes the receiver's last event ID.
+/// Text cannot forge fields or events, whatever it contains. The type and the ID have no line breaks, and data and
+/// comments are split at theirs.
+///
+/// A receiver dispatches only an event with data, as a [`MessageEvent`]. An event with only a comment keeps a
+/// connection alive. An event with only an ID changes the receiver's last event ID.
 ///
 /// ```
 /// use core::time::Duration;
@@ -31,8 +32,8 @@ use crate::values::{EventId, EventType, IntoEventId, IntoEventType, InvalidValue
 /// # }
 /// ```
 ///
-/// [`encode_to_slice`](Self::encode_to_slice), `encode`, `encode_to_writer` and `Display` write the same bytes, and
-/// [`encoded_len`](Self::encoded_len) counts them. [`EMPTY`](Self::EMPTY) is for constants.
+/// [`encode_to_slice`](Self::encode_to_slice), `encode`, `encode_to_writer` and `Display` write the same bytes.
+/// [`encoded_len`](Self::encoded_len) counts them. Use [`EMPTY`](Self::EMPTY) in constants.
 ///
 /// Source: WHATWG HTML, section 9.2.5, "Parsing an event stream".
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -41,22 +42,25 @@ use crate::values::{EventId, EventType, IntoEventId, IntoEventType, InvalidValue
 pub struct Event<'a> {
     /// A comment, of any number of lines. Receivers ignore it.
     pub comment: Option<Text<'a>>,
-    /// The event type. Receivers take an event without one for a `message`.
+    /// The event type. Without one, receivers dispatch the event as `message`.
     pub event_type: Option<EventType<'a>>,
     /// The ID, which becomes the receiver's last event ID.
     pub id: Option<EventId<'a>>,
-    /// The `retry` field: how long the receiver waits before it reconnects. Written in whole milliseconds, rounded up,
-    /// at most 2^64 - 1 of them.
+    /// The `retry` field: the receiver's delay before it reconnects.
+    ///
+    /// It is written in milliseconds, rounded up, at most 2^64 - 1.
     pub reconnection_time: Option<Duration>,
-    /// The data, of any number of lines. CRLF, CR and LF each end a line and arrive as LF. Empty data is data.
+    /// The data, of any number of lines. Empty data is data.
+    ///
+    /// CRLF, CR and LF each end a line. The receiver gets an LF for each.
     pub data: Option<Text<'a>>,
 }
 
 impl<'a> Event<'a> {
-    /// An event without fields, for constants: `Event { data: Some(..), ..Event::EMPTY }`.
+    /// An event without fields, for constants such as `Event { data: Some(..), ..Event::EMPTY }`.
     ///
     /// It is encoded as a blank line.
-    // Written out: the compiler does not see that the result of a function needs no destructor.
+    // A literal, because the compiler does not see that the result of a function needs no destructor.
     pub const EMPTY: Self = Self { comment: None, event_type: None, id: None, reconnection_time: None, data: None };
 
     /// Makes an event without fields.
@@ -65,13 +69,13 @@ impl<'a> Event<'a> {
         Self::EMPTY
     }
 
-    /// Makes an event with this data: a `&str`, a `String`, a `Cow<str>` or received text.
+    /// Makes an event with data: a `&str`, `String`, `Cow<str>` or received text.
     #[inline]
     pub fn data(data: impl Into<Text<'a>>) -> Self {
         Self { data: Some(data.into()), ..Self::new() }
     }
 
-    /// Makes a comment, which keeps a connection alive and is no event for the receiver.
+    /// Makes a comment. It keeps a connection alive, and receivers ignore it.
     ///
     /// ```
     /// assert_eq!(ssekit_core::Event::comment("still here").to_string(), ": still here\n\n");
@@ -95,7 +99,9 @@ impl<'a> Event<'a> {
         self
     }
 
-    /// Sets the event type: an [`EventType`], or a value of a type that implements [`IntoEventType`].
+    /// Sets the event type, for example `event_type!("news")` or `EventType::new(text)?`.
+    ///
+    /// A type of your own can implement [`IntoEventType`].
     #[inline]
     #[doc(alias = "event")]
     pub fn with_event_type(mut self, event_type: impl IntoEventType<'a>) -> Self {
@@ -103,7 +109,7 @@ impl<'a> Event<'a> {
         self
     }
 
-    /// Sets the ID: an integer, an [`EventId`], or a value of a type that implements [`IntoEventId`].
+    /// Sets the ID: an integer, an [`EventId`], or any [`IntoEventId`].
     #[inline]
     #[doc(alias = "id")]
     pub fn with_id(mut self, id: impl IntoEventId<'a>) -> Self {
@@ -111,7 +117,7 @@ impl<'a> Event<'a> {
         self
     }
 
-    /// Sets the `retry` field: how long the receiver waits before it reconnects.
+    /// Sets the `retry` field: the receiver's delay before it reconnects.
     #[inline]
     #[doc(alias = "retry")]
     pub fn with_reconnection_time(mut self, time: Duration) -> Self {
@@ -145,7 +151,8 @@ impl<'a> Event<'a> {
 impl Event<'static> {
     /// Makes an event whose data is `value` as JSON.
     ///
-    /// [`JsonData`](crate::JsonData) serialises a value of a stream without this intermediate text.
+    /// The JSON text takes one allocation. [`JsonData`](crate::JsonData) writes a value directly into a response
+    /// instead.
     ///
     /// # Errors
     ///
@@ -164,16 +171,16 @@ impl Event<'static> {
     }
 }
 
-/// Turns a received event into one to send. The type `message` and an empty last event ID are left out.
+/// Makes an event to send from a received event.
 ///
-/// A stream that resets its ID midway looks the same as one without IDs here. A relay that must tell them apart adds
-/// `.with_id(event_id!(""))`.
+/// The type `message` and an empty last event ID are left out. So a stream that resets its ID looks like one without
+/// IDs. A relay that must distinguish them adds `.with_id(event_id!(""))`.
 impl<'a> TryFrom<MessageEvent<'a>> for Event<'a> {
     type Error = InvalidValue;
 
     /// # Errors
     ///
-    /// [`InvalidValue`] when the type or the ID is invalid. That of a decoded event never is.
+    /// [`InvalidValue`] when the type or the ID is invalid. Those of a decoded event are always valid.
     fn try_from(received: MessageEvent<'a>) -> Result<Self, InvalidValue> {
         let mut event = Self::data(received.data);
         if received.event_type != "message" {

@@ -1,4 +1,4 @@
-//! What can be sent.
+//! The values that can be sent as events.
 
 use alloc::boxed::Box;
 
@@ -12,12 +12,16 @@ use crate::relay::RelayEvent;
 /// An error of any type.
 pub type BoxError = Box<dyn core::error::Error + Send + Sync>;
 
-/// A value that can be sent as an event: by a stream, a sender, a hub, a keep-alive.
+/// A value that can be sent as an event.
 ///
-/// It is implemented for [`Event`], [`EncodedEvent`], references to them, `JsonData` for values with
-/// `serde::Serialize`, received events, and a `Result` of each of these.
+/// Streams, senders, hubs and keep-alives accept it. It is implemented for:
 ///
-/// Implement it for a type of your own, so that a stream of its values is a response:
+/// - [`Event`], [`EncodedEvent`], and references to them;
+/// - `JsonData`, for values that implement `serde::Serialize`;
+/// - received events: [`MessageEvent`], [`ReceivedEvent`] and `RelayEvent`;
+/// - a `Result` of each of these.
+///
+/// Implement it for your own type, so that a stream of its values can be a response:
 ///
 /// ```
 /// use ssekit_core::{BoxError, EncodedEvent, Event, IntoEvent, event_type};
@@ -45,24 +49,26 @@ pub trait IntoEvent: Sized {
     ///
     /// # Errors
     ///
-    /// The reason why the value cannot be sent. A stream that sends it fails with this error.
+    /// The reason why the value cannot be sent. The stream that sends it fails with this error.
     fn into_event(self) -> Result<EncodedEvent, BoxError>;
 
-    /// Encodes the value into a chunk of several events.
+    /// Encodes the value into a chunk of events.
     ///
-    /// The provided method copies the result of [`into_event`](Self::into_event). A type that builds an [`Event`] saves
-    /// an allocation and the copy by [`EventChunk::encode`].
+    /// The provided method copies the result of [`into_event`](Self::into_event). If your type builds an [`Event`],
+    /// call [`EventChunk::encode`] instead: it saves an allocation and the copy.
     ///
     /// # Errors
     ///
-    /// Those of [`into_event`](Self::into_event). The chunk then holds nothing of the value.
+    /// The errors of [`into_event`](Self::into_event). The chunk is then unchanged.
     fn encode_into(self, chunk: &mut EventChunk<'_>) -> Result<(), BoxError> {
         chunk.push(self.into_event()?);
         Ok(())
     }
 }
 
-/// A chunk of events that a response is about to send. [`IntoEvent::encode_into`] adds one event to it.
+/// A chunk of events that a response sends next.
+///
+/// [`IntoEvent::encode_into`] adds one event to it.
 pub struct EventChunk<'a>(&'a mut dyn EventBuffer);
 
 impl core::fmt::Debug for EventChunk<'_> {
@@ -72,25 +78,29 @@ impl core::fmt::Debug for EventChunk<'_> {
 }
 
 impl<'a> EventChunk<'a> {
-    /// Wraps a buffer.
+    /// Makes a chunk over a buffer.
     #[inline]
     pub fn new(buffer: &'a mut dyn EventBuffer) -> Self {
         Self(buffer)
     }
 
-    /// Adds an encoded event. Alone in its chunk, it is shared; otherwise its bytes are copied.
+    /// Adds an encoded event.
+    ///
+    /// The bytes are shared if the event stays alone in its chunk, and copied otherwise.
     #[inline]
     pub fn push(&mut self, event: EncodedEvent) {
         self.0.push(event);
     }
 
-    /// Encodes an event straight into the chunk.
+    /// Encodes an event directly into the chunk.
     #[inline]
     pub fn encode(&mut self, event: &Event<'_>) {
         self.0.encode(event);
     }
 
-    /// Serialises a value straight into the chunk, as the data of an event with the other fields of `head`.
+    /// Serialises a value directly into the chunk, as the data of an event.
+    ///
+    /// `head` has the other fields of the event.
     ///
     /// # Errors
     ///
@@ -110,7 +120,7 @@ impl<'a> EventChunk<'a> {
     }
 }
 
-/// The buffer behind an [`EventChunk`]. A response body implements it.
+/// The buffer of an [`EventChunk`]. Response bodies implement it.
 pub trait EventBuffer {
     /// Adds an encoded event.
     fn push(&mut self, event: EncodedEvent);
@@ -120,12 +130,12 @@ pub trait EventBuffer {
         self.push(EncodedEvent::from(event));
     }
 
-    /// Returns the unused part of the buffer. The provided method returns no room, which always is right.
+    /// Returns the unused part of the buffer. The provided method returns an empty slice.
     fn room(&mut self) -> &mut [u8] {
         &mut []
     }
 
-    /// Adds the first `len` bytes of the [room](Self::room), which are one event.
+    /// Adds the first `len` bytes of the [room](Self::room). They are one event.
     fn advance(&mut self, len: usize) {
         debug_assert_eq!(len, 0, "the buffer has no room");
     }
@@ -158,7 +168,7 @@ impl IntoEvent for &Event<'_> {
     }
 }
 
-/// Implements the trait for types that can be borrowed as an [`Event`].
+/// Implements [`IntoEvent`] for types that convert to an [`Event`].
 macro_rules! impl_by_event {
     ($($Type:ty: |$value:ident| $event:expr),*) => {$(
         impl IntoEvent for $Type {
@@ -185,7 +195,7 @@ impl_by_event!(
     &ReceivedEvent: |event| Event::try_from(event)?
 );
 
-/// Sends the bytes that the event was received as.
+/// Sends the bytes in which the event was received.
 #[cfg(feature = "stream")]
 impl IntoEvent for RelayEvent {
     fn into_event(self) -> Result<EncodedEvent, BoxError> {

@@ -1,4 +1,4 @@
-//! Values as JSON data.
+//! JSON as the data of events.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -13,9 +13,10 @@ use crate::event::Event;
 use crate::into_event::{BoxError, EventChunk, IntoEvent};
 use crate::sink::Plain;
 
-/// A value that is sent as JSON: the data of an event.
+/// A value that is sent as JSON, as the data of an event.
 ///
-/// It is serialised straight into the chunk of the response. `Event::json` also takes an event type and an ID.
+/// It is serialised directly into the chunk of the response. [`Event::json`] makes an event with JSON data and a type
+/// or an ID.
 ///
 /// ```
 /// use ssekit_core::{IntoEvent, JsonData};
@@ -24,7 +25,7 @@ use crate::sink::Plain;
 /// # Ok::<(), ssekit_core::BoxError>(())
 /// ```
 ///
-/// A stream of serialisable values is a stream of events by `stream.map(JsonData)`.
+/// `stream.map(JsonData)` makes a stream of events from a stream of serialisable values.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "programs build it")]
 pub struct JsonData<T>(pub T);
@@ -44,8 +45,10 @@ impl<T: serde::Serialize> IntoEvent for JsonData<T> {
 impl EncodedEvent {
     /// Encodes an event whose data is `value` as JSON.
     ///
-    /// `head` holds the other fields; its data is ignored. Without the feature `std` this allocates once more. Line
-    /// breaks, which JSON has between its tokens only (from a `RawValue`), are split as in any data.
+    /// `head` has the other fields. Its data is ignored. The value is serialised into the memory of the event.
+    /// Without the feature `std`, this takes one more allocation.
+    ///
+    /// Line breaks in the JSON are split as in other data. They can only come from a `RawValue`.
     ///
     /// # Errors
     ///
@@ -61,7 +64,7 @@ impl EncodedEvent {
     /// # Ok::<(), ssekit_core::JsonEncodeError>(())
     /// ```
     pub fn json(head: &Event<'_>, value: &(impl serde::Serialize + ?Sized)) -> Result<Self, JsonEncodeError> {
-        // Enough for most events, so that the vector need not grow.
+        // Most events are shorter, so the vector does not grow.
         let mut bytes = Vec::with_capacity(512);
         let Ok(()) = head.write_start(&mut Plain(|text: &str| bytes.extend_from_slice(text.as_bytes())));
         let start = bytes.len();
@@ -69,7 +72,7 @@ impl EncodedEvent {
         Ok(Self::from_json(head, bytes, start))
     }
 
-    /// Completes an event of which `bytes` are all but the end. Its data starts at `start`.
+    /// Completes an event. `bytes` has everything but its end, and `bytes[start..]` is the data.
     fn from_json(head: &Event<'_>, mut bytes: Vec<u8>, start: usize) -> Self {
         let (_, json) = bytes.split_at(start);
         if has_line_breaks(head, json) {
@@ -77,13 +80,13 @@ impl EncodedEvent {
         }
         bytes.extend_from_slice(END.as_bytes());
         if bytes.len() <= 512 {
-            // Keeping the spare memory costs an allocation as well.
+            // The copy is exact. Without it, `Bytes` would allocate as well, to remember the unused capacity.
             return Self::from_wire(Bytes::copy_from_slice(&bytes));
         }
         Self::from_wire(Bytes::from(bytes))
     }
 
-    /// Encodes an event whose data or comment has line breaks, as JSON seldom has.
+    /// Encodes an event whose data or comment has line breaks. JSON rarely has.
     #[cold]
     #[inline(never)]
     fn from_lines(head: &Event<'_>, json: &[u8]) -> Self {
@@ -92,7 +95,7 @@ impl EncodedEvent {
     }
 }
 
-/// Whether the data or the comment may have to be split into lines.
+/// Whether the data or the comment can have line breaks.
 fn has_line_breaks(head: &Event<'_>, json: &[u8]) -> bool {
     head.comment.is_some() || memchr2(b'\r', b'\n', json).is_some()
 }
@@ -102,23 +105,23 @@ fn append(bytes: &mut Vec<u8>, value: &(impl serde::Serialize + ?Sized)) -> serd
     value.serialize(&mut serde_json::Serializer::new(bytes))
 }
 
-/// Without std, serde_json writes to a vector of its own only.
+/// Appends the value as JSON. Without std, serde_json writes only into its own vector.
 #[cfg(not(feature = "std"))]
 fn append(bytes: &mut Vec<u8>, value: &(impl serde::Serialize + ?Sized)) -> serde_json::Result<()> {
     bytes.extend_from_slice(&serde_json::to_vec(value)?);
     Ok(())
 }
 
-/// An event that was serialised once: into the room, or into memory of its own.
+/// An event that was serialised once.
 pub(crate) enum Serialised {
-    /// The first bytes of the room are the event.
+    /// The event is the first bytes of the room.
     #[cfg(feature = "std")]
     InRoom(usize),
-    /// It did not fit, or had to be split into lines.
+    /// The event did not fit into the room, or has line breaks.
     Apart(EncodedEvent),
 }
 
-/// Encodes an event into the start of `room` if it fits. The value is serialised once, whatever comes of it.
+/// Encodes an event into the start of `room` if it fits. It serialises the value exactly once.
 #[cfg(feature = "std")]
 pub(crate) fn encode(
     head: &Event<'_>,
@@ -143,7 +146,7 @@ pub(crate) fn encode(
     Ok(Serialised::Apart(EncodedEvent::from_json(head, bytes, start)))
 }
 
-/// Without std, serde_json writes to a vector of its own only.
+/// Encodes an event. Without std, serde_json writes only into its own vector.
 #[cfg(not(feature = "std"))]
 pub(crate) fn encode(
     head: &Event<'_>,
@@ -153,9 +156,13 @@ pub(crate) fn encode(
     EncodedEvent::json(head, value).map(Serialised::Apart)
 }
 
-/// Writes to a slice while there is room, and then moves to a vector.
+/// A writer into a slice. When the slice is full, it moves all bytes to a vector.
 ///
-/// `spilled` is empty while `room[..used]` holds all bytes; later it holds all bytes itself.
+/// ```text
+/// spilled.is_empty():   room: [ bytes | unused ]      0 <= used <= room.len()
+///                                     used
+/// otherwise:            spilled: [ bytes ]
+/// ```
 #[cfg(feature = "std")]
 struct SpillingWriter<'a> {
     room: &'a mut [u8],
@@ -215,13 +222,13 @@ impl JsonEncodeError {
 
 impl fmt::Display for JsonEncodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot serialise the event's data as JSON: {}", self.0)
+        write!(f, "cannot serialise the data of an event as JSON: {}", self.0)
     }
 }
 
 impl core::error::Error for JsonEncodeError {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
-        // The message has the error itself.
+        // The message contains the error itself.
         self.0.source()
     }
 }

@@ -1,33 +1,40 @@
-//! The tokens of an event stream, with no buffer at all.
+//! The tokens of an event stream: lines and blank lines, without any buffer.
 
-use crate::line_bytes::{LineBytes, behind_line_end};
+use crate::line_bytes::{LineBytes, after_line_end};
 use crate::scan::{Lines, plain_prefix};
 
 /// UTF-8's byte order mark.
 const BOM: &[u8] = b"\xEF\xBB\xBF";
 
-/// What a line of an event stream is.
+/// The field that a line sets, or the kind of a line without a field.
 ///
-/// A field is one of the four that the standard names, compared byte by byte; any other is [`FieldName::Unknown`].
+/// The standard defines four fields. Their names are compared byte by byte, so `Data` is an unknown field.
+///
+/// ```
+/// use ssekit_core::FieldName;
+///
+/// assert_eq!(FieldName::Retry.name(), "retry");
+/// assert_eq!(FieldName::Comment.name(), "");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum FieldName {
-    /// The field `data`: a line of the event's data.
+    /// The field `data`: one line of the event's data.
     Data,
     /// The field `event`: the event type.
     Event,
-    /// The field `id`: the last event ID.
+    /// The field `id`: the event's ID.
     Id,
-    /// The field `retry`: the reconnection time.
+    /// The field `retry`: the reconnection time in milliseconds.
     Retry,
-    /// A line that starts with a colon.
+    /// A comment: a line that starts with a colon.
     Comment,
-    /// Any other line. The standard has a decoder ignore it.
+    /// Any other line. The standard says that a decoder ignores it.
     Unknown,
 }
 
 impl FieldName {
-    /// The field name as it stands on the wire, empty for a comment and an unknown line.
+    /// Returns the field name on the wire, or an empty string for a comment and an unknown line.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Data => "data",
@@ -38,10 +45,10 @@ impl FieldName {
         }
     }
 
-    /// What a line is that is not blank, and its value.
+    /// Splits a line that is not blank into its field and its value.
     #[inline(always)]
     pub(crate) fn of(line: &str) -> (Self, &str) {
-        // As nearly all are written.
+        // Nearly all senders write these forms.
         if let Some(value) = line.strip_prefix("data: ") {
             (Self::Data, value)
         } else if let Some(value) = line.strip_prefix("id: ") {
@@ -71,45 +78,53 @@ impl FieldName {
     }
 }
 
-/// What [`Lexer::next_token`] finds in a stream.
+/// A token of an event stream: a value, a part of a value, or a blank line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Token<'c> {
-    /// A line's value or a piece of it.
-    Fragment(Fragment<'c>),
-    /// A blank line: the standard's "dispatch the event".
-    Dispatch,
+    /// A line's value, or the part of it in this chunk.
+    Value(ValueFragment<'c>),
+    /// A blank line, which ends an event. The standard calls this "dispatch the event".
+    BlankLine,
 }
 
-/// A line's value, or the piece of it that lies in one chunk.
+/// A line's value, or the part of it in one chunk.
 ///
-/// The value is what stands after the colon and one optional space; of a comment, all that stands after the colon; of
-/// an unknown line, the whole line. The bytes are as they came: not checked to be UTF-8, and a NUL in an `id` is still
-/// there.
+/// The value depends on the kind of the line:
 ///
-/// Every line has exactly one fragment that [`is_first`](Self::is_first) and one that [`is_last`](Self::is_last),
-/// often the same one; a fragment in between is never empty.
+/// | line | value |
+/// |---|---|
+/// | a field | the bytes after the colon and one optional space |
+/// | a comment | the bytes after the colon |
+/// | an unknown line | the whole line |
+///
+/// The bytes are not checked to be UTF-8, and an `id` with a NUL is not ignored here: the decoder does both.
+///
+/// Each line has one fragment with [`is_first`](Self::is_first) and one with [`is_last`](Self::is_last). Both are set
+/// if the line lies in one chunk. A fragment with neither is not empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "programs compare it with expected fragments")]
-pub struct Fragment<'c> {
-    /// What the line is.
-    pub line: FieldName,
-    /// The bytes of this piece.
+pub struct ValueFragment<'c> {
+    /// The field that the line sets, or its kind.
+    pub field: FieldName,
+    /// The bytes of this fragment, borrowed from the chunk.
     pub bytes: &'c [u8],
-    /// Whether the value starts with this piece.
+    /// Whether the value starts with this fragment.
     pub is_first: bool,
-    /// Whether the value, and its line, ends with this piece.
+    /// Whether the value, and its line, ends with this fragment.
     pub is_last: bool,
 }
 
-/// Cuts an event stream into [`Token`]s, in chunks of any size, and copies nothing.
+/// Splits an event stream into [`Token`]s without copying it.
 ///
-/// It is the layer under the [`BufferedDecoder`](crate::BufferedDecoder), for values that are larger than memory, for
-/// proxies that look at a stream while they pass its bytes on, and for whoever needs the comments. Its whole state is
-/// four bytes at the most.
+/// The chunks can have any size and can be cut anywhere. A line's fragments, joined, do not depend on the cuts.
 ///
-/// Source: WHATWG HTML, section 9.2.6, "Interpreting an event stream". The time is linear in the input
-/// however it is cut, and the fragments of a line, joined, do not depend on the cuts.
+/// Use it for values that are larger than memory, for a proxy that inspects a stream while it forwards the bytes, and
+/// for comments, which the decoder skips. [`BufferedDecoder`](crate::BufferedDecoder) is built on it.
+///
+/// A lexer is at most four bytes. It never allocates, and its time is linear in the input.
+///
+/// Source: WHATWG HTML, section 9.2.6, "Interpreting an event stream".
 ///
 /// ```
 /// use ssekit_core::{Lexer, FieldName, Token};
@@ -119,8 +134,8 @@ pub struct Fragment<'c> {
 /// for mut chunk in [&b": hi\nda"[..], b"ta: 4", b"2\n\n"] {
 ///     while let Some(token) = lexer.next_token(&mut chunk) {
 ///         match token {
-///             Token::Fragment(f) => seen.push((f.line, f.bytes, f.is_last)),
-///             _ => seen.push((FieldName::Unknown, b"dispatch", true)),
+///             Token::Value(f) => seen.push((f.field, f.bytes, f.is_last)),
+///             _ => seen.push((FieldName::Unknown, b"blank line", true)),
 ///         }
 ///     }
 /// }
@@ -130,7 +145,7 @@ pub struct Fragment<'c> {
 ///         (FieldName::Comment, &b" hi"[..], true),
 ///         (FieldName::Data, b"4", false),
 ///         (FieldName::Data, b"2", true),
-///         (FieldName::Unknown, b"dispatch", true),
+///         (FieldName::Unknown, b"blank line", true),
 ///     ]
 /// );
 /// ```
@@ -139,45 +154,61 @@ pub struct Lexer {
     state: State,
 }
 
-/// Where in the stream the next byte stands.
+/// The place of the next byte in the stream.
+///
+/// ```text
+///               "da"          "ta"          ":"           " "             value, chunk ends
+/// LineStart ---------> Name --------> Name -----> Colon -----> ValueStart ------------------> Value
+/// The usual names with a space, such as `data: `, and whole lines take shortcuts in this drawing. A colon, or the
+/// first byte of an unknown line, leads from `LineStart` to `ValueStart`. A line that only starts like a field
+/// continues as `Value(Unknown)`.
+///    |  |                                                  line end |                  line end |
+///    |  +-----------------------------------------------------------+---------------------------+
+///    | any byte (an LF is skipped)
+/// AfterCr <--- instead of LineStart, if a CR is the last byte of its chunk
+///
+/// Start(n): before the first line, after n bytes of a byte order mark
+/// ```
+///
+/// The usual names with a space, such as `data: `, and whole lines take shortcuts in this drawing.
 #[derive(Clone, Copy, Debug)]
 enum State {
     /// At the start of a line.
     LineStart,
-    /// Likewise, behind a CR, which has ended its line already: an LF right here belongs to it.
+    /// At the start of a line, after a CR at the end of a chunk. The CR has ended its line; an LF here belongs to it.
     AfterCr,
-    /// In the value, behind a piece of it.
+    /// In the value, after a part of it.
     Value(FieldName),
-    /// In the value, with nothing handed out so far.
+    /// In the value, before any part of it was returned.
     ValueStart(FieldName),
-    /// Behind the colon, where one space may stand that is not part of the value.
+    /// After the colon. One space can follow that is not part of the value.
     Colon(FieldName),
-    /// Behind so many bytes of this field's name, which may still turn out to be another's.
+    /// After this many bytes of this field's name. The line can still turn out to be unknown.
     Name(FieldName, u8),
-    /// At the very start, behind so many bytes of a byte order mark.
+    /// At the start of the stream, after this many bytes of a byte order mark.
     Start(u8),
 }
 
-/// A [`Token`] with what is known of its text.
+/// A [`Token`] that remembers whether its text is plain.
 #[derive(Clone, Copy)]
 pub(crate) enum Lexeme<'c> {
     Piece(Piece<'c>),
-    Dispatch,
+    BlankLine,
 }
 
-/// A [`Fragment`].
+/// A [`ValueFragment`] that remembers whether its text is plain.
 #[derive(Clone, Copy)]
 pub(crate) struct Piece<'c> {
-    pub(crate) line: FieldName,
+    pub(crate) field: FieldName,
     pub(crate) text: LineBytes<'c>,
     pub(crate) is_first: bool,
     pub(crate) is_last: bool,
 }
 
 impl<'c> Piece<'c> {
-    /// A value that lies whole in the chunk.
-    pub(crate) const fn whole(line: FieldName, text: &'c str) -> Self {
-        Self { line, text: LineBytes::Other(text.as_bytes()), is_first: true, is_last: true }
+    /// Makes the piece of a value that lies whole in the chunk.
+    pub(crate) const fn whole(field: FieldName, text: &'c str) -> Self {
+        Self { field, text: LineBytes::Other(text.as_bytes()), is_first: true, is_last: true }
     }
 }
 
@@ -188,14 +219,15 @@ impl Default for Lexer {
 }
 
 impl Lexer {
-    /// A lexer at the start of a stream.
+    /// Makes a lexer at the start of a stream.
     pub const fn new() -> Self {
         Self { state: State::Start(0) }
     }
 
-    /// The next token in `chunk`, which is moved past it; `None` when the chunk is used up and another is needed.
+    /// Returns the next token and moves `chunk` past it.
     ///
-    /// An unfinished line or event at the end of the stream yields no further token, and the standard has it discarded.
+    /// Returns `None` when the chunk is used up. Then call it with the next chunk. At the end of the stream, an
+    /// unfinished line or event has no further token; the standard says that it is discarded.
     #[inline]
     #[must_use = "a token is handed out once"]
     pub fn next_token<'c>(&mut self, chunk: &mut &'c [u8]) -> Option<Token<'c>> {
@@ -204,19 +236,19 @@ impl Lexer {
             if let Some(line) = lines.next() {
                 *chunk = lines.rest();
                 if line.is_empty() {
-                    return Some(Token::Dispatch);
+                    return Some(Token::BlankLine);
                 }
-                let (line, value) = FieldName::of(line);
+                let (field, value) = FieldName::of(line);
                 let bytes = value.as_bytes();
-                return Some(Token::Fragment(Fragment { line, bytes, is_first: true, is_last: true }));
+                return Some(Token::Value(ValueFragment { field, bytes, is_first: true, is_last: true }));
             }
         }
         let (lexeme, tail) = self.next_piece(chunk);
         *chunk = tail;
         Some(match lexeme? {
-            Lexeme::Dispatch => Token::Dispatch,
-            Lexeme::Piece(Piece { line, text, is_first, is_last }) => {
-                Token::Fragment(Fragment { line, bytes: text.bytes(), is_first, is_last })
+            Lexeme::BlankLine => Token::BlankLine,
+            Lexeme::Piece(Piece { field, text, is_first, is_last }) => {
+                Token::Value(ValueFragment { field, bytes: text.bytes(), is_first, is_last })
             }
         })
     }
@@ -226,12 +258,12 @@ impl Lexer {
         matches!(self.state, State::LineStart)
     }
 
-    pub(crate) fn is_between_lines(&self) -> bool {
+    pub(crate) fn is_at_line_boundary(&self) -> bool {
         matches!(self.state, State::LineStart | State::AfterCr | State::Start(0))
     }
 
-    /// The value of a `data` line that starts here and takes all of `chunk`, if that is plain.
-    // No more than `next_piece` does, but for small chunks it is a seventh faster to know what comes.
+    /// Returns the value of a `data` line that starts here, if it takes all of `chunk` and is plain.
+    // `next_piece` handles this case too. For small chunks this shortcut is a seventh faster.
     #[inline]
     pub(crate) fn take_data_start<'c>(&mut self, chunk: &'c [u8]) -> Option<&'c str> {
         let (State::LineStart, Some(value @ [_, ..])) = (self.state, chunk.strip_prefix(b"data: ")) else {
@@ -245,7 +277,7 @@ impl Lexer {
         Some(text)
     }
 
-    /// What is plain at the start of `chunk`, if a `data` line goes on there, and what is behind it.
+    /// Returns the plain text at the start of `chunk`, if a `data` line continues there, and the bytes after it.
     #[inline]
     pub(crate) fn take_more_data<'c>(&mut self, chunk: &'c [u8]) -> (&'c str, &'c [u8]) {
         let State::Value(FieldName::Data) = self.state else { return ("", chunk) };
@@ -258,7 +290,7 @@ impl Lexer {
         (text, rest)
     }
 
-    /// Goes to the start of a line, where only a byte order mark or the LF of a CRLF can stand in between.
+    /// Moves to the start of a line, if only a byte order mark or the LF of a CRLF can be in between.
     pub(crate) fn settle(&mut self, chunk: &mut &[u8]) {
         match (self.state, *chunk) {
             (State::AfterCr, [b'\n', tail @ ..]) => *chunk = tail,
@@ -268,8 +300,8 @@ impl Lexer {
         self.state = State::LineStart;
     }
 
-    /// The next lexeme in `chunk`, wherever it was cut, and what is behind it.
-    // The chunk goes by value: a caller's that had its address taken would be kept in memory all the time.
+    /// Returns the next lexeme in `chunk`, at any cut, and the bytes after it.
+    // The chunk is passed by value: the compiler keeps a variable in memory for good once its address was taken.
     #[inline]
     pub(crate) fn next_piece<'c>(&mut self, mut chunk: &'c [u8]) -> (Option<Lexeme<'c>>, &'c [u8]) {
         (self.next_lexeme(&mut chunk), chunk)
@@ -281,23 +313,23 @@ impl Lexer {
         loop {
             let (&byte, tail) = chunk.split_first()?;
             if let State::LineStart = self.state {
-                let field = match byte {
+                let whole_name = match byte {
                     b'd' => chunk.strip_prefix(b"data: ").map(|value| (FieldName::Data, value)),
                     b'i' => chunk.strip_prefix(b"id: ").map(|value| (FieldName::Id, value)),
                     b'e' => chunk.strip_prefix(b"event: ").map(|value| (FieldName::Event, value)),
                     _ => None,
                 };
-                if let Some((line, value @ [_, ..])) = field {
+                if let Some((field, value @ [_, ..])) = whole_name {
                     *chunk = value;
-                    return Some(self.value(line, true, chunk));
+                    return Some(self.value(field, true, chunk));
                 }
             }
             let lexeme = match self.state {
-                State::Value(line) => Some(self.value(line, false, chunk)),
+                State::Value(field) => Some(self.value(field, false, chunk)),
                 State::LineStart => match byte {
                     b'\n' | b'\r' => {
-                        *chunk = self.behind_line_end(chunk);
-                        Some(Lexeme::Dispatch)
+                        *chunk = self.after_line_end(chunk);
+                        Some(Lexeme::BlankLine)
                     }
                     b'd' => self.name(FieldName::Data, 0, chunk),
                     b'e' => self.name(FieldName::Event, 0, chunk),
@@ -320,16 +352,16 @@ impl Lexer {
                     self.state = State::LineStart;
                     None
                 }
-                State::ValueStart(line) => Some(self.value(line, true, chunk)),
-                State::Colon(line) => {
+                State::ValueStart(field) => Some(self.value(field, true, chunk)),
+                State::Colon(field) => {
                     // "If value starts with a U+0020 SPACE character, remove it from value."
                     if byte == b' ' {
                         *chunk = tail;
                     }
-                    self.state = State::ValueStart(line);
+                    self.state = State::ValueStart(field);
                     None
                 }
-                State::Name(line, seen) => self.name(line, seen, chunk),
+                State::Name(field, seen) => self.name(field, seen, chunk),
                 State::Start(seen) => self.start(seen, chunk),
             };
             if lexeme.is_some() {
@@ -338,30 +370,32 @@ impl Lexer {
         }
     }
 
-    /// The rest of a field name of which `seen` bytes are behind us. `chunk` is not empty.
+    /// Reads the rest of a field name, after its first `seen` bytes.
+    ///
+    /// Requires `!chunk.is_empty()` and `seen <= field.name().len()`.
     #[inline]
-    fn name<'c>(&mut self, line: FieldName, seen: u8, chunk: &mut &'c [u8]) -> Option<Lexeme<'c>> {
-        let (done, rest) = line.name().as_bytes().split_at_checked(usize::from(seen))?;
+    fn name<'c>(&mut self, field: FieldName, seen: u8, chunk: &mut &'c [u8]) -> Option<Lexeme<'c>> {
+        let (done, rest) = field.name().as_bytes().split_at_checked(usize::from(seen))?;
         if let Some(after) = chunk.strip_prefix(rest) {
             match after.first() {
                 Some(b':') => {
                     *chunk = &after[1..];
-                    self.state = State::Colon(line);
+                    self.state = State::Colon(field);
                 }
                 // "Process the field using the whole line as the field name, and the empty string as the value."
                 Some(b'\n' | b'\r') => {
                     *chunk = after;
-                    self.state = State::ValueStart(line);
+                    self.state = State::ValueStart(field);
                 }
                 Some(_) => return self.not_a_name(done),
                 None => {
                     *chunk = after;
-                    self.state = State::Name(line, line.name().len() as u8);
+                    self.state = State::Name(field, field.name().len() as u8);
                 }
             }
             None
         } else if rest.starts_with(chunk) {
-            self.state = State::Name(line, seen + chunk.len() as u8);
+            self.state = State::Name(field, seen + chunk.len() as u8);
             *chunk = &[];
             None
         } else {
@@ -369,7 +403,7 @@ impl Lexer {
         }
     }
 
-    /// What seemed to be a field name is an unknown line. What stood of it in earlier chunks is known by heart.
+    /// Continues a line that started like a field name as an unknown line. `seen` is its start, from earlier chunks.
     #[cold]
     fn not_a_name(&mut self, seen: &'static [u8]) -> Option<Lexeme<'static>> {
         if seen.is_empty() {
@@ -378,37 +412,38 @@ impl Lexer {
         }
         self.state = State::Value(FieldName::Unknown);
         Some(Lexeme::Piece(Piece {
-            line: FieldName::Unknown,
+            field: FieldName::Unknown,
             text: LineBytes::Other(seen),
             is_first: true,
             is_last: false,
         }))
     }
 
-    /// A value up to its line end or the chunk's. `chunk` is not empty.
+    /// Reads a value up to its line end or the end of the chunk. Requires `!chunk.is_empty()`.
     #[inline]
-    fn value<'c>(&mut self, line: FieldName, is_first: bool, chunk: &mut &'c [u8]) -> Lexeme<'c> {
+    fn value<'c>(&mut self, field: FieldName, is_first: bool, chunk: &mut &'c [u8]) -> Lexeme<'c> {
         let (text, tail) = LineBytes::scan(chunk);
         *chunk = tail;
         let is_last = !chunk.is_empty();
         if is_last {
             self.state = State::LineStart;
-            *chunk = self.behind_line_end(chunk);
+            *chunk = self.after_line_end(chunk);
         } else {
-            self.state = State::Value(line);
+            self.state = State::Value(field);
         }
-        Lexeme::Piece(Piece { line, text, is_first, is_last })
+        Lexeme::Piece(Piece { field, text, is_first, is_last })
     }
 
-    /// `chunk` without the line end that it starts with.
-    fn behind_line_end<'c>(&mut self, chunk: &'c [u8]) -> &'c [u8] {
+    /// Returns `chunk` without the line end at its start.
+    fn after_line_end<'c>(&mut self, chunk: &'c [u8]) -> &'c [u8] {
         if chunk == b"\r" {
             self.state = State::AfterCr;
         }
-        behind_line_end(chunk)
+        after_line_end(chunk)
     }
 
-    /// The start of the stream: "one leading U+FEFF BYTE ORDER MARK character must be ignored if any are present".
+    /// Reads the start of the stream: "one leading U+FEFF BYTE ORDER MARK character must be ignored if any are
+    /// present".
     #[cold]
     fn start<'c>(&mut self, seen: u8, chunk: &mut &'c [u8]) -> Option<Lexeme<'c>> {
         let (done, rest) = BOM.split_at_checked(usize::from(seen))?;

@@ -1,15 +1,16 @@
-//! What a decoder holds at the most, and what it says when a stream asks for more.
+//! The limits of a decoder, and its error.
 
 use core::fmt;
 
-/// How much of one event a decoder takes, in bytes of its decoded text.
+/// Limits for the text of one event, in bytes after decoding.
 ///
-/// An event over a limit is reported as a [`DecodeError`] as soon as it is certain, and dropped; decoding goes on with
-/// the next event. Comments, unknown fields and the digits of `retry` are never kept, so they have no limit.
+/// An event over a limit is dropped. The decoder returns one [`DecodeError`] for it, as soon as the event is certain
+/// to be too long, and continues with the next event. Comments, unknown fields and the digits of `retry` are not
+/// stored, so they have no limit.
 ///
-/// A decoder over [`FixedBuffer`](crate::FixedBuffer)s or [`SliceBuffer`](crate::SliceBuffer)s takes the smaller of its
-/// buffer and the limit, also for an event that lies whole in a chunk and needs no buffer: a result never depends on
-/// where the chunks were cut.
+/// A decoder with [`FixedBuffer`](crate::FixedBuffer) or [`SliceBuffer`](crate::SliceBuffer) takes the smaller of its
+/// buffer and the limit. This also holds for an event that lies whole in a chunk and needs no buffer: results do not
+/// depend on where chunks are cut.
 ///
 /// ```
 /// use ssekit_core::{DecodeError, Decoder, Limits};
@@ -23,17 +24,18 @@ use core::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "programs build it from `NONE` or the default")]
 pub struct Limits {
-    /// For the data, its lines joined by LF. 16 MiB unless told otherwise.
+    /// Maximum length of the data, with an LF between its lines. The default is 16 MiB.
     pub data: usize,
-    /// For the event type. 8 KiB unless told otherwise.
+    /// Maximum length of the event type. The default is 8 KiB.
     pub event_type: usize,
-    /// For an ID. 8 KiB unless told otherwise.
+    /// Maximum length of an ID. The default is 8 KiB.
     pub last_event_id: usize,
 }
 
 impl Limits {
-    /// No limits but those of the buffers. For streams from a trusted source only: with growable buffers, a peer that
-    /// never ends a line can fill the memory.
+    /// No limits except the sizes of the buffers.
+    ///
+    /// Use it for trusted streams only: with growable buffers, a peer that never ends a line can fill the memory.
     pub const NONE: Self = Self { data: usize::MAX, event_type: usize::MAX, last_event_id: usize::MAX };
 }
 
@@ -43,42 +45,42 @@ impl Default for Limits {
     }
 }
 
-/// An event has been dropped: it was over a limit, or there was no memory for it.
+/// An event was dropped: it was over a limit, or memory ran out.
 ///
-/// Never fatal: the next call of `next_event` goes on with the next event. The dropped event's ID was not taken over,
-/// so that a reconnection asks for it again; a `retry` in it counts all the same, as the standard has it take effect at
-/// its own line.
+/// The decoder can continue: the next call of [`next_event`](crate::BufferedDecoder::next_event) returns the next
+/// event. The ID of the dropped event does not become the last event ID, so a reconnection requests the event again.
+/// Its `retry` field takes effect, because the standard applies `retry` at the end of its line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DecodeError {
-    /// The data is longer than the limit, in bytes.
+    /// The data is longer than [`Limits::data`].
     DataTooLong {
-        /// The limit.
+        /// The limit in bytes.
         limit: usize,
     },
-    /// The event type is longer than the limit, in bytes.
+    /// The event type is longer than [`Limits::event_type`].
     EventTypeTooLong {
-        /// The limit.
+        /// The limit in bytes.
         limit: usize,
     },
-    /// The ID is longer than the limit, in bytes.
+    /// The ID is longer than [`Limits::last_event_id`].
     LastEventIdTooLong {
-        /// The limit.
+        /// The limit in bytes.
         limit: usize,
     },
-    /// The event is within the limits, and no memory could be had for it.
+    /// The event is within the limits, but memory for it could not be allocated.
     OutOfMemory,
 }
 
 impl fmt::Display for DecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (what, limit) = match self {
-            Self::DataTooLong { limit } => ("data", limit),
-            Self::EventTypeTooLong { limit } => ("event type", limit),
-            Self::LastEventIdTooLong { limit } => ("last event id", limit),
-            Self::OutOfMemory => return f.write_str("out of memory for an event"),
+        let (what, limit, field) = match self {
+            Self::DataTooLong { limit } => ("data", limit, "data"),
+            Self::EventTypeTooLong { limit } => ("event type", limit, "event_type"),
+            Self::LastEventIdTooLong { limit } => ("event ID", limit, "last_event_id"),
+            Self::OutOfMemory => return f.write_str("out of memory for an event that is within `Limits`"),
         };
-        write!(f, "{what} is longer than {limit} bytes")
+        write!(f, "{what} is longer than the limit `Limits::{field}` of {limit} bytes")
     }
 }
 

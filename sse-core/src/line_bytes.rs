@@ -1,20 +1,20 @@
-//! A line's bytes.
+//! The bytes of one line.
 
 use memchr::{memchr, memchr2};
 
 use crate::scan::plain_prefix;
 
-/// A line's bytes, or those of them that lie in one chunk.
+/// The bytes of a line, or of its part in one chunk.
 #[derive(Clone, Copy)]
 pub(crate) enum LineBytes<'c> {
-    /// Plain, as `scan.rs` has it.
+    /// Plain text, as defined in `scan.rs`: ASCII without control characters below 0x0E.
     Plain(&'c str),
-    /// Of which nothing is known.
+    /// Bytes that were not checked. They can be text that is not UTF-8, or plain text after all.
     Other(&'c [u8]),
 }
 
 impl<'c> LineBytes<'c> {
-    /// `bytes` up to its first LF or CR, or all of it if there is none, and what is behind it.
+    /// Splits `bytes` before the first LF or CR. Without one, all of `bytes` is the line.
     #[inline]
     pub(crate) fn scan(bytes: &'c [u8]) -> (Self, &'c [u8]) {
         let plain = plain_prefix(bytes);
@@ -36,16 +36,16 @@ impl<'c> LineBytes<'c> {
         }
     }
 
-    /// Its bytes before its first NUL, if it has one.
+    /// Returns the bytes before the first NUL, or `None` if there is no NUL.
     pub(crate) fn before_nul(self) -> Option<Self> {
         let Self::Other(bytes) = self else { return None };
         memchr(0, bytes).map(|nul| Self::Other(&bytes[..nul]))
     }
 }
 
-/// `bytes` without the line end that they start with.
+/// Returns `bytes` without the line end at its start.
 #[inline(always)]
-pub(crate) const fn behind_line_end(bytes: &[u8]) -> &[u8] {
+pub(crate) const fn after_line_end(bytes: &[u8]) -> &[u8] {
     match bytes {
         [b'\r', b'\n', tail @ ..] | [_, tail @ ..] => tail,
         [] => &[],

@@ -1,31 +1,34 @@
-//! What a decoder gives and what is sent on.
+//! Events as a decoder returns them.
 
 #[cfg(feature = "json")]
 use alloc::string::{String, ToString};
 #[cfg(feature = "json")]
 use core::fmt;
 
-/// An event as a decoder dispatches it: the standard's `MessageEvent`.
+/// An event that a decoder has dispatched: the standard's `MessageEvent`.
 ///
-/// The strings are borrowed: from the chunk, as a rule, where the event lies whole in it, else from the decoder.
+/// It borrows its text from the chunk, if the event lies whole in it, or from the decoder.
+/// `ReceivedEvent` is the owned form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "programs build it, and the standard has these three fields")]
 pub struct MessageEvent<'a> {
-    /// The event type: `message` unless the event has an `event` field that is not empty.
+    /// The event type. It is `message` if the event has no `event` field, or an empty one.
     pub event_type: &'a str,
     /// The data: the event's `data` lines, joined by LF.
     pub data: &'a str,
-    /// The last event ID at the time: this event's, or the last one before it that had any; empty when there was none.
+    /// The last event ID, or an empty string.
+    ///
+    /// It is the ID of this event, or else of the last event before it that has one.
     pub last_event_id: &'a str,
 }
 
 #[cfg(feature = "json")]
 impl<'a> MessageEvent<'a> {
-    /// The data, as JSON. What `T` borrows, it borrows as the event does.
+    /// Deserialises the data as JSON. `T` can borrow from the data.
     ///
     /// # Errors
     ///
-    /// [`JsonDecodeError`] when it is no JSON, or none of a `T`: it says of which event.
+    /// [`JsonDecodeError`] when the data is not JSON, or not a `T`. The error names the event.
     ///
     /// ```
     /// use ssekit_core::MessageEvent;
@@ -33,11 +36,8 @@ impl<'a> MessageEvent<'a> {
     /// let event = MessageEvent { event_type: "point", data: "[1,2]", last_event_id: "7" };
     /// assert_eq!(event.json::<(i32, i32)>()?, (1, 2));
     ///
-    /// let error = event.json::<[i32; 3]>().unwrap_err();
-    /// assert_eq!(
-    ///     error.to_string(),
-    ///     "data of the event \"point\" at id \"7\": invalid length 2, expected an array of length 3 at line 1 column 5"
-    /// );
+    /// let error = event.json::<[i32; 3]>().unwrap_err().to_string();
+    /// assert!(error.starts_with("cannot read the data of event \"point\" with ID \"7\" as JSON: invalid length 2"));
     /// # Ok::<(), ssekit_core::JsonDecodeError>(())
     /// ```
     pub fn json<T: serde::Deserialize<'a>>(&self) -> Result<T, JsonDecodeError> {
@@ -49,7 +49,7 @@ impl<'a> MessageEvent<'a> {
     }
 }
 
-/// The data of an event is not what it was taken for.
+/// The data of an event cannot be read as JSON of the requested type.
 #[cfg(feature = "json")]
 #[derive(Debug)]
 pub struct JsonDecodeError {
@@ -60,12 +60,12 @@ pub struct JsonDecodeError {
 
 #[cfg(feature = "json")]
 impl JsonDecodeError {
-    /// The event's type.
+    /// Returns the type of the event.
     pub fn event_type(&self) -> &str {
         &self.event_type
     }
 
-    /// The last event ID as of that event, or empty.
+    /// Returns the event's last event ID, or an empty string.
     pub fn last_event_id(&self) -> &str {
         &self.last_event_id
     }
@@ -76,8 +76,8 @@ impl fmt::Display for JsonDecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { event_type, last_event_id, error } = self;
         match &**last_event_id {
-            "" => write!(f, "data of the event {event_type:?}: {error}"),
-            id => write!(f, "data of the event {event_type:?} at id {id:?}: {error}"),
+            "" => write!(f, "cannot read the data of event {event_type:?} as JSON: {error}"),
+            id => write!(f, "cannot read the data of event {event_type:?} with ID {id:?} as JSON: {error}"),
         }
     }
 }
@@ -85,7 +85,7 @@ impl fmt::Display for JsonDecodeError {
 #[cfg(feature = "json")]
 impl core::error::Error for JsonDecodeError {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
-        // The error itself is in the text already.
+        // The message contains the error itself.
         self.error.source()
     }
 }

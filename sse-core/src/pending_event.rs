@@ -1,4 +1,4 @@
-//! The event that is being read, as far as it is not in the chunk at hand.
+//! The part of an unfinished event that is not in the current chunk.
 
 use crate::buffer::{Buffer, BufferFull};
 use crate::lexer::{FieldName, Piece};
@@ -7,26 +7,46 @@ use crate::line_bytes::LineBytes;
 use crate::scan::Lines;
 use crate::utf8::PartialChar;
 
-/// What a decoder remembers between one line and the next, where the chunk does not.
+/// The state that a decoder keeps from one line to the next, except for text in the chunk.
+///
+/// An ID moves through three buffers. They are swapped, not copied:
+///
+/// ```text
+/// "id: 7" in pieces            end of the line, no NUL             blank line
+/// ------------------> id_line -------------------------> next_id ------------> last_event_id
+///    "id: 7" whole, in a cut-off event ---------------------^                       ^
+///    "id: 7" whole, in an event that lies in the chunk -----------------------------+
+/// ```
+///
+/// The data is in one buffer: lines joined by LF, without the LF at the end.
+///
+/// ```text
+/// data:  [ first line \n second line \n unfinished li ]    + up to 3 bytes in value.partial_char
+/// ```
+///
+/// Invariants: `data.len() <= limits.data`, `event_type.len() <= limits.event_type`, and each ID buffer has at most
+/// `limits.last_event_id` bytes.
 #[derive(Clone, Debug)]
 pub(crate) struct PendingEvent<D, M> {
     pub(crate) limits: Limits,
     pub(crate) data: D,
     pub(crate) event_type: M,
-    /// As dispatched.
+    /// The ID of the last event that ended with a blank line.
     pub(crate) last_event_id: M,
-    /// Of the event being read: the standard's "last event ID buffer", where `ID` is set.
+    /// The ID of the unfinished event, if `held` has `ID`: the standard's "last event ID buffer".
     pub(crate) next_id: M,
-    /// The value of an `id` line that came in pieces: no ID before its line has ended without a NUL.
+    /// The value of an `id` line that comes in pieces. It becomes an ID when the line ends without a NUL.
     pub(crate) id_line: M,
-    /// In milliseconds.
+    /// The last `retry`, in milliseconds.
     pub(crate) reconnection_time: Option<u64>,
     pub(crate) held: Held,
-    /// Of the line that is being read, where it comes in pieces.
-    field: Field,
+    /// The state of a value that comes in pieces.
+    value: ValueState,
 }
 
-/// What the buffers hold of the event that is being read.
+/// The parts of the unfinished event that the buffers hold, as flags.
+///
+/// `DROPPED` and `LENT` stand alone. The others combine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Held(u8);
 
@@ -35,9 +55,9 @@ impl Held {
     pub(crate) const DATA: Self = Self(1);
     pub(crate) const EVENT_TYPE: Self = Self(2);
     pub(crate) const ID: Self = Self(4);
-    /// Alone: an event that went over a limit, of which nothing counts but `retry`.
+    /// The event went over a limit. Everything except `retry` is ignored up to the next blank line.
     pub(crate) const DROPPED: Self = Self(8);
-    /// Alone: an event that has been handed out.
+    /// The event was returned and borrows from the buffers. They are cleared before the next event.
     pub(crate) const LENT: Self = Self(16);
 
     #[inline(always)]
@@ -57,45 +77,45 @@ impl Held {
 }
 
 #[derive(Clone, Debug, Default)]
-struct Field {
+struct ValueState {
     partial_char: PartialChar,
-    /// An `id` has a NUL in it.
+    /// The `id` contains a NUL.
     has_nul: bool,
     retry: Digits,
 }
 
 impl<D: Buffer, M: Buffer> PendingEvent<D, M> {
     pub(crate) fn new(limits: Limits, data: D, event_type: M, [last_event_id, next_id, id_line]: [M; 3]) -> Self {
-        let (held, field) = (Held::NOTHING, Field::default());
-        Self { limits, data, event_type, last_event_id, next_id, id_line, reconnection_time: None, held, field }
+        let (held, value) = (Held::NOTHING, ValueState::default());
+        Self { limits, data, event_type, last_event_id, next_id, id_line, reconnection_time: None, held, value }
     }
 
-    /// Nothing is left of the event, nor of its line.
+    /// Starts a new event. Forgets the old event and its unfinished line.
     #[inline]
     pub(crate) fn start(&mut self) {
         self.held = Held::NOTHING;
-        self.field.partial_char.clear();
+        self.value.partial_char.clear();
         self.data.clear();
     }
 
-    /// Whether there is nothing of an event that is not dispatched.
-    // An empty type counts for nothing: it may have been held, or not, as the chunks were cut.
+    /// Whether there is no unfinished event.
+    // An empty type does not count: whether it is held depends on where the chunks were cut.
     pub(crate) fn is_empty(&self) -> bool {
         let has_type = self.held.has(Held::EVENT_TYPE) && !self.event_type.as_str().is_empty();
         let counts = [Held::DATA, Held::ID, Held::DROPPED].into_iter().any(|flag| self.held.has(flag));
         self.held.has(Held::LENT) || !(counts || has_type)
     }
 
-    /// Nothing of the event counts from here on.
+    /// Drops the event: the rest of it is ignored, except `retry`.
     #[cold]
     pub(crate) fn drop_event(&mut self) {
         self.held = Held::DROPPED;
     }
 
-    /// Takes a piece of a line, of whatever it is.
+    /// Takes a piece of any line.
     #[inline]
     pub(crate) fn take(&mut self, piece: Piece<'_>) -> Result<(), DecodeError> {
-        match piece.line {
+        match piece.field {
             FieldName::Data => self.data(piece),
             FieldName::Event => self.event_type(piece),
             FieldName::Id => self.id(piece),
@@ -107,7 +127,7 @@ impl<D: Buffer, M: Buffer> PendingEvent<D, M> {
         }
     }
 
-    /// Takes what is plain of a `data` line that goes on from an earlier chunk.
+    /// Appends plain text to a `data` line that began in an earlier chunk.
     #[inline]
     pub(crate) fn add_text(&mut self, text: &str) -> Result<(), DecodeError> {
         let limit = self.limits.data;
@@ -117,10 +137,10 @@ impl<D: Buffer, M: Buffer> PendingEvent<D, M> {
     /// Whether the data ends with a whole character.
     #[inline]
     pub(crate) fn is_at_char(&self) -> bool {
-        self.field.partial_char.is_empty()
+        self.value.partial_char.is_empty()
     }
 
-    /// Takes a line of data behind another that has been found in the chunk, and those that follow it.
+    /// Takes a line of data after the line `before` in the same chunk, and the lines of data after it.
     #[inline(never)]
     pub(crate) fn add_lines<'c>(
         &mut self,
@@ -139,7 +159,7 @@ impl<D: Buffer, M: Buffer> PendingEvent<D, M> {
         (result, taken)
     }
 
-    /// Takes a line of data, or the start of one, behind another that has been found in the chunk.
+    /// Takes a line of data, or the start of one, after the line `before` in the same chunk.
     #[inline]
     pub(crate) fn add_line(&mut self, before: Option<&str>, text: &str) -> Result<(), DecodeError> {
         let limit = self.limits.data;
@@ -154,8 +174,10 @@ impl<D: Buffer, M: Buffer> PendingEvent<D, M> {
         push(&mut self.data, text, limit, DecodeError::DataTooLong { limit })
     }
 
-    /// A piece of a `data` line: "Append the field value to the data buffer, then append a single U+000A LINE FEED
-    /// (LF) character to the data buffer." The last LF, which a dispatch would take off again, is left out.
+    /// Takes a piece of a `data` line.
+    ///
+    /// "Append the field value to the data buffer, then append a single U+000A LINE FEED (LF) character to the data
+    /// buffer." The LF is added before the next line instead, because the standard removes the last one again.
     #[inline(never)]
     fn data(&mut self, piece: Piece<'_>) -> Result<(), DecodeError> {
         let limit = self.limits.data;
@@ -165,10 +187,10 @@ impl<D: Buffer, M: Buffer> PendingEvent<D, M> {
             self.add_line(None, "")?;
         }
         let buffer = &mut self.data;
-        self.field.partial_char.decode(text, is_last, |text| push(buffer, text, limit, too_long))
+        self.value.partial_char.decode(text, is_last, |text| push(buffer, text, limit, too_long))
     }
 
-    /// A piece of an `event` line: "Set the event type buffer to field value."
+    /// Takes a piece of an `event` line: "Set the event type buffer to field value."
     #[inline(never)]
     fn event_type(&mut self, piece: Piece<'_>) -> Result<(), DecodeError> {
         let limit = self.limits.event_type;
@@ -179,54 +201,60 @@ impl<D: Buffer, M: Buffer> PendingEvent<D, M> {
             self.held.insert(Held::EVENT_TYPE);
         }
         let buffer = &mut self.event_type;
-        self.field.partial_char.decode(text, is_last, |text| push(buffer, text, limit, too_long))
+        self.value.partial_char.decode(text, is_last, |text| push(buffer, text, limit, too_long))
     }
 
-    /// A piece of an `id` line: "If the field value does not contain U+0000 NULL, then set the last event ID buffer
-    /// to the field value. Otherwise, ignore the field." What stands before the NUL meets the limit all the same, since
-    /// nobody can know that a NUL will come.
+    /// Takes a piece of an `id` line.
+    ///
+    /// "If the field value does not contain U+0000 NULL, then set the last event ID buffer to the field value.
+    /// Otherwise, ignore the field." The text before a NUL must be within the limit, because the NUL can still be to
+    /// come.
     #[inline(never)]
     fn id(&mut self, piece: Piece<'_>) -> Result<(), DecodeError> {
         let limit = self.limits.last_event_id;
         let too_long = DecodeError::LastEventIdTooLong { limit };
         let Piece { mut text, is_first, is_last, .. } = piece;
         if is_first {
-            self.field.has_nul = false;
+            self.value.has_nul = false;
             self.id_line.clear();
         }
         let mut ends = is_last;
-        if self.field.has_nul {
+        if self.value.has_nul {
             text = LineBytes::Other(&[]);
         } else if let Some(before) = text.before_nul() {
-            self.field.has_nul = true;
+            self.value.has_nul = true;
             text = before;
             ends = true;
         }
         let buffer = &mut self.id_line;
-        self.field.partial_char.decode(text, ends, |text| push(buffer, text, limit, too_long))?;
-        if is_last && !self.field.has_nul {
+        self.value.partial_char.decode(text, ends, |text| push(buffer, text, limit, too_long))?;
+        if is_last && !self.value.has_nul {
             core::mem::swap(&mut self.id_line, &mut self.next_id);
             self.held.insert(Held::ID);
         }
         Ok(())
     }
 
-    /// A piece of a `retry` line: "If the field value consists of only ASCII digits, then interpret the field value
-    /// as an integer in base ten, and set the event stream's reconnection time to that integer."
+    /// Takes a piece of a `retry` line.
+    ///
+    /// "If the field value consists of only ASCII digits, then interpret the field value as an integer in base ten,
+    /// and set the event stream's reconnection time to that integer."
     #[cold]
     #[inline(never)]
     pub(crate) fn retry(&mut self, piece: Piece<'_>) {
         if piece.is_first {
-            self.field.retry = Digits::Empty;
+            self.value.retry = Digits::Empty;
         }
         for &byte in piece.text.bytes() {
-            self.field.retry = self.field.retry.then(byte);
+            self.value.retry = self.value.retry.then(byte);
         }
-        if let (true, Digits::Number(milliseconds)) = (piece.is_last, self.field.retry) {
+        if let (true, Digits::Number(milliseconds)) = (piece.is_last, self.value.retry) {
             self.reconnection_time = Some(milliseconds);
         }
     }
 
+    /// Makes the event's ID the last event ID, at a blank line.
+    ///
     /// "Set the last event ID string of the event source to the value of the last event ID buffer."
     #[inline]
     pub(crate) fn commit(&mut self, in_chunk: Option<&str>) -> Result<(), DecodeError> {
@@ -239,7 +267,7 @@ impl<D: Buffer, M: Buffer> PendingEvent<D, M> {
         Ok(())
     }
 
-    /// Takes into the buffers what an unfinished event has in the chunk.
+    /// Copies into the buffers what an unfinished event has in the chunk.
     #[inline]
     pub(crate) fn keep(&mut self, data: Option<&str>, event_type: &str, id: Option<&str>) -> Result<(), DecodeError> {
         if let Some(text) = data {
@@ -258,7 +286,7 @@ impl<D: Buffer, M: Buffer> PendingEvent<D, M> {
     }
 }
 
-/// Appends another line within the limit.
+/// Appends an LF and a line, within the limit.
 #[inline]
 fn push_line(buffer: &mut impl Buffer, text: &str, limit: usize) -> Result<(), DecodeError> {
     if text.len() >= limit.saturating_sub(buffer.len()) {
@@ -267,7 +295,7 @@ fn push_line(buffer: &mut impl Buffer, text: &str, limit: usize) -> Result<(), D
     buffer.push_str("\n").and_then(|()| buffer.push_str(text)).map_err(out_of_memory)
 }
 
-/// Appends within the limit.
+/// Appends text, within the limit.
 #[inline]
 fn push(buffer: &mut impl Buffer, text: &str, limit: usize, too_long: DecodeError) -> Result<(), DecodeError> {
     if text.len() > limit.saturating_sub(buffer.len()) {
@@ -280,13 +308,13 @@ pub(crate) fn out_of_memory(_: BufferFull) -> DecodeError {
     DecodeError::OutOfMemory
 }
 
-/// The value of a `retry` line so far.
+/// The value of a `retry` line up to here.
 #[derive(Clone, Copy, Debug, Default)]
 enum Digits {
     #[default]
     Empty,
     Number(u64),
-    /// Something else was among them.
+    /// There was a byte that is not a digit.
     Invalid,
 }
 

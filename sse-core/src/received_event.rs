@@ -1,4 +1,4 @@
-//! Events that own their strings by sharing the chunk they came in.
+//! Events that own their text. Long text shares the chunk in which it came.
 
 use alloc::string::String;
 use core::borrow::Borrow;
@@ -18,10 +18,20 @@ use crate::scan::{ShortStr, share};
 use crate::text::Text;
 use crate::values::InvalidValue;
 
-/// Text that is cheap to clone: in shared bytes, of which a clone counts a reference, or in itself, where it is short.
+/// Text that is cheap to clone.
 ///
-/// It is a `str` by `Deref`. Text of up to 23 bytes is kept in place; longer text turns into its `Bytes` at no cost, and
-/// where it lies in a chunk, it keeps the whole chunk alive: to be held for long, take a [`String`].
+/// Up to 23 bytes are stored in place. Longer text is in shared bytes: a clone counts a reference, and the conversion
+/// into `Bytes` copies nothing. It is a `str` by `Deref`.
+///
+/// Text that shares a chunk keeps the whole chunk in memory. To keep text for long, convert it to a [`String`].
+///
+/// ```
+/// use ssekit_core::SharedStr;
+///
+/// let text = SharedStr::from("hi");
+/// assert_eq!(text.clone(), "hi");
+/// assert_eq!(text.len(), 2);
+/// ```
 #[derive(Clone)]
 pub struct SharedStr(Repr);
 
@@ -32,15 +42,15 @@ enum Repr {
 }
 
 impl SharedStr {
-    /// So many bytes are kept in place.
-    const SHORT: usize = ShortStr::MAX_LEN;
+    /// The longest text that is stored in place, in bytes.
+    const MAX_SHORT: usize = ShortStr::MAX_LEN;
 
-    /// Text that needs no memory, whatever its length.
+    /// Makes a text from a literal. It allocates nothing.
     pub const fn from_static(text: &'static str) -> Self {
         Self(Repr::Shared(ByteString::from_static(text)))
     }
 
-    /// The text.
+    /// Returns the text.
     #[inline]
     pub fn as_str(&self) -> &str {
         match &self.0 {
@@ -49,7 +59,7 @@ impl SharedStr {
         }
     }
 
-    /// `text` in place, if it is short, or as a part of `chunk`, if it lies in it, or as a copy.
+    /// Stores short text in place. Longer text shares `chunk` if it lies in it, and is copied otherwise.
     #[inline(always)]
     pub(crate) fn share(text: &str, chunk: &Bytes) -> Self {
         Self(match text {
@@ -186,20 +196,25 @@ impl fmt::Debug for SharedStr {
     }
 }
 
-/// A [`MessageEvent`] that owns its strings, and shares them with the chunk that they came in.
+/// A [`MessageEvent`] that owns its text.
+///
+/// Text of more than 23 bytes shares the chunk from which it was decoded.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "the owned form of `MessageEvent`")]
 pub struct ReceivedEvent {
-    /// The event type: `message` unless the event has an `event` field that is not empty.
+    /// The event type. It is `message` if the event has no `event` field, or an empty one.
     pub event_type: SharedStr,
     /// The data: the event's `data` lines, joined by LF.
     pub data: SharedStr,
-    /// The last event ID at the time; empty when there was none.
+    /// The last event ID, or an empty string.
     pub last_event_id: SharedStr,
 }
 
 impl ReceivedEvent {
-    /// Owns `event`, which was decoded from `chunk`: what of it lies in the chunk is shared, the rest copied.
+    /// Makes an owned event from `event`, which was decoded from `chunk`.
+    ///
+    /// Text of up to 23 bytes is stored in place. Longer text shares `chunk` if it lies in it, and is copied
+    /// otherwise.
     ///
     /// ```
     /// use bytes::Bytes;
@@ -224,25 +239,41 @@ impl ReceivedEvent {
         }
     }
 
-    /// The same, where an ID that is too long to be kept in place is shared with the event before, whose ID `last` is, if it
-    /// is the same. For who decodes one event after the other.
+    /// Does the same as [`share`](Self::share), but copies a long ID only when it changes.
+    ///
+    /// A stream often repeats its last event ID. `cached_id` keeps a copy of the last ID of more than 23 bytes, and
+    /// events with this ID share it. Pass the same variable, at first empty, for all events of a stream.
+    ///
+    /// ```
+    /// use bytes::Bytes;
+    /// use ssekit_core::{Decoder, ReceivedEvent, SharedStr};
+    ///
+    /// let chunk = Bytes::from("id: an ID of more than two dozen bytes\ndata: 1\n\ndata: 2\n\n");
+    /// let (mut decoder, mut cached_id, mut rest) = (Decoder::new(), SharedStr::default(), &chunk[..]);
+    /// let mut ids = Vec::new();
+    /// while let Some(event) = decoder.next_event(&mut rest)? {
+    ///     ids.push(ReceivedEvent::share_with_cached_id(event, &chunk, &mut cached_id).last_event_id);
+    /// }
+    /// assert_eq!(ids[0].as_ptr(), ids[1].as_ptr());
+    /// # Ok::<(), ssekit_core::DecodeError>(())
+    /// ```
     #[inline(always)]
-    pub fn share_after(event: MessageEvent<'_>, chunk: &Bytes, last: &mut SharedStr) -> Self {
+    pub fn share_with_cached_id(event: MessageEvent<'_>, chunk: &Bytes, cached_id: &mut SharedStr) -> Self {
         Self {
             event_type: SharedStr::share(event.event_type, chunk),
             data: SharedStr::share(event.data, chunk),
             last_event_id: match event.last_event_id {
-                id if id.len() > SharedStr::SHORT => long_id(id, last),
+                id if id.len() > SharedStr::MAX_SHORT => long_id(id, cached_id),
                 id => SharedStr::share(id, chunk),
             },
         }
     }
 
-    /// The data, as JSON: see [`MessageEvent::json`]. What `T` borrows, it borrows from this event.
+    /// Deserialises the data as JSON. `T` can borrow from this event.
     ///
     /// # Errors
     ///
-    /// [`JsonDecodeError`] when it is no JSON, or none of a `T`: it says of which event.
+    /// [`JsonDecodeError`] when the data is not JSON, or not a `T`. The error names the event.
     ///
     /// ```
     /// use ssekit_core::{MessageEvent, ReceivedEvent};
@@ -253,39 +284,39 @@ impl ReceivedEvent {
     /// ```
     #[cfg(feature = "json")]
     pub fn json<'a, T: serde::Deserialize<'a>>(&'a self) -> Result<T, JsonDecodeError> {
-        self.as_event().json()
+        self.as_message_event().json()
     }
 
-    /// The event, borrowed.
-    pub fn as_event(&self) -> MessageEvent<'_> {
+    /// Returns a borrowed view of the event.
+    pub fn as_message_event(&self) -> MessageEvent<'_> {
         MessageEvent { event_type: &self.event_type, data: &self.data, last_event_id: &self.last_event_id }
     }
 }
 
-/// A copy, since it may have to outlive its chunk by far; the last event's, if it is the same.
+/// Returns the cached ID, or a copy of `id`. An ID can outlive its chunk by far, so it does not share it.
 #[cold]
 #[inline(never)]
-fn long_id(id: &str, last_event_id: &mut SharedStr) -> SharedStr {
-    if *last_event_id != id {
-        *last_event_id = SharedStr::from(id);
+fn long_id(id: &str, cached_id: &mut SharedStr) -> SharedStr {
+    if *cached_id != id {
+        *cached_id = SharedStr::from(id);
     }
-    last_event_id.clone()
+    cached_id.clone()
 }
 
-/// What was decoded, and perhaps changed, to be sent on; as for a [`MessageEvent`].
+/// Makes an event to send from a received event, as for a [`MessageEvent`].
 impl<'a> TryFrom<&'a ReceivedEvent> for Event<'a> {
     type Error = InvalidValue;
 
     /// # Errors
     ///
-    /// [`InvalidValue`] when the type or the ID was changed to one that cannot stand on the wire.
+    /// [`InvalidValue`] when the type or the ID is invalid. Those of a decoded event are always valid.
     fn try_from(event: &'a ReceivedEvent) -> Result<Self, InvalidValue> {
-        Self::try_from(event.as_event())
+        Self::try_from(event.as_message_event())
     }
 }
 
 impl From<MessageEvent<'_>> for ReceivedEvent {
-    /// Copies the strings.
+    /// Copies the text.
     fn from(event: MessageEvent<'_>) -> Self {
         Self::share(event, &Bytes::new())
     }

@@ -1,4 +1,4 @@
-//! A stream of chunks into a stream of events that can be sent on as they came.
+//! A stream of events that keep the bytes in which they were received.
 
 use core::mem;
 use core::ops::Range;
@@ -19,11 +19,13 @@ use crate::stream::StreamError;
 const BOM: &[u8] = b"\xEF\xBB\xBF";
 
 pin_project! {
-    /// An [`EventStream`](crate::EventStream) for a relay, which looks at events and sends most of them on as they are:
-    /// its events keep the bytes that they were decoded from.
+    /// A stream of events that can be sent on unchanged.
     ///
-    /// These are shared with the chunk. Where an event straddles chunks, they are joined by a copy, of at most as much as
-    /// the [`Limits`] allow an event in all.
+    /// It is an [`EventStream`](crate::EventStream) for a relay: a program that inspects events and sends most of
+    /// them on. Each [`RelayEvent`] keeps the bytes from which it was decoded.
+    ///
+    /// The bytes share their chunk. For an event across several chunks, they are copied. At most twice the sum of the
+    /// [`Limits`] is copied for an event.
     ///
     /// ```
     /// use futures_util::{StreamExt, stream};
@@ -52,28 +54,28 @@ pin_project! {
         inner: S,
         decoder: Decoder,
         chunk: Bytes,
-        // How many of its bytes are behind us.
+        // The number of bytes of the chunk that were decoded: `used <= chunk.len()`.
         used: usize,
-        raw: Raw,
+        raw: RawBytes,
         last_event_id: SharedStr,
         is_terminated: bool,
     }
 }
 
 impl<S> RelayStream<S> {
-    /// The events in `inner`, within the default [`Limits`].
+    /// Makes a stream of the events in `inner`, with the default [`Limits`].
     pub fn new(inner: S) -> Self {
         Self::with_limits(inner, Limits::default())
     }
 
-    /// The events in `inner`, within limits of the caller's.
+    /// Makes a stream of the events in `inner`, with other limits.
     pub fn with_limits(inner: S, limits: Limits) -> Self {
         Self {
             inner,
             decoder: Decoder::with_limits(limits),
             chunk: Bytes::new(),
             used: 0,
-            raw: Raw::new(limits),
+            raw: RawBytes::new(limits),
             last_event_id: SharedStr::default(),
             is_terminated: false,
         }
@@ -99,9 +101,9 @@ where
             *this.used = this.chunk.len() - rest.len();
             match result {
                 Ok(Some(event)) => {
-                    let event = ReceivedEvent::share_after(event, this.chunk, this.last_event_id);
-                    let frame = this.raw.take(this.chunk, start..*this.used);
-                    return Poll::Ready(Some(Ok(RelayEvent { event, frame })));
+                    let event = ReceivedEvent::share_with_cached_id(event, this.chunk, this.last_event_id);
+                    let encoded = this.raw.take(this.chunk, start..*this.used);
+                    return Poll::Ready(Some(Ok(RelayEvent { event, encoded })));
                 }
                 Ok(None) => this.raw.hold(this.chunk.get(start..).unwrap_or_default()),
                 Err(error) => {
@@ -109,7 +111,7 @@ where
                     return Poll::Ready(Some(Err(StreamError::Decode(error))));
                 }
             }
-            // It is used up, and must not be kept alive while the next one is waited for.
+            // The chunk is used up. It must not stay in memory while the stream waits for the next one.
             *this.chunk = Bytes::new();
             *this.used = 0;
             match ready!(this.inner.as_mut().poll_next(cx)) {
@@ -124,25 +126,33 @@ where
     }
 }
 
-/// The bytes of the event that is being read, from behind the one before it.
+/// The raw bytes of the unfinished event.
+///
+/// ```text
+/// chunks:  [ event 1 | start of ev ] [ ent 2 | event 3 ]
+///                     -------------    -----
+///                     held             `rest` in `take`
+/// ```
+///
+/// Invariants: `held.len() <= max`, and `held.is_empty()` if `is_lost`.
 #[derive(Debug)]
-struct Raw {
-    /// Those that were in earlier chunks.
+struct RawBytes {
+    /// The bytes in earlier chunks.
     held: BytesMut,
     max: usize,
     is_at_start: bool,
-    /// Some are not known.
+    /// Some bytes were not kept, so the event must be encoded again.
     is_lost: bool,
 }
 
-impl Raw {
+impl RawBytes {
     fn new(limits: Limits) -> Self {
-        // An event at its limits; what comments it has on top are as many bytes again at the most.
+        // An event at all limits, and as many bytes again for comments.
         let max = limits.data.saturating_add(limits.event_type).saturating_add(limits.last_event_id).saturating_mul(2);
         Self { held: BytesMut::new(), max, is_at_start: true, is_lost: false }
     }
 
-    /// The chunk ends amid the event.
+    /// Keeps `piece`: the chunk ends inside the event.
     fn hold(&mut self, piece: &[u8]) {
         if self.is_lost || piece.len() > self.max.saturating_sub(self.held.len()) {
             self.lose();
@@ -151,13 +161,13 @@ impl Raw {
         }
     }
 
-    /// An event was dropped, of which there may be more to come, or it cannot be held.
+    /// Forgets the bytes: the event was dropped, or has too many bytes.
     fn lose(&mut self) {
         self.held = BytesMut::new();
         self.is_lost = true;
     }
 
-    /// The event ends in `chunk`.
+    /// Returns all bytes of an event that ends in `chunk`.
     fn take(&mut self, chunk: &Bytes, rest: Range<usize>) -> Option<EncodedEvent> {
         let is_at_start = mem::take(&mut self.is_at_start);
         if mem::take(&mut self.is_lost) {
@@ -170,24 +180,30 @@ impl Raw {
             joined.extend_from_slice(chunk.get(rest).unwrap_or_default());
             joined.freeze()
         };
-        // It is one at the start of a stream only, which the frame need not be at.
+        // A byte order mark is valid only at the start of a stream. The encoded event can be sent anywhere.
         if is_at_start && bytes.starts_with(BOM) {
             bytes = bytes.slice(BOM.len()..);
         }
-        // And this is none, and part of an unknown field, but would be one if the frame came first.
+        // Elsewhere these bytes belong to an unknown field. At the start of a stream they would become a byte order
+        // mark.
         (!bytes.starts_with(BOM)).then(|| EncodedEvent::from_wire(bytes))
     }
 }
 
-/// An event to be looked at, and to be sent on as it came: as a [`EncodedEvent`], by `into()`.
+/// An event that can be sent on in the bytes in which it was received.
 ///
-/// That frame has all bytes since the event before, with comments, unknown fields and line ends as they were (but not
-/// the stream's byte order mark). Encoded anew is only an event behind one that was over a limit, one with more comments
-/// than could be held, and one behind what would be a byte order mark if it came first.
+/// `EncodedEvent::from(event)` has all bytes after the event before: comments, unknown fields and line ends are
+/// unchanged. The byte order mark of the stream is removed.
+///
+/// The event is encoded again in three cases:
+///
+/// - the event before it was over a limit;
+/// - its bytes, with comments, are more than twice the sum of the limits;
+/// - its first bytes look like a byte order mark.
 #[derive(Clone, Debug)]
 pub struct RelayEvent {
     event: ReceivedEvent,
-    frame: Option<EncodedEvent>,
+    encoded: Option<EncodedEvent>,
 }
 
 impl RelayEvent {
@@ -196,17 +212,17 @@ impl RelayEvent {
         &self.event
     }
 
-    /// Returns the event without its original bytes, to be changed.
+    /// Returns the event without its raw bytes, to change it.
     pub fn into_received(self) -> ReceivedEvent {
         self.event
     }
 }
 
 impl From<RelayEvent> for EncodedEvent {
-    fn from(RelayEvent { event, frame }: RelayEvent) -> Self {
-        frame.unwrap_or_else(|| match Event::try_from(&event) {
+    fn from(RelayEvent { event, encoded }: RelayEvent) -> Self {
+        encoded.unwrap_or_else(|| match Event::try_from(&event) {
             Ok(event) => Self::from(event),
-            // Never: it was decoded, and so can be encoded.
+            // This cannot happen: a decoded event can be encoded.
             Err(_) => Self::from(Event::data(&event.data)),
         })
     }

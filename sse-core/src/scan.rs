@@ -1,9 +1,10 @@
-//! Text that is not checked to be UTF-8 by the library, since it is known to be: the one place with `unsafe`.
+//! Fast search for line ends. All `unsafe` code of the crate is in this module.
 //!
-//! **Plain** text is ASCII from 0x0E on: there is no line end in it, no NUL, and nothing that is not UTF-8. An event
-//! stream is plain text and line ends, nearly all of it. A window of 64 bytes is looked at once for all that is not
-//! plain and gives as many lines as it has; so a line costs no call to search it, and none to check it. What that is
-//! worth stands in `DESIGN.md`.
+//! **Plain** text has only bytes from 0x0E to 0x7F. So it has no line end and no NUL, and it is valid UTF-8 without a
+//! check. Nearly all bytes of an event stream are plain text or line ends.
+//!
+//! One comparison finds the bytes of a 64-byte window that are not plain. The result, the *marks*, serves all lines
+//! of the window: no line needs a search or a UTF-8 check of its own. `DESIGN.md` has the figures.
 
 use core::str::from_utf8_unchecked;
 
@@ -25,14 +26,25 @@ use x86_64::Window;
 #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
 pub(crate) use x86_64::line_breaks;
 
-/// The lines that lie whole in a chunk.
+/// An iterator over the lines that lie whole in a chunk.
+///
+/// ```text
+///          rest
+///          v
+/// chunk: [ d a t a :   x \n d a t a :   y \n | d a t a :   z \n ]
+///          0 0 0 0 0 0 0 1  0 0 0 0 0 0 0 1    unseen bytes
+///          marks, lowest bit first
+/// ```
+///
+/// Invariants: `unseen <= rest.len()`. For each `n < rest.len() - unseen`: if `rest[n]` is not plain, `n < 64` and
+/// bit `n` of `marks` is set; otherwise that bit is 0.
 #[derive(Clone, Copy)]
 pub(crate) struct Lines<'c> {
-    /// What is left of the chunk.
+    /// The bytes after the last line.
     rest: &'c [u8],
-    /// How many of its last bytes have not been looked at.
+    /// The number of bytes at the end of `rest` that were not searched yet.
     unseen: usize,
-    /// Those of the others that are not plain, as bits, the first one lowest.
+    /// The searched bytes of `rest` that are not plain.
     marks: u64,
 }
 
@@ -42,16 +54,19 @@ impl<'c> Lines<'c> {
         Self { rest: chunk, unseen: chunk.len(), marks: 0 }
     }
 
-    /// What is left of the chunk.
+    /// Returns the bytes after the last line.
     #[inline(always)]
     pub(crate) fn rest(self) -> &'c [u8] {
         self.rest
     }
 
-    /// The next line, without its end.
+    /// Returns the next line, without its line end.
     ///
-    /// `None` for one that is not easy: its end is not in the chunk, or an LF that belongs to it may follow in the next;
-    /// it is not UTF-8; it may be an `id` with a NUL. Nothing is taken then.
+    /// Returns `None`, and takes nothing, if the line is difficult:
+    ///
+    /// - its end, or an LF after its CR, can be in the next chunk;
+    /// - it is not UTF-8;
+    /// - it starts with `id` and has a NUL.
     #[inline(always)]
     pub(crate) fn next(&mut self) -> Option<&'c str> {
         let Self { mut marks, mut unseen, .. } = *self;
@@ -66,7 +81,7 @@ impl<'c> Lines<'c> {
         marks = marks >> mark >> 1;
         *self = match tail {
             [b'\n', rest @ ..] => Self { rest, unseen, marks },
-            // The LF may be the first byte that has not been looked at.
+            // The LF can be an unseen byte: the CR is the last byte of its window.
             [b'\r', b'\n', rest @ ..] => Self { rest, unseen: unseen.min(rest.len()), marks: marks >> 1 },
             [b'\r', rest @ ..] if !rest.is_empty() => Self { rest, unseen, marks },
             _ => {
@@ -76,12 +91,12 @@ impl<'c> Lines<'c> {
             }
         };
         debug_assert!(line.is_ascii());
-        // SAFETY: it ends at the first mark from its start on, so it is plain, which is ASCII.
+        // SAFETY: the line ends at or before the first byte that is not plain. Plain bytes are ASCII.
         Some(unsafe { from_utf8_unchecked(line) })
     }
 }
 
-/// The first line of `bytes`, of which `plain` bytes are known to be plain, and what is behind it.
+/// Returns the first line of `bytes`, which starts with `plain` plain bytes, and the bytes after the line.
 #[cold]
 #[inline(never)]
 fn odd_line(bytes: &[u8], plain: usize) -> Option<(&str, &[u8])> {
@@ -98,27 +113,27 @@ fn odd_line(bytes: &[u8], plain: usize) -> Option<(&str, &[u8])> {
     simdutf8::basic::from_utf8(odd).ok()?;
     let line = bytes.get(..plain + odd.len())?;
     debug_assert!(core::str::from_utf8(line).is_ok());
-    // SAFETY: it is ASCII and then what has just been found to be UTF-8.
+    // SAFETY: `plain` bytes are ASCII, and the other bytes were checked by `from_utf8`.
     Some((unsafe { from_utf8_unchecked(line) }, rest))
 }
 
-/// The longest start of `bytes` that is plain.
+/// Returns the longest plain prefix of `bytes`.
 #[inline]
 pub(crate) fn plain_prefix(bytes: &[u8]) -> &str {
     let len = find(bytes).map_or(bytes.len(), |found| found.start + found.marks.trailing_zeros() as usize);
     let plain = bytes.get(..len).unwrap_or_default();
     debug_assert!(plain.is_ascii());
-    // SAFETY: it ends at the first mark, so it is plain, which is ASCII.
+    // SAFETY: the prefix ends before the first byte that is not plain. Plain bytes are ASCII.
     unsafe { from_utf8_unchecked(plain) }
 }
 
-/// The first bytes that are not plain.
+/// The first window of some bytes that has marks.
 struct Found {
-    /// All before it is plain.
+    /// The start of the window. All bytes before it are plain.
     start: usize,
-    /// From there on, up to 64 bytes: those which are not plain. Never 0.
+    /// The marks of the window, of up to 64 bytes. Never 0.
     marks: u64,
-    /// How many bytes are behind those.
+    /// The number of bytes after the window.
     unseen: usize,
 }
 
@@ -136,19 +151,22 @@ fn find(bytes: &[u8]) -> Option<Found> {
     Some(Found { start: 64 + start, marks, unseen: rest.len() - start - 64 })
 }
 
-/// In what is less than a window, and has `start` bytes before it.
+/// Searches the last bytes, fewer than 64, which follow `start` other bytes.
 #[inline(always)]
 fn find_in_last(bytes: &[u8], start: usize) -> Option<Found> {
     let marks = if bytes.is_empty() { 0 } else { marks_of_few(bytes) };
     if marks == 0 { None } else { Some(Found { start, marks, unseen: 0 }) }
 }
 
-/// In whole windows: where the first is that has marks, and these, or where the last one ends, and 0.
+/// Searches the whole windows of `bytes`.
+///
+/// Returns the start of the first window with marks, and its marks. Without one, returns the end of the last whole
+/// window, and 0.
 #[inline(always)]
 fn find_in_windows(bytes: &[u8]) -> (usize, u64) {
     #[cfg(all(target_arch = "x86_64", target_feature = "sse2", feature = "std"))]
     if std::arch::is_x86_feature_detected!("avx2") {
-        // SAFETY: the CPU has it.
+        // SAFETY: the CPU has AVX2.
         return unsafe { x86_64::find_by_avx2(bytes) };
     }
     find_by_windows(bytes)
@@ -157,17 +175,17 @@ fn find_in_windows(bytes: &[u8]) -> (usize, u64) {
 #[inline(never)]
 fn find_by_windows(bytes: &[u8]) -> (usize, u64) {
     let mut rest = bytes;
-    while let Some((window, behind)) = rest.split_first_chunk() {
+    while let Some((window, tail)) = rest.split_first_chunk() {
         let window = Window::load(window);
         if window.has_marks() {
             return (bytes.len() - rest.len(), window.marks());
         }
-        rest = behind;
+        rest = tail;
     }
     (bytes.len() - rest.len(), 0)
 }
 
-/// The marks of less than 64 bytes.
+/// Returns the marks of fewer than 64 bytes.
 #[inline(never)]
 fn marks_of_few(bytes: &[u8]) -> u64 {
     let len = bytes.len();
@@ -181,7 +199,7 @@ fn marks_of_few(bytes: &[u8]) -> u64 {
     if len >= 16 {
         return block(0) | block(len - 16);
     }
-    // Halves that overlap.
+    // The two halves overlap.
     if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
         let marks = Window::marks_of_words(u64::from_le_bytes(*first), u64::from_le_bytes(*last));
         return marks & 0xFF | marks >> 8 << (len - 8);
@@ -193,30 +211,31 @@ fn marks_of_few(bytes: &[u8]) -> u64 {
     bytes.iter().rev().fold(0, |marks, &byte| marks << 1 | u64::from(!matches!(byte, 0x0E..=0x7F)))
 }
 
-/// By SSE2, which every x86-64 with an operating system has, and by AVX2 where there is much to look at.
+/// Search by SSE2, and by AVX2 for long text.
 ///
-/// Read as signed numbers, the bytes that are not plain are those below 0x0E: one comparison for all.
+/// Every x86-64 with an operating system has SSE2. Bytes that are not plain are those below 0x0E, as signed numbers.
+/// So one comparison finds them all.
 #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
-// From Rust 1.87 on, only reading by a pointer is unsafe.
+// Since Rust 1.87, only the read through a pointer is unsafe.
 #[allow(unused_unsafe)]
 mod x86_64 {
     use core::arch::x86_64::*;
 
-    /// Of 64 bytes, where those are that are not plain.
+    /// The comparison of 64 bytes: all ones for each byte that is not plain.
     pub(super) struct Window([__m128i; 4]);
 
     impl Window {
         #[inline(always)]
         pub(super) fn load(bytes: &[u8; 64]) -> Self {
             let at = bytes.as_ptr();
-            // SAFETY: each reads 16 of the 64 bytes.
+            // SAFETY: `bytes` has 64 bytes, and each call reads 16 of them.
             unsafe { Self([compare(at), compare(at.add(16)), compare(at.add(32)), compare(at.add(48))]) }
         }
 
         #[inline(always)]
         pub(super) fn has_marks(&self) -> bool {
             let [a, b, c, d] = self.0;
-            // SAFETY: this is compiled for SSE2.
+            // SAFETY: this module is compiled only with SSE2.
             unsafe { _mm_movemask_epi8(_mm_or_si128(_mm_or_si128(a, b), _mm_or_si128(c, d))) != 0 }
         }
 
@@ -228,22 +247,22 @@ mod x86_64 {
 
         #[inline(always)]
         pub(super) fn marks_of_block(bytes: &[u8; 16]) -> u64 {
-            // SAFETY: it reads the 16 bytes.
+            // SAFETY: `bytes` has the 16 bytes that the call reads.
             bits(unsafe { compare(bytes.as_ptr()) })
         }
 
         #[inline(always)]
         pub(super) fn marks_of_words(low: u64, high: u64) -> u64 {
-            // SAFETY: this is compiled for SSE2.
+            // SAFETY: this module is compiled only with SSE2.
             bits(unsafe { _mm_cmplt_epi8(_mm_set_epi64x(high as i64, low as i64), _mm_set1_epi8(0x0E)) })
         }
     }
 
-    /// Which of the bytes are CR or LF, as bits, the first one lowest.
+    /// Returns a bit for each byte: 1 for CR and LF. The lowest bit is the first byte.
     #[inline(always)]
     pub(crate) fn line_breaks(bytes: &[u8; 64]) -> u64 {
         let at = bytes.as_ptr();
-        // SAFETY: each reads 16 of the 64 bytes; this is compiled for SSE2.
+        // SAFETY: `bytes` has 64 bytes, and each call reads 16 of them. This module is compiled only with SSE2.
         let (a, b, c, d, all) = unsafe {
             let (cr, lf) = (_mm_set1_epi8(0x0D), _mm_set1_epi8(0x0A));
             let breaks = |start| {
@@ -261,31 +280,31 @@ mod x86_64 {
 
     /// # Safety
     ///
-    /// There are 16 bytes at `at`.
+    /// `at` must be valid for reads of 16 bytes.
     #[inline(always)]
     unsafe fn compare(at: *const u8) -> __m128i {
-        // SAFETY: as the caller says; this is compiled for SSE2.
+        // SAFETY: the caller guarantees 16 bytes at `at`. This module is compiled only with SSE2.
         unsafe { _mm_cmplt_epi8(_mm_loadu_si128(at.cast()), _mm_set1_epi8(0x0E)) }
     }
 
     #[inline(always)]
     fn bits(block: __m128i) -> u64 {
-        // SAFETY: this is compiled for SSE2.
+        // SAFETY: this module is compiled only with SSE2.
         unsafe { _mm_movemask_epi8(block) as u64 }
     }
 
-    /// As [`find_by_windows`](super::find_by_windows).
+    /// Does the same as [`find_by_windows`](super::find_by_windows), by AVX2.
     ///
     /// # Safety
     ///
-    /// The CPU has AVX2.
+    /// The CPU must have AVX2.
     #[cfg(feature = "std")]
     #[target_feature(enable = "avx2")]
     pub(super) unsafe fn find_by_avx2(bytes: &[u8]) -> (usize, u64) {
         let mut rest = bytes;
-        while let Some((window, behind)) = rest.split_first_chunk::<64>() {
+        while let Some((window, tail)) = rest.split_first_chunk::<64>() {
             let at = window.as_ptr();
-            // SAFETY: each reads 32 of the 64 bytes; the caller says that AVX2 is there.
+            // SAFETY: `window` has 64 bytes, and each load reads 32 of them. The caller guarantees AVX2.
             let marks = unsafe {
                 let plain = _mm256_set1_epi8(0x0E);
                 let a = _mm256_cmpgt_epi8(plain, _mm256_loadu_si256(at.cast()));
@@ -299,19 +318,19 @@ mod x86_64 {
             if marks != 0 {
                 return (bytes.len() - rest.len(), marks);
             }
-            rest = behind;
+            rest = tail;
         }
         (bytes.len() - rest.len(), 0)
     }
 }
 
-/// By words, eight bytes at a time.
+/// Search without SIMD instructions, by words of eight bytes.
 #[cfg(any(test, not(all(target_arch = "x86_64", target_feature = "sse2"))))]
 mod portable {
     const LOW: u64 = u64::from_le_bytes([0x01; 8]);
     const HIGH: u64 = u64::from_le_bytes([0x80; 8]);
 
-    /// 64 bytes.
+    /// A window of 64 bytes.
     pub(super) struct Window<'b>(&'b [u8; 64]);
 
     impl<'b> Window<'b> {
@@ -320,7 +339,7 @@ mod portable {
             Self(bytes)
         }
 
-        /// In a form that compilers turn into what the CPU has for many bytes at a time.
+        /// The compiler turns this form into the SIMD instructions of the target.
         #[inline(always)]
         pub(super) fn has_marks(&self) -> bool {
             self.0.iter().fold(false, |has, &byte| has | ((byte as i8) < 0x0E))
@@ -329,9 +348,9 @@ mod portable {
         #[inline(always)]
         pub(super) fn marks(&self) -> u64 {
             let (mut marks, mut rest) = (0, &self.0[..]);
-            while let Some((block, behind)) = rest.split_first_chunk() {
+            while let Some((block, tail)) = rest.split_first_chunk() {
                 marks = marks >> 16 | Self::marks_of_block(block) << 48;
-                rest = behind;
+                rest = tail;
             }
             marks
         }
@@ -350,19 +369,19 @@ mod portable {
 
     #[inline(always)]
     fn marks_of_word(word: u64) -> u64 {
-        // The high bit stays where the other seven are 0x0E or more; no byte borrows from the next.
+        // A byte keeps its high bit if its other seven bits are at least 0x0E. No byte borrows from the next.
         let is_low = !((word | HIGH) - 0x0E * LOW);
-        // Then all high bits are brought together in the highest byte.
+        // The multiplication collects the eight high bits in the highest byte.
         (((word | is_low) & HIGH) >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56
     }
 
-    /// Which of the bytes are CR or LF, as bits, the first one lowest.
+    /// Returns a bit for each byte: 1 for CR and LF. The lowest bit is the first byte.
     #[inline(always)]
     pub(crate) fn line_breaks(bytes: &[u8; 64]) -> u64 {
         transpose(columns(bytes))
     }
 
-    /// Which bytes are CR or LF, as bits: of byte `n`, the one at `n % 8` by 8 and `n / 8`.
+    /// Returns the line breaks as an 8 by 8 matrix of bits: byte `n` is bit `8 * (n % 8) + n / 8`.
     #[inline(always)]
     fn columns(block: &[u8; 64]) -> u64 {
         let mut columns = [0; 16];
@@ -374,7 +393,7 @@ mod portable {
         columns as u64 | ((columns >> 64) as u64) << 1
     }
 
-    /// An 8 by 8 matrix of bits, transposed.
+    /// Transposes an 8 by 8 matrix of bits.
     #[inline(always)]
     const fn transpose(bits: u64) -> u64 {
         let swap = (bits ^ bits >> 7) & 0x00AA_00AA_00AA_00AA;
@@ -386,7 +405,14 @@ mod portable {
     }
 }
 
-/// Text of up to 23 bytes, in place. The last byte is its length.
+/// Text of up to 23 bytes, stored in place.
+///
+/// ```text
+/// [ m e s s a g e . ][ . . . . . . . . ][ . . . . . . . 7 ]
+///   text (the bytes after it have no meaning)       length
+/// ```
+///
+/// Invariants: the length is at most 23, and the first bytes of that length are valid UTF-8.
 #[cfg(feature = "bytes")]
 #[derive(Clone, Copy, Default)]
 pub(crate) struct ShortStr([[u8; 8]; 3]);
@@ -394,17 +420,17 @@ pub(crate) struct ShortStr([[u8; 8]; 3]);
 #[cfg(feature = "bytes")]
 impl ShortStr {
     pub(crate) const MAX_LEN: usize = 23;
-    /// The type of most events.
+    /// The event type of most events.
     pub(crate) const MESSAGE: Self = Self([*b"message\0", [0; 8], [0, 0, 0, 0, 0, 0, 0, 7]]);
 
-    /// `text`, if it is short. It is had sooner where it lies in `chunk`.
+    /// Returns `text` if it is short. This is fastest if `text` lies in `chunk`.
     #[inline(always)]
     pub(crate) fn new(text: &str, chunk: &[u8]) -> Option<Self> {
         if text.len() > Self::MAX_LEN {
             return None;
         }
         let start = text.as_ptr().addr().wrapping_sub(chunk.as_ptr().addr());
-        // What is behind the text does no harm.
+        // The bytes after the text are copied as well: they have no meaning.
         let bytes = match chunk.get(start..).and_then(|rest| rest.first_chunk::<24>()) {
             Some(bytes) => &bytes[..],
             None => text.as_bytes(),
@@ -419,20 +445,20 @@ impl ShortStr {
         let [.., len] = self.0[2];
         let text = self.0.as_flattened().get(..usize::from(len)).unwrap_or_default();
         debug_assert!(core::str::from_utf8(text).is_ok());
-        // SAFETY: `new` has copied them from a `str` of this length; `MESSAGE` and the default are ASCII.
+        // SAFETY: `new` copied the text from a `str` of this length. `MESSAGE` and the default are ASCII.
         unsafe { from_utf8_unchecked(text) }
     }
 }
 
-/// The first eight bytes, or as many as there are. In a register: what is put together in memory byte by byte cannot
-/// be read from there by words at once.
+/// Returns the first eight bytes as a number, padded with zeros.
+// The number is built in a register. Bytes that were just written one by one are slow to read as a word.
 #[cfg(feature = "bytes")]
 #[inline(always)]
 fn first_word(bytes: &[u8]) -> u64 {
     if let Some(word) = bytes.first_chunk() {
         return u64::from_le_bytes(*word);
     }
-    // Halves that overlap.
+    // The two halves overlap.
     if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
         let [first, last] = [u32::from_le_bytes(*first), u32::from_le_bytes(*last)];
         return u64::from(first) | u64::from(last) << (8 * (bytes.len() - 4));
@@ -440,7 +466,7 @@ fn first_word(bytes: &[u8]) -> u64 {
     bytes.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte))
 }
 
-/// `text` as a part of `chunk`, if it lies in it.
+/// Returns `text` as a part of `chunk`, if it lies in the chunk.
 #[cfg(feature = "bytes")]
 #[inline]
 pub(crate) fn share(text: &str, chunk: &Bytes) -> Option<ByteString> {
@@ -448,7 +474,7 @@ pub(crate) fn share(text: &str, chunk: &Bytes) -> Option<ByteString> {
     let end = start.checked_add(text.len()).filter(|&end| end <= chunk.len())?;
     let shared = chunk.slice(start..end);
     debug_assert_eq!(&shared, text.as_bytes());
-    // SAFETY: the bytes are those of `text`, at the same address, and shared bytes do not change.
+    // SAFETY: the bytes are those of `text`, at the same address. Shared bytes do not change.
     Some(unsafe { ByteString::from_bytes_unchecked(shared) })
 }
 

@@ -1,4 +1,12 @@
-//! Where encoded bytes go.
+//! The destinations of encoded bytes.
+//!
+//! | destination | sink |
+//! |---|---|
+//! | the length of an event | [`Counter`] |
+//! | text without line breaks, into any function | [`Plain`] |
+//! | a slice | [`SliceWriter`], by [`Room`] |
+//! | a `BufMut` | `Stage`, by [`Room`] |
+//! | a `fmt::Write` | `FmtSink` in `encode.rs` |
 
 use core::convert::Infallible;
 use core::fmt;
@@ -7,21 +15,22 @@ use memchr::{memchr, memchr2};
 
 use crate::scan::line_breaks;
 
-/// From this length on, text without a line break is searched and copied by calls, so much by each: little enough to
-/// stay in a CPU's first cache from the search to the copy.
+/// The length from which text without a line break is searched and copied by calls, in parts of this length.
+///
+/// A part fits into the first-level cache of a CPU, so the copy finds what the search has loaded.
 const RUN: usize = 2048;
 
-/// Takes an event's bytes, piece by piece.
+/// A destination that takes an event in pieces.
 pub(crate) trait Sink {
     type Error;
 
     fn put(&mut self, text: &str) -> Result<(), Self::Error>;
 
-    /// Takes `text` with `line_break` for each CRLF, CR and LF in it.
+    /// Takes `text`, with `line_break` in place of each CRLF, CR and LF.
     fn put_lines(&mut self, text: &str, line_break: &'static str) -> Result<(), Self::Error>;
 }
 
-/// Counts, and saturates.
+/// Counts bytes, and stays at `usize::MAX` when that is exceeded.
 pub(crate) struct Counter(pub(crate) usize);
 
 impl Sink for Counter {
@@ -41,7 +50,7 @@ impl Sink for Counter {
     }
 }
 
-/// Gives the pieces of an event whose text has no line breaks to a function.
+/// Passes the pieces of an event to a function. Requires that its text has no line breaks.
 pub(crate) struct Plain<F>(pub(crate) F);
 
 impl<F: FnMut(&str)> Sink for Plain<F> {
@@ -59,10 +68,10 @@ impl<F: FnMut(&str)> Sink for Plain<F> {
     }
 }
 
-/// How many line breaks there are, and how many bytes they take.
+/// Returns the number of line breaks in `text`, and the number of bytes in them.
 #[inline(never)]
 fn count_breaks(text: &[u8]) -> (usize, usize) {
-    // As many as a byte can count, for the compiler to count 16 at a time.
+    // At most 192 in each chunk, so that an `u8` can count them: the compiler then counts 16 bytes at a time.
     let counts = text.chunks(192).map(|chunk| chunk.iter().fold(0, |n, &byte| n + u8::from(is_break(byte))));
     let len = counts.map(usize::from).sum();
     if memchr(b'\r', text).is_none() {
@@ -71,7 +80,7 @@ fn count_breaks(text: &[u8]) -> (usize, usize) {
     (len - text.windows(2).filter(|pair| pair == b"\r\n").count(), len)
 }
 
-/// Whether there is no line break in it.
+/// Whether `text` has no line break.
 #[inline(never)]
 pub(crate) fn is_one_line(text: &[u8]) -> bool {
     if text.len() >= RUN {
@@ -84,28 +93,28 @@ pub(crate) fn is_one_line(text: &[u8]) -> bool {
         }
         at += 64;
     }
-    // The rest, or it by the last block.
+    // The rest is checked as part of the last 64 bytes, which overlap the blocks before.
     match text.last_chunk::<64>() {
         Some(block) => !has_break(block),
-        // The copy is not looked at, and so not made.
+        // The compiler removes the copy, because nothing reads it.
         None => copy_short(&mut [0; 64], text),
     }
 }
 
-/// Memory to write to. It is a [`Sink`] that searches while it copies.
+/// Memory to write to. Each `Room` is a [`Sink`] that searches text while it copies it.
 ///
-/// Text is taken in blocks of 64 bytes: the compiler makes of such a block's searches and copies a few instructions for
-/// 16 or more bytes each, where a call for each line, or piece, takes longer than the work.
+/// It handles text in blocks of 64 bytes. The compiler turns the search and the copy of a block into a few
+/// instructions, each for 16 or more bytes. A call per line would take longer than the work.
 pub(crate) trait Room {
     type Error;
 
-    /// All the room there is, at least `len` bytes, which are 64 at the most.
+    /// Returns all unused memory: at least `len` bytes. Requires `len <= 64`.
     fn room(&mut self, len: usize) -> Result<&mut [u8], Self::Error>;
 
-    /// Takes any number of bytes, by a call.
+    /// Takes any number of bytes.
     fn put_run(&mut self, bytes: &[u8]) -> Result<(), Self::Error>;
 
-    /// The first `len` bytes of the room have been written to.
+    /// Notes that the first `len` bytes of the room were written.
     fn advance(&mut self, len: usize);
 }
 
@@ -121,7 +130,8 @@ impl<R: Room> Sink for R {
     #[expect(clippy::too_many_lines, reason = "one loop: a call between its parts costs instructions for each line")]
     fn put_lines(&mut self, text: &str, line_break: &'static str) -> Result<(), R::Error> {
         let text = text.as_bytes();
-        // What has been searched is the text before `end`, and what has been put the text before `at`.
+        // `text[..end]` was searched, and `text[..at]` was written. At the start of a block, `at == end`, or
+        // `at == end + 1` if a CRLF lies across the boundary of two blocks.
         let (mut at, mut end) = (0, 0);
         'blocks: while let Some(seen) = block(text, end) {
             let mut breaks = line_breaks(seen);
@@ -143,9 +153,10 @@ impl<R: Room> Sink for R {
             loop {
                 let line_end = end + breaks.trailing_zeros() as usize;
                 let Some(line) = block(text, at) else { break 'blocks };
-                // More than the line: what comes of the rest is no shorter, and will be written over it.
+                // This copies more than the line. The bytes after it are overwritten: the text after it needs as much
+                // room or more.
                 copy(self.room(64)?, line);
-                // No less than 0, but for the LF of a CRLF.
+                // At the LF of a CRLF, `line_end` is `at - 1`.
                 self.advance(line_end.saturating_sub(at));
                 if breaks == 0 {
                     break;
@@ -153,7 +164,7 @@ impl<R: Room> Sink for R {
                 breaks &= breaks - 1;
                 if line_end >= at {
                     self.put(line_break)?;
-                    at = behind_break(text, line_end);
+                    at = after_break(text, line_end);
                 }
             }
             end += 64;
@@ -167,7 +178,7 @@ impl<R: Room> Sink for R {
         while let Some(end) = text.get(at..).and_then(|rest| memchr2(b'\r', b'\n', rest)) {
             put_bytes(self, text.get(at..at + end).unwrap_or_default())?;
             self.put(line_break)?;
-            at = behind_break(text, at + end);
+            at = after_break(text, at + end);
         }
         put_bytes(self, text.get(at..).unwrap_or_default())
     }
@@ -192,7 +203,7 @@ fn copy<const N: usize>(room: &mut [u8], block: &[u8; N]) {
     }
 }
 
-/// Copies less than 64 bytes, by two blocks that may overlap, and says whether there is no line break in them.
+/// Copies fewer than 64 bytes, by two blocks that can overlap. Returns whether they have no line break.
 #[inline(always)]
 fn copy_short(room: &mut [u8], bytes: &[u8]) -> bool {
     let Some(room) = room.get_mut(..bytes.len()) else { return true };
@@ -224,7 +235,7 @@ fn copy_ends<const N: usize>(room: &mut [u8], bytes: &[u8]) -> Option<bool> {
 
 #[inline(always)]
 const fn is_break(byte: u8) -> bool {
-    // Not `||`: with that the compiler takes byte by byte.
+    // With `||` the compiler would compare byte by byte.
     (byte == b'\n') | (byte == b'\r')
 }
 
@@ -238,14 +249,19 @@ fn block(text: &[u8], at: usize) -> Option<&[u8; 64]> {
     text.get(at..)?.first_chunk()
 }
 
-/// Where the next line starts, for the line break at `end`.
+/// Returns the start of the line after the line break at `end`.
 #[inline(always)]
-fn behind_break(text: &[u8], end: usize) -> usize {
+fn after_break(text: &[u8], end: usize) -> usize {
     let is_crlf = text.get(end) == Some(&b'\r') && text.get(end + 1) == Some(&b'\n');
     end + 1 + usize::from(is_crlf)
 }
 
-/// Gathers pieces that are short into some that are longer.
+/// Joins short pieces into longer ones, and passes these to a function.
+///
+/// ```text
+/// bytes: [ joined pieces | unused ]      0 <= len <= bytes.len()
+///                        len
+/// ```
 #[cfg(feature = "bytes")]
 pub(crate) struct Stage<F> {
     bytes: [u8; 512],
@@ -260,7 +276,7 @@ impl<F: FnMut(&[u8])> Stage<F> {
         Self { bytes: [0; 512], len: 0, put }
     }
 
-    /// Gives on what has been gathered.
+    /// Passes on the joined pieces.
     #[inline(always)]
     pub(crate) fn flush(&mut self) {
         (self.put)(self.bytes.get(..self.len).unwrap_or_default());
@@ -293,9 +309,9 @@ impl<F: FnMut(&[u8])> Room for Stage<F> {
     }
 }
 
-/// A `fmt::Write` into a slice. Needs no allocator.
+/// A `fmt::Write` that writes into a slice.
 ///
-/// Writing past the slice's end is an error, and writes nothing of that piece.
+/// It needs no allocator. A write that does not fit is an error, and writes nothing.
 ///
 /// ```
 /// use core::fmt::Write;
@@ -315,17 +331,17 @@ pub struct SliceWriter<'b> {
 }
 
 impl<'b> SliceWriter<'b> {
-    /// A writer at the start of `bytes`.
+    /// Makes a writer at the start of `bytes`.
     pub const fn new(bytes: &'b mut [u8]) -> Self {
         Self { bytes, len: 0 }
     }
 
-    /// What has been written.
+    /// Returns the bytes that were written.
     pub fn written(&self) -> &[u8] {
         self.bytes.get(..self.len).unwrap_or_default()
     }
 
-    /// What has been written, for as long as the slice lives.
+    /// Returns the bytes that were written, with the lifetime of the slice.
     pub fn into_written(self) -> &'b mut [u8] {
         self.bytes.get_mut(..self.len).unwrap_or_default()
     }

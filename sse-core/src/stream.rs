@@ -1,4 +1,4 @@
-//! A stream of chunks into a stream of events.
+//! A stream of events from a stream of chunks.
 
 use core::fmt;
 use core::pin::Pin;
@@ -16,17 +16,21 @@ use crate::limits::{DecodeError, Limits};
 use crate::received_event::{ReceivedEvent, SharedStr};
 
 pin_project! {
-    /// The events in a stream of chunks: any `Stream<Item = Result<impl Into<Bytes>, E>>`, which is what HTTP clients
-    /// have as a response's body.
+    /// A stream of the events in a stream of chunks.
     ///
-    /// The events own their strings, and share longer ones with the chunk, where a [`MessageEvent`] borrows from it. That
-    /// is why a chunk is taken
-    /// by `Into<Bytes>` (`Bytes`, `Vec<u8>`, `String`, ...), which costs nothing, and not by `AsRef<[u8]>`, of which
-    /// every event would need a copy.
+    /// The inner stream has the type `Stream<Item = Result<impl Into<Bytes>, E>>`. HTTP clients return the body of a
+    /// response as such a stream.
     ///
-    /// An error is never the end by itself: after [`StreamError::Decode`] the next event follows; after
-    /// [`StreamError::Transport`] it is for the inner stream to say what follows. An event left unfinished at the end
-    /// is discarded.
+    /// The events own their text. Text of up to 23 bytes is copied, and longer text shares its chunk. This needs
+    /// `Into<Bytes>` (`Bytes`, `Vec<u8>`, `String`), which copies nothing. With `AsRef<[u8]>`, each event would be a
+    /// copy.
+    ///
+    /// The stream continues after an error:
+    ///
+    /// - after [`StreamError::Decode`], with the next event;
+    /// - after [`StreamError::Transport`], with the next chunk of the inner stream, if there is one.
+    ///
+    /// An event that is unfinished at the end of the inner stream is discarded.
     ///
     /// ```
     /// use futures_util::{StreamExt, stream};
@@ -49,44 +53,49 @@ pin_project! {
         inner: S,
         decoder: Decoder,
         chunk: Bytes,
-        // How many of its bytes are behind us.
+        // The number of bytes of the chunk that were decoded: `used <= chunk.len()`.
         used: usize,
-        // The last long one, for the events that follow with the same.
+        // The last ID of more than 23 bytes. Events with the same ID share it.
         last_event_id: SharedStr,
         is_terminated: bool,
     }
 }
 
 impl<S> EventStream<S> {
-    /// The events in `inner`, within the default [`Limits`].
+    /// Makes a stream of the events in `inner`, with the default [`Limits`].
     pub fn new(inner: S) -> Self {
         Self::with_decoder(inner, Decoder::new())
     }
 
-    /// The events in `inner`, within limits of the caller's.
+    /// Makes a stream of the events in `inner`, with other limits.
     pub fn with_limits(inner: S, limits: Limits) -> Self {
         Self::with_decoder(inner, Decoder::with_limits(limits))
     }
 
-    /// The events in `inner`, by a decoder that may have a last event ID from an earlier stream.
+    /// Makes a stream of the events in `inner`, with a decoder from an earlier stream.
     ///
-    /// It should be new, or have been told to [`reconnect`](crate::BufferedDecoder::reconnect).
+    /// The decoder has the last event ID and the reconnection time. Call
+    /// [`reconnect`](crate::BufferedDecoder::reconnect) on it first.
     pub fn with_decoder(inner: S, decoder: Decoder) -> Self {
         Self { inner, decoder, chunk: Bytes::new(), used: 0, last_event_id: SharedStr::default(), is_terminated: false }
     }
 
-    /// The last event ID as of the last event, or empty: what a reconnection sends as `Last-Event-ID`.
+    /// Returns the last event ID, or an empty string.
+    ///
+    /// It is the ID that a reconnection sends in the header `Last-Event-ID`.
     pub fn last_event_id(&self) -> &str {
         self.decoder.last_event_id()
     }
 
-    /// The reconnection time that the stream has asked for by `retry`, if it has.
+    /// Returns the last reconnection time that the stream has set by `retry`.
     pub fn reconnection_time(&self) -> Option<Duration> {
         self.decoder.reconnection_time()
     }
 
-    /// The decoder, for the next connection: told to [`reconnect`](crate::BufferedDecoder::reconnect), it keeps the last
-    /// event ID and the reconnection time.
+    /// Returns the decoder, for the next connection.
+    ///
+    /// After [`reconnect`](crate::BufferedDecoder::reconnect) it has only the last event ID and the reconnection
+    /// time.
     pub fn into_decoder(self) -> Decoder {
         self.decoder
     }
@@ -109,14 +118,18 @@ where
             let result = this.decoder.next_event(&mut rest);
             *this.used = this.chunk.len() - rest.len();
             match result {
-                // Made in place: it is large.
+                // The event is built in place, because it is large.
                 Ok(Some(event)) => {
-                    return Poll::Ready(Some(Ok(ReceivedEvent::share_after(event, this.chunk, this.last_event_id))));
+                    return Poll::Ready(Some(Ok(ReceivedEvent::share_with_cached_id(
+                        event,
+                        this.chunk,
+                        this.last_event_id,
+                    ))));
                 }
                 Ok(None) => {}
                 Err(error) => return Poll::Ready(Some(Err(StreamError::Decode(error)))),
             }
-            // It is used up, and must not be kept alive while the next one is waited for.
+            // The chunk is used up. It must not stay in memory while the stream waits for the next one.
             *this.chunk = Bytes::new();
             *this.used = 0;
             match ready!(this.inner.as_mut().poll_next(cx)) {
@@ -141,18 +154,18 @@ where
     }
 }
 
-/// What can go wrong in an [`EventStream`].
+/// An error of an [`EventStream`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StreamError<E> {
-    /// An event was over a limit and has been dropped. The next one follows.
+    /// An event was dropped, because it was over a limit. The stream continues with the next event.
     Decode(DecodeError),
-    /// The inner stream's own error.
+    /// The inner stream has failed with this error.
     Transport(E),
 }
 
 impl<E> StreamError<E> {
-    /// Returns the inner stream's error, or `None` if an event was over a limit.
+    /// Returns the error of the inner stream, or `None` for a dropped event.
     ///
     /// ```
     /// use ssekit_core::StreamError;
@@ -166,13 +179,13 @@ impl<E> StreamError<E> {
         }
     }
 
-    /// Whether the next event of the stream follows: an event was over a limit and was dropped.
+    /// Whether an event was dropped. The stream then continues with the next event.
     pub fn is_decode(&self) -> bool {
         matches!(self, Self::Decode(_))
     }
 }
 
-/// Returns the inner stream's error if it is an `io::Error`, and otherwise wraps the error in one.
+/// Returns the inner stream's error if it is an `io::Error`. Wraps other errors in one.
 ///
 /// ```
 /// use std::io;

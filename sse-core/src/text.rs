@@ -1,4 +1,4 @@
-//! Text of an event, borrowed or owned.
+//! The text of an event, borrowed or owned.
 
 #[cfg(feature = "alloc")]
 use alloc::{borrow::Cow, boxed::Box, string::String};
@@ -6,8 +6,10 @@ use core::ops::Deref;
 
 /// Text that an [`Event`](crate::Event) borrows or owns.
 ///
-/// Every method that takes text takes `impl Into<Text>`: a `&str`, and with the feature `alloc` also a `String`, a
-/// `Box<str>` or a `Cow<str>`. It is a `str` by `Deref`. Its size is that of a `String`.
+/// Methods that take text have a parameter `impl Into<Text>`. It accepts a `&str`, and with the feature `alloc` also
+/// a `String`, a `Box<str>` or a `Cow<str>`. The conversion copies nothing.
+///
+/// It is a `str` by `Deref`, and has the size of a `String`.
 ///
 /// ```
 /// use ssekit_core::Text;
@@ -30,7 +32,7 @@ enum Repr<'a> {
 }
 
 impl<'a> Text<'a> {
-    /// Borrows text. Usable in constants.
+    /// Borrows text. It can be used in constants.
     ///
     /// ```
     /// use ssekit_core::{Event, Text};
@@ -52,7 +54,7 @@ impl<'a> Text<'a> {
         }
     }
 
-    /// Returns borrowed text, or the `String`.
+    /// Returns the borrowed text, or else the `String`.
     #[cfg(feature = "alloc")]
     pub(crate) fn into_repr(self) -> Result<&'a str, String> {
         match self.0 {
@@ -61,7 +63,7 @@ impl<'a> Text<'a> {
         }
     }
 
-    /// Returns borrowed text; there is no other without an allocator.
+    /// Returns the borrowed text. Without an allocator, all text is borrowed.
     #[cfg(not(feature = "alloc"))]
     pub(crate) fn into_repr(self) -> Result<&'a str, core::convert::Infallible> {
         let Repr::Borrowed(text) = self.0;
@@ -74,7 +76,7 @@ impl<'a> Text<'a> {
         Text(Repr::Owned(self.into_string()))
     }
 
-    /// Returns the text as a `String`. Borrowed text is copied.
+    /// Returns the text as a `String`. Borrowed text is copied, owned text is moved.
     #[cfg(feature = "alloc")]
     pub fn into_string(self) -> String {
         match self.0 {
@@ -85,7 +87,7 @@ impl<'a> Text<'a> {
 }
 
 impl Default for Text<'_> {
-    /// The empty text.
+    /// Returns the empty text.
     fn default() -> Self {
         Self::borrowed("")
     }
@@ -107,7 +109,7 @@ impl<'a> From<&'a str> for Text<'a> {
     }
 }
 
-/// For iterators over `&str`, whose closures get a reference to it.
+/// Accepts the items of an iterator over `&str` in a closure that takes a reference.
 impl<'a> From<&&'a str> for Text<'a> {
     #[inline]
     fn from(text: &&'a str) -> Self {
@@ -180,7 +182,7 @@ impl From<Text<'_>> for String {
     }
 }
 
-/// Implements comparison, hashing and formatting by the text that a type holds.
+/// Implements comparison, hashing and formatting by the text of a type.
 macro_rules! impl_by_text {
     ($Type:ident) => {
         impl AsRef<str> for $Type<'_> {

@@ -1,13 +1,21 @@
-//! The standard's "UTF-8 decode" of a value that comes in pieces.
+//! The standard's "UTF-8 decode" for a value that comes in pieces.
 
 use simdutf8::basic::from_utf8;
 
 use crate::line_bytes::LineBytes;
 
-/// The start of a character whose rest has not come yet.
+/// The start of a character whose other bytes are in the next piece.
 ///
-/// What is not UTF-8 becomes U+FFFD per maximal subpart, as `String::from_utf8_lossy` does it, wherever the pieces
-/// were cut.
+/// Bytes that are not UTF-8 become U+FFFD, one per maximal subpart, as in `String::from_utf8_lossy`. The result does
+/// not depend on where the pieces were cut.
+///
+/// ```text
+/// piece 1: [ c a f C3 ]   piece 2: [ A9 ! ]      é is C3 A9
+///                  |                 |
+///                  +-> bytes, len 1 -+-> "é"
+/// ```
+///
+/// Invariant: `bytes[..len]` is empty or the start of a character.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct PartialChar {
     bytes: [u8; 3],
@@ -15,8 +23,9 @@ pub(crate) struct PartialChar {
 }
 
 impl PartialChar {
-    /// Decodes the next piece of a value into `push`, with what was left over from the last one. With `is_last` nothing
-    /// more will come, and an unfinished character is an invalid one.
+    /// Decodes the next piece of a value and passes the text to `push`.
+    ///
+    /// With `is_last`, an unfinished character becomes U+FFFD. Otherwise it waits for the next piece.
     #[inline]
     pub(crate) fn decode<E>(
         &mut self,
@@ -30,11 +39,11 @@ impl PartialChar {
         }
     }
 
-    /// Decodes what is not plain, or does not start with a whole character.
+    /// Decodes a piece that is not plain, or that continues a character.
     #[inline(never)]
     fn repair<E>(&mut self, piece: &[u8], is_last: bool, mut push: impl FnMut(&str) -> Result<(), E>) -> Result<(), E> {
         let piece = self.resume(piece, &mut push)?;
-        // As a rule all is well but for a character that goes on in the next piece.
+        // Usually the piece is valid, except for a character at its end that continues in the next piece.
         let (whole, cut) = piece.split_at(piece.len() - unfinished_len(piece));
         if let (Ok(text), true) = (from_utf8(whole), !piece.is_empty()) {
             push(text)?;
@@ -60,7 +69,7 @@ impl PartialChar {
         Ok(())
     }
 
-    /// Takes bytes off `piece` for as long as the character left over from the last piece needs them.
+    /// Takes from the start of `piece` the bytes that belong to the unfinished character.
     fn resume<'p, E>(
         &mut self,
         mut piece: &'p [u8],
@@ -79,7 +88,7 @@ impl PartialChar {
                     push(character)?;
                 }
                 Err(_) if is_unfinished(bytes) => self.set(bytes),
-                // `next` does not belong to it: what was left over is a maximal subpart.
+                // `next` does not belong to the character. The bytes before it are a maximal subpart.
                 Err(_) => {
                     self.len = 0;
                     push("\u{FFFD}")?;
@@ -110,15 +119,15 @@ impl PartialChar {
     }
 }
 
-/// How many bytes at the end of `bytes` are the start of a character.
+/// Returns the number of bytes at the end of `bytes` that are the start of a character.
 fn unfinished_len(bytes: &[u8]) -> usize {
-    // The longest one is of four bytes.
+    // A character has at most four bytes, so at most three are a start.
     let last = bytes.len().saturating_sub(3);
     let start = (last..bytes.len()).rev().find(|&start| !matches!(bytes[start], 0x80..=0xBF));
     start.map_or(0, |start| if is_unfinished(&bytes[start..]) { bytes.len() - start } else { 0 })
 }
 
-/// Whether more bytes could make this a character.
+/// Whether more bytes can make this a character.
 fn is_unfinished(bytes: &[u8]) -> bool {
     !bytes.is_empty() && matches!(core::str::from_utf8(bytes), Err(error) if error.error_len().is_none())
 }

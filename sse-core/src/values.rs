@@ -1,4 +1,4 @@
-//! Event types and IDs, which are valid by construction.
+//! Event types and IDs. Their constructors check the text.
 
 #[cfg(feature = "alloc")]
 use alloc::{borrow::Cow, boxed::Box, string::String};
@@ -10,8 +10,8 @@ use crate::text::{Text, impl_by_text};
 
 /// An event type: one line of text without CR or LF.
 ///
-/// A line break in a type would end its line, so that untrusted text could add fields and events. This type rules that
-/// out: its constructors check the text.
+/// A line break in a type would end its line, and untrusted text could then add fields and events. So the
+/// constructors check the text.
 ///
 /// ```
 /// use ssekit_core::EventType;
@@ -24,17 +24,17 @@ use crate::text::{Text, impl_by_text};
 /// # Ok::<(), ssekit_core::InvalidValue>(())
 /// ```
 ///
-/// The empty type is valid; receivers dispatch it as `message`. The macro [`event_type!`](crate::event_type) checks a
-/// literal at compile time.
+/// The empty type is valid: receivers dispatch the event as `message`. The macro [`event_type!`](crate::event_type)
+/// checks a literal at compile time.
 ///
 /// Source: WHATWG HTML, section 9.2.5, "Parsing an event stream".
 #[derive(Clone)]
 pub struct EventType<'a>(Text<'a>);
 
-/// An event's ID: one line of text without CR, LF or NUL.
+/// The ID of an event: one line of text without CR, LF or NUL.
 ///
-/// Receivers ignore an ID with a NUL, so a stream could not be resumed from it. The empty ID is valid: it makes the
-/// receiver forget the last event ID.
+/// Receivers ignore an ID with a NUL, so a client could not resume from it. The empty ID is valid: the receiver then
+/// forgets its last event ID.
 ///
 /// ```
 /// use ssekit_core::EventId;
@@ -45,7 +45,7 @@ pub struct EventType<'a>(Text<'a>);
 /// # Ok::<(), ssekit_core::InvalidValue>(())
 /// ```
 ///
-/// An integer is kept as its digits and needs no allocator. The macro [`event_id!`](crate::event_id) checks a literal
+/// An integer is stored as digits and needs no allocator. The macro [`event_id!`](crate::event_id) checks a literal
 /// at compile time.
 ///
 /// Source: WHATWG HTML, section 9.2.6, "Interpreting an event stream".
@@ -55,13 +55,15 @@ pub struct EventId<'a>(IdRepr<'a>);
 #[derive(Clone)]
 enum IdRepr<'a> {
     Borrowed(&'a str),
-    // Not a `String`, which would make it 32 bytes instead of 24.
+    // A `String` would make the enum 32 bytes instead of 24.
     #[cfg(feature = "alloc")]
     Owned(Box<str>),
     Digits(Digits),
 }
 
-/// Text is not an event type or not an ID: it holds a byte that is not allowed there.
+/// Text that is not a valid event type or ID.
+///
+/// It contains a byte that would end the line, or for which receivers ignore the ID.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct InvalidValue {
     field: FieldName,
@@ -70,7 +72,7 @@ pub struct InvalidValue {
 }
 
 impl InvalidValue {
-    /// Returns the field that the value was meant for: [`FieldName::Event`] or [`FieldName::Id`].
+    /// Returns the intended field: [`FieldName::Event`] or [`FieldName::Id`].
     pub const fn field(&self) -> FieldName {
         self.field
     }
@@ -80,7 +82,7 @@ impl InvalidValue {
         self.byte
     }
 
-    /// Returns the position of that byte, counted from 0.
+    /// Returns the position of the invalid byte, counted in bytes from 0.
     pub const fn position(&self) -> usize {
         self.position
     }
@@ -100,7 +102,7 @@ impl fmt::Display for InvalidValue {
 
 impl core::error::Error for InvalidValue {}
 
-/// The one check behind every constructor.
+/// Checks a value for the first byte that is not allowed. All constructors call it.
 const fn check(field: FieldName, value: &str) -> Result<(), InvalidValue> {
     let bytes = value.as_bytes();
     let mut position = 0;
@@ -115,11 +117,11 @@ const fn check(field: FieldName, value: &str) -> Result<(), InvalidValue> {
 }
 
 impl<'a> EventType<'a> {
-    /// Checks text, borrowed or owned.
+    /// Checks text, borrowed or owned. It copies nothing.
     ///
     /// # Errors
     ///
-    /// [`InvalidValue`] with the first CR or LF and its position.
+    /// [`InvalidValue`] with the position of the first CR or LF.
     pub fn new(value: impl Into<Text<'a>>) -> Result<Self, InvalidValue> {
         let value = value.into();
         check(FieldName::Event, &value)?;
@@ -132,7 +134,7 @@ impl<'a> EventType<'a> {
         self.0.as_str()
     }
 
-    /// Copies a borrowed type, so that the value borrows nothing. An owned one is moved.
+    /// Copies a borrowed type, so that the value borrows nothing. An owned type is moved.
     #[cfg(feature = "alloc")]
     pub fn into_owned(self) -> EventType<'static> {
         EventType(self.0.into_owned())
@@ -140,12 +142,12 @@ impl<'a> EventType<'a> {
 }
 
 impl EventType<'static> {
-    /// Checks a literal, at compile time if it stands in a constant.
+    /// Checks a literal: in a `const` at compile time, elsewhere at run time.
     ///
     /// # Panics
     ///
-    /// Panics if the value is invalid; in a `const` that is a compile error. The macro
-    /// [`event_type!`](crate::event_type) always is a `const`.
+    /// Panics if the value is invalid. In a `const`, this is a compile error. The macro
+    /// [`event_type!`](crate::event_type) always uses a `const`.
     pub const fn from_static(value: &'static str) -> Self {
         assert!(check(FieldName::Event, value).is_ok(), "invalid event type: it holds a CR or an LF");
         Self(Text::borrowed(value))
@@ -153,18 +155,20 @@ impl EventType<'static> {
 }
 
 impl<'a> EventId<'a> {
-    /// Checks text, borrowed or owned. Integers need no check: see [`IntoEventId`].
+    /// Checks text, borrowed or owned. An integer needs no check: see [`IntoEventId`].
+    ///
+    /// Borrowed text is not copied. A `String` with unused capacity is reallocated.
     ///
     /// # Errors
     ///
-    /// [`InvalidValue`] with the first CR, LF or NUL and its position.
+    /// [`InvalidValue`] with the position of the first CR, LF or NUL.
     pub fn new(value: impl Into<Text<'a>>) -> Result<Self, InvalidValue> {
         let value = value.into();
         check(FieldName::Id, &value)?;
         Ok(Self::unchecked(value))
     }
 
-    /// Makes an ID of text that was checked.
+    /// Makes an ID from checked text.
     fn unchecked(value: Text<'a>) -> Self {
         Self(match value.into_repr() {
             Ok(text) => IdRepr::Borrowed(text),
@@ -186,7 +190,7 @@ impl<'a> EventId<'a> {
         }
     }
 
-    /// Copies a borrowed ID, so that the value borrows nothing. An owned one and an integer are moved.
+    /// Copies a borrowed ID, so that the value borrows nothing. Owned IDs and integers are moved.
     #[cfg(feature = "alloc")]
     pub fn into_owned(self) -> EventId<'static> {
         EventId(match self.0 {
@@ -198,12 +202,12 @@ impl<'a> EventId<'a> {
 }
 
 impl EventId<'static> {
-    /// Checks a literal, at compile time if it stands in a constant.
+    /// Checks a literal: in a `const` at compile time, elsewhere at run time.
     ///
     /// # Panics
     ///
-    /// Panics if the value is invalid; in a `const` that is a compile error. The macro [`event_id!`](crate::event_id)
-    /// always is a `const`.
+    /// Panics if the value is invalid. In a `const`, this is a compile error. The macro
+    /// [`event_id!`](crate::event_id) always uses a `const`.
     pub const fn from_static(value: &'static str) -> Self {
         assert!(check(FieldName::Id, value).is_ok(), "invalid event ID: it holds a CR, an LF or a NUL");
         Self(IdRepr::Borrowed(value))
@@ -247,10 +251,12 @@ macro_rules! impl_try_from_text {
 impl_try_from_text!(EventType);
 impl_try_from_text!(EventId);
 
-/// A value that always is a valid event type, for [`Event::with_event_type`](crate::Event::with_event_type).
+/// A value that is always a valid event type.
 ///
-/// Implement it for an enum of your own. The impl must be for any lifetime, `IntoEventType<'_>`: one for `'static` does
-/// not fit an event that borrows its data.
+/// [`Event::with_event_type`](crate::Event::with_event_type) accepts it. Implement it for your own enum.
+///
+/// Implement it for any lifetime, `IntoEventType<'_>`. An implementation for `'static` only does not fit an event
+/// that borrows its data.
 ///
 /// ```
 /// use ssekit_core::{Event, EventType, IntoEventType, event_type};
@@ -297,9 +303,10 @@ impl<'a> IntoEventType<'a> for &'a EventType<'_> {
     }
 }
 
-/// A value that always is a valid ID, for [`Event::with_id`](crate::Event::with_id): an integer or an [`EventId`].
+/// A value that is always a valid ID: an integer, an [`EventId`], or your own type.
 ///
-/// Implement it for an ID type of your own. The impl must be for any lifetime: `IntoEventId<'_>`.
+/// [`Event::with_id`](crate::Event::with_id) accepts it. Implement it for any lifetime, `IntoEventId<'_>`, as
+/// [`IntoEventType`].
 ///
 /// ```
 /// use ssekit_core::{Event, EventId, IntoEventId};
@@ -340,7 +347,7 @@ impl<'a> IntoEventId<'a> for &'a EventId<'_> {
     }
 }
 
-/// Integers are IDs. One impl for each type, since a blanket impl would hide the message above.
+/// Makes integers IDs. Each type has its own impl, because a blanket impl would hide the message above.
 macro_rules! impl_integer_ids {
     ($($Int:ident as $Wide:ident by $digits:ident),*) => {$(
         impl<'a> IntoEventId<'a> for $Int {
@@ -372,7 +379,7 @@ impl_integer_ids!(
     isize as i64 by signed
 );
 
-/// Makes an [`EventType`](crate::EventType) of a literal. An invalid literal does not compile.
+/// Makes an [`EventType`](crate::EventType) from a literal, checked at compile time.
 ///
 /// ```
 /// let tick = ssekit_core::event_type!("tick");
@@ -389,7 +396,7 @@ macro_rules! event_type {
     };
 }
 
-/// Makes an [`EventId`](crate::EventId) of a literal. An invalid literal does not compile.
+/// Makes an [`EventId`](crate::EventId) from a literal, checked at compile time.
 ///
 /// ```
 /// assert_eq!(ssekit_core::event_id!("0"), "0");
@@ -411,7 +418,7 @@ mod tests {
 
     #[cfg(feature = "alloc")]
     #[test]
-    fn values_have_the_size_of_a_string() {
+    fn optional_values_have_the_size_of_a_string() {
         assert_eq!(size_of::<Option<EventType<'_>>>(), 24);
         assert_eq!(size_of::<Option<EventId<'_>>>(), 24);
         assert_eq!(size_of::<Option<Text<'_>>>(), 24);

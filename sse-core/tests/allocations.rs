@@ -1,4 +1,4 @@
-//! What is allocated: nothing, or as much as is promised.
+//! Counts of allocations.
 
 use ssekit_core::{
     Decoder, EncodedEvent, Event, EventWriter, FixedDecoder, SliceDecoder, SliceWriter, event_id, event_type,
@@ -6,7 +6,7 @@ use ssekit_core::{
 
 ssekit_testkit::count_allocations!();
 
-/// Events of every kind: whole in a chunk, of several lines, not UTF-8, with IDs and types.
+/// Events of every kind: whole in a chunk, with several lines, not UTF-8, with IDs and types.
 const STREAM: &[u8] =
     b": hi\n\nevent: token\nid: 17\ndata: {\"text\":\"caf\xC3\xA9\"}\n\ndata: one\ndata: two\r\ndata: \xFF\r\n\r\n\
     id: 18\n\nretry: 3000\rdata: x\r\rdata: unfinished";
@@ -22,13 +22,13 @@ fn count<T, E>(chunk_size: usize, mut next: impl FnMut(&mut &[u8]) -> Result<Opt
 }
 
 #[test]
-fn the_counter_counts() {
+fn counter_of_one_vector_is_one() {
     assert_eq!(allocations(|| vec![1_u8]).1, 1);
     assert_eq!(allocations(|| 1).1, 0);
 }
 
 #[test]
-fn fixed_decoders_never_allocate() {
+fn decoder_over_fixed_buffers_allocates_nothing() {
     for chunk_size in [1, 2, 7, 64, STREAM.len()] {
         let (events, allocated) = allocations(|| {
             let mut decoder = FixedDecoder::<64, 16>::new();
@@ -45,10 +45,10 @@ fn fixed_decoders_never_allocate() {
 }
 
 #[test]
-fn a_growable_decoder_allocates_nothing_once_it_is_warm() {
+fn decoder_with_grown_buffers_allocates_nothing() {
     for chunk_size in [1, 2, 7, 64, STREAM.len()] {
         let mut decoder = Decoder::new();
-        // Its buffers change places, so it takes a few events until each is as large as any.
+        // The ID buffers change places, so all of them are large only after a few streams.
         for _ in 0..4 {
             count(chunk_size, |chunk| decoder.next_event(chunk).map(|event| event.map(drop)));
             decoder.reconnect();
@@ -66,7 +66,7 @@ fn a_growable_decoder_allocates_nothing_once_it_is_warm() {
 }
 
 #[test]
-fn encoding_to_a_slice_never_allocates() {
+fn encoding_into_slice_allocates_nothing() {
     let event = Event::data("two\r\nlines")
         .with_event_type(event_type!("note"))
         .with_id(event_id!("7"))
@@ -85,22 +85,22 @@ fn encoding_to_a_slice_never_allocates() {
 }
 
 #[test]
-fn a_frame_is_one_allocation_and_a_small_event_to_a_writer_is_none() {
+fn encoded_event_takes_one_allocation_and_small_event_into_writer_none() {
     let event = Event::data("two\r\nlines");
-    let (frame, allocated) = allocations(|| EncodedEvent::from(&event));
+    let (encoded, allocated) = allocations(|| EncodedEvent::from(&event));
     assert_eq!(allocated, 1);
-    let (_, allocated) = allocations(|| (frame.clone(), frame.clone(), frame.clone()));
-    assert!(allocated <= 1, "clones share: the first may make the count of references");
+    let (_, allocated) = allocations(|| (encoded.clone(), encoded.clone(), encoded.clone()));
+    assert!(allocated <= 1, "{allocated} allocations: clones share, and the first can allocate the reference count");
     let (result, allocated) = allocations(|| event.encode_to_writer(&mut std::io::sink()));
     assert!(result.is_ok());
     assert_eq!(allocated, 0);
 }
 
 #[test]
-fn an_event_stream_allocates_for_a_chunk_and_not_for_its_events() {
+fn event_stream_allocates_at_most_once_per_chunk() {
     use futures_util::{FutureExt, StreamExt, stream};
 
-    // As from a socket: bytes of its own, without an ID, which would be copied.
+    // Owned bytes, as from a socket. No IDs, because IDs are copied.
     let chunk = b"event: token\ndata: {\"text\":\"hello\"}\n\ndata: [DONE]\n\n".repeat(50);
     let chunk = bytes::Bytes::from(chunk);
     let mut events = ssekit_core::EventStream::new(stream::iter([Ok::<_, ()>(chunk)]));
@@ -112,5 +112,5 @@ fn an_event_stream_allocates_for_a_chunk_and_not_for_its_events() {
         count
     });
     assert_eq!(count, 100);
-    assert!(allocated <= 1, "{allocated} allocations: the chunk's count of references is one");
+    assert!(allocated <= 1, "{allocated} allocations: only the reference count of the chunk is expected");
 }

@@ -1,14 +1,14 @@
-//! The table of cases, cut every way, by every form of the decoder, against the table and against the reference.
+//! The table of conformance cases: every form of the decoder, at every cut, compared with the table.
 
 use ssekit_core::{FieldName, Limits};
 use ssekit_testkit::cases::{self, Case};
 use ssekit_testkit::decode::{Decoded, FIXED_DATA, FIXED_META, FORMS, Form, Item, decode, lines};
 use ssekit_testkit::{cut, reference};
 
-/// Up to so many bytes, a case is cut at every pair of positions.
+/// A case of at most this many bytes is cut at every pair of positions.
 const SHORT: usize = 96;
-/// From so many bytes on, cutting at every position would take minutes. It is cut around the line ends, where the
-/// decoder's state changes, and at some other places.
+/// A case of more bytes is not cut at every position, which would take minutes. It is cut near line ends, where the
+/// state of the decoder changes, and at some other positions.
 const LONG: usize = 8 << 10;
 
 fn check(case: &Case, form: Form, chunks: &[&[u8]]) {
@@ -22,7 +22,7 @@ fn check(case: &Case, form: Form, chunks: &[&[u8]]) {
     }
 }
 
-/// The fixed forms have no room for some of the cases, which they say; that is for the tests of limits.
+/// The forms that can decode the case. Cases that are too large for the fixed buffers are for the tests of limits.
 fn forms(expected: &Decoded) -> impl Iterator<Item = Form> {
     let fits = expected.items.iter().all(|item| match item {
         Item::Event(event) => {
@@ -36,7 +36,7 @@ fn forms(expected: &Decoded) -> impl Iterator<Item = Form> {
 }
 
 #[test]
-fn the_reference_agrees_with_the_table() {
+fn reference_decodes_every_case_as_in_the_table() {
     for case in cases::all() {
         let reference = reference::decode(&case.input, reference::ReferenceLimits::NONE);
         assert_eq!(reference.items, case.expected.items, "{}", case.name);
@@ -51,7 +51,7 @@ fn the_reference_agrees_with_the_table() {
 }
 
 #[test]
-fn whole_and_byte_by_byte_and_in_the_chunks_of_the_case() {
+fn cases_decode_whole_and_byte_by_byte_and_in_their_chunks() {
     for case in cases::all() {
         for form in forms(&case.expected) {
             check(&case, form, &[&case.input]);
@@ -64,7 +64,7 @@ fn whole_and_byte_by_byte_and_in_the_chunks_of_the_case() {
 }
 
 #[test]
-fn cut_at_every_position() {
+fn cases_decode_the_same_at_every_cut() {
     for case in cases::all() {
         for form in forms(&case.expected) {
             if case.input.len() <= LONG {
@@ -82,7 +82,7 @@ fn cut_at_every_position() {
 }
 
 #[test]
-fn short_cases_cut_at_every_pair_of_positions() {
+fn short_cases_decode_the_same_at_every_pair_of_cuts() {
     for case in cases::all().iter().filter(|case| case.input.len() <= SHORT) {
         for form in forms(&case.expected) {
             cut::at_every_pair(&case.input, |chunks| check(case, form, chunks));
@@ -91,7 +91,7 @@ fn short_cases_cut_at_every_pair_of_positions() {
 }
 
 #[test]
-fn the_lexer_sees_the_same_lines_however_they_are_cut() {
+fn lexer_returns_the_same_lines_at_every_cut() {
     for case in cases::all().iter().filter(|case| case.input.len() <= LONG) {
         let whole = lines(&[&case.input]);
         cut::everywhere(&case.input, |chunks| assert_eq!(lines(chunks), whole, "{}", case.name));

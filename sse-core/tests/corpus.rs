@@ -1,4 +1,4 @@
-//! The fuzzers' corpus, replayed by the same properties.
+//! Replays the corpus of the fuzz targets.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +10,7 @@ fn replay(target: &str, property: fn(&[u8]), at_least: usize) {
     let mut replayed = 0;
     for entry in fs::read_dir(&folder).unwrap() {
         let path = entry.unwrap().path();
-        // For whoever has to find out which one it was.
+        // If the property panics, this names the input.
         println!("{}", path.display());
         property(&fs::read(&path).unwrap());
         replayed += 1;
@@ -19,21 +19,21 @@ fn replay(target: &str, property: fn(&[u8]), at_least: usize) {
 }
 
 #[test]
-fn decode() {
+fn corpus_decodes_like_the_reference() {
     replay("decode", props::decodes_like_the_reference, 200);
 }
 
 #[test]
-fn limits() {
+fn corpus_keeps_limits() {
     replay("limits", props::keeps_limits, 60);
 }
 
 #[test]
-fn round_trip() {
+fn corpus_round_trips() {
     replay("round_trip", props::round_trips, 40);
 }
 
 #[test]
-fn pieces() {
+fn corpus_in_pieces_encodes_as_one() {
     replay("pieces", props::pieces_are_one, 25);
 }

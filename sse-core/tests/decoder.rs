@@ -1,13 +1,13 @@
-//! What the decoder promises beyond the events themselves.
+//! The decoder: limits, buffers, memory, reconnection.
 
 use std::time::Duration;
 
 use ssekit_core::{
-    BufferFull, Buffers, DecodeError, Decoder, EventId, FixedBuffer, FixedDecoder, Lexer, Limits, SliceBuffer,
+    BufferFull, DecodeError, Decoder, DecoderBuffers, EventId, FixedBuffer, FixedDecoder, Lexer, Limits, SliceBuffer,
     SliceDecoder, event_id,
 };
 
-/// Everything in `input`, with errors among it.
+/// The events and errors in `input`, in order.
 fn all<'c>(decoder: &mut Decoder, mut input: &'c [u8]) -> Vec<Result<(String, String, String), DecodeError>> {
     let mut all = Vec::new();
     let chunk: &mut &'c [u8] = &mut input;
@@ -22,7 +22,7 @@ fn data(decoder: &mut Decoder, input: &[u8]) -> Vec<Result<String, DecodeError>>
 }
 
 #[test]
-fn an_event_whole_in_the_chunk_is_a_slice_of_it() {
+fn event_whole_in_chunk_is_a_slice_of_it() {
     let chunk = b"event: token\nid: 7\ndata: hello\n\n";
     let mut decoder = Decoder::new();
     let event = decoder.next_event(&mut &chunk[..]).unwrap().unwrap();
@@ -32,20 +32,20 @@ fn an_event_whole_in_the_chunk_is_a_slice_of_it() {
 }
 
 #[test]
-fn what_is_over_a_limit_is_reported_at_once_and_dropped() {
+fn event_over_limit_is_reported_at_once_and_dropped() {
     let limits = Limits { data: 4, event_type: 4, last_event_id: 4 };
     let mut decoder = Decoder::with_limits(limits);
     assert_eq!(decoder.limits(), limits);
     let too_long = DecodeError::DataTooLong { limit: 4 };
 
-    // The line has not ended, and need not.
+    // The error comes before the end of the line.
     assert_eq!(data(&mut decoder, b"id: 1\ndata: 12345"), [Err(too_long)]);
     assert_eq!(data(&mut decoder, b"6789\ndata: ignored\nevent: ignored\nid: ignored\n"), []);
     assert_eq!(data(&mut decoder, b"retry: 7\n\ndata: 1234\n\n"), [Ok("1234".to_owned())]);
-    assert_eq!(decoder.last_event_id(), "", "the dropped event's ID was taken over");
+    assert_eq!(decoder.last_event_id(), "", "the ID of the dropped event became the last event ID");
     assert_eq!(decoder.reconnection_time(), Some(Duration::from_millis(7)));
 
-    // The LF between lines counts, and so does what an invalid byte becomes.
+    // The LF between lines counts, and so does U+FFFD for an invalid byte.
     assert_eq!(data(&mut decoder, b"data: 12\ndata: 3\n\n"), [Ok("12\n3".to_owned())]);
     assert_eq!(data(&mut decoder, b"data: 12\ndata: 34\n\n"), [Err(too_long)]);
     assert_eq!(data(&mut decoder, b"data: 1\xFF\n\ndata: 1\xFF\xFF\n\n"), [Ok("1\u{FFFD}".to_owned()), Err(too_long)]);
@@ -53,11 +53,11 @@ fn what_is_over_a_limit_is_reported_at_once_and_dropped() {
     let names = b"event: 12345\ndata: x\n\nid: 12345\ndata: y\n\nid: 1234\0\ndata: z\n\nid: 12345\0\n\n";
     let errors = [DecodeError::EventTypeTooLong { limit: 4 }, DecodeError::LastEventIdTooLong { limit: 4 }];
     assert_eq!(data(&mut decoder, names), [Err(errors[0]), Err(errors[1]), Ok("z".to_owned()), Err(errors[1])]);
-    assert_eq!(errors[1].to_string(), "last event id is longer than 4 bytes");
+    assert_eq!(errors[1].to_string(), "event ID is longer than the limit `Limits::last_event_id` of 4 bytes");
 }
 
 #[test]
-fn a_fixed_buffer_limits_also_what_does_not_need_it() {
+fn fixed_buffer_limits_event_that_needs_no_buffer() {
     let mut decoder = FixedDecoder::<4, 4>::new();
     assert_eq!(decoder.limits(), Limits { data: 4, event_type: 4, last_event_id: 4 });
     let mut chunk = &b"data: 12345\n\ndata: 1234\n\n"[..];
@@ -66,12 +66,12 @@ fn a_fixed_buffer_limits_also_what_does_not_need_it() {
 }
 
 #[test]
-fn the_smallest_buffer_counts_and_what_was_in_it_does_not_matter() {
+fn used_buffers_of_different_sizes_limit_by_the_smallest() {
     use ssekit_core::Buffer;
     let (mut a, mut b, mut c, mut d, mut e) = ([7; 8], [7; 8], [7; 8], [7; 2], [7; 8]);
     let mut data = SliceBuffer::new(&mut a);
     data.push_str("old").unwrap();
-    let buffers = Buffers {
+    let buffers = DecoderBuffers {
         data,
         event_type: SliceBuffer::new(&mut b),
         last_event_id: [SliceBuffer::new(&mut c), SliceBuffer::new(&mut d), SliceBuffer::new(&mut e)],
@@ -83,7 +83,7 @@ fn the_smallest_buffer_counts_and_what_was_in_it_does_not_matter() {
 }
 
 #[test]
-fn buffers_refuse_whole_what_does_not_fit() {
+fn buffer_without_room_for_text_takes_none_of_it() {
     use ssekit_core::Buffer;
     let mut buffer = FixedBuffer::<3>::new();
     assert_eq!(buffer.push_str("é"), Ok(()));
@@ -97,7 +97,7 @@ fn buffers_refuse_whole_what_does_not_fit() {
     assert!(buffer.is_empty());
 }
 
-/// A buffer that has no memory for some of what is within its bound.
+/// A buffer that fails for text with an exclamation mark.
 #[derive(Default)]
 struct Failing(String);
 
@@ -131,7 +131,7 @@ impl ssekit_core::Buffer for Failing {
 }
 
 #[test]
-fn with_no_memory_the_event_is_dropped_and_the_id_stays() {
+fn event_without_memory_is_dropped_and_last_id_stays() {
     let mut decoder = ssekit_core::BufferedDecoder::<Failing, Failing>::new();
     let stream = b"id: 1\ndata: a\n\nid: 2!\ndata: b\n\ndata: c!\ndata: c\n\nevent: \xFF!\ndata: d\n\ndata: e\n\n";
     for chunk_size in [1, 3, 19, stream.len()] {
@@ -153,7 +153,7 @@ fn with_no_memory_the_event_is_dropped_and_the_id_stays() {
 }
 
 #[test]
-fn a_reconnection_keeps_the_id_and_the_time_and_drops_the_rest() {
+fn reconnect_inside_event_keeps_only_id_and_reconnection_time() {
     let mut decoder = Decoder::new();
     assert_eq!(decoder.last_event_id(), "");
     assert_eq!(decoder.reconnection_time(), None);
@@ -161,18 +161,18 @@ fn a_reconnection_keeps_the_id_and_the_time_and_drops_the_rest() {
     assert_eq!(data(&mut decoder, first), [Ok("x".to_owned())]);
     decoder.reconnect();
     assert_eq!((decoder.last_event_id(), decoder.reconnection_time()), ("1", Some(Duration::from_millis(5))));
-    // The byte order mark is stripped again, an LF is not taken for the rest of a CRLF.
+    // The byte order mark is ignored again, and an LF after the reconnection does not belong to a CR before it.
     let second = b"\xEF\xBB\xBFdata: y\n\n";
     assert_eq!(all(&mut decoder, second), [Ok(("message".to_owned(), "y".to_owned(), "1".to_owned()))]);
     assert_eq!(data(&mut decoder, b"data: z\r"), []);
     decoder.reconnect();
     assert_eq!(data(&mut decoder, b"\ndata: z\n\n"), [Ok("z".to_owned())]);
-    // Half a character is no part of what comes next, be that in pieces too.
+    // A character that is cut off by the reconnection does not continue after it, even in pieces.
     assert_eq!(data(&mut decoder, b"data: h\xE2\x82"), []);
     decoder.reconnect();
     let pieces: Vec<_> = b"data: \xACx\n\n".chunks(1).flat_map(|piece| data(&mut decoder, piece)).collect();
     assert_eq!(pieces, [Ok("\u{FFFD}x".to_owned())]);
-    // One that was over a limit is forgotten too.
+    // An event over a limit is forgotten too.
     let mut decoder = Decoder::with_limits(Limits { data: 1, ..Limits::default() });
     assert!(data(&mut decoder, b"data: xx")[0].is_err());
     decoder.reconnect();
@@ -180,7 +180,7 @@ fn a_reconnection_keeps_the_id_and_the_time_and_drops_the_rest() {
 }
 
 #[test]
-fn the_last_event_id_can_be_given() {
+fn last_event_id_set_by_caller_is_used_within_its_limit() {
     let mut decoder = Decoder::with_limits(Limits { last_event_id: 4, ..Limits::default() });
     assert_eq!(decoder.set_last_event_id(event_id!("1234")), Ok(()));
     assert_eq!(decoder.set_last_event_id(event_id!("41")), Ok(()));
@@ -189,14 +189,14 @@ fn the_last_event_id_can_be_given() {
     assert_eq!(all(&mut decoder, b"data: x\n\n")[0].as_ref().unwrap().2, "41");
     assert_eq!(all(&mut decoder, b"id\ndata: x\n\n")[0].as_ref().unwrap().2, "");
     let id = EventId::new("x").unwrap();
-    // Also between the lines of an event.
+    // It can also be set between two lines of an event.
     assert_eq!(data(&mut decoder, b"data: y\n"), []);
     assert_eq!(decoder.set_last_event_id(id), Ok(()));
     assert_eq!(all(&mut decoder, b"\n")[0].as_ref().unwrap().2, "x");
 }
 
 #[test]
-fn memory_can_be_given_back() {
+fn shrink_inside_event_frees_memory_and_keeps_text() {
     let mut decoder = Decoder::new();
     let large = ["data: ", &"x".repeat(1 << 20), "\ndata: y\n\nid: 1\ndata: half"].concat();
     assert_eq!(data(&mut decoder, large.as_bytes()).len(), 1);
@@ -209,7 +209,7 @@ fn memory_can_be_given_back() {
 }
 
 #[test]
-fn memory_can_be_given_back_right_after_an_event() {
+fn shrink_directly_after_event_frees_memory_and_keeps_id() {
     let mut decoder = Decoder::new();
     let large = ["event: x\nid: 7\ndata: ", &"x".repeat(1 << 20), "\ndata: y\n\n"].concat();
     for chunk in large.as_bytes().chunks(3) {
@@ -227,7 +227,7 @@ fn memory_can_be_given_back_right_after_an_event() {
 }
 
 #[test]
-fn memory_is_bounded_whatever_comes() {
+fn endless_line_of_any_kind_takes_bounded_memory() {
     let limits = Limits { data: 1000, event_type: 100, last_event_id: 100 };
     for head in [": ", "unknown: ", "", "retry: ", "data: ", "event: ", "id: ", "id: 1\0", "data: é"] {
         for size in [1, 64, 4096] {
@@ -247,7 +247,7 @@ fn memory_is_bounded_whatever_comes() {
 }
 
 #[test]
-fn used_buffers_hold_nothing_of_the_past() {
+fn decoder_with_used_buffers_starts_empty() {
     let mut decoder = Decoder::new();
     let mut chunk = &b"id: 7\nevent: x\ndata: x\n\nid: 8\nevent: y\ndata: y"[..];
     while decoder.next_event(&mut chunk).unwrap().is_some() {}
@@ -258,14 +258,14 @@ fn used_buffers_hold_nothing_of_the_past() {
 }
 
 #[test]
-fn a_character_cut_by_a_nul_counts_at_once() {
+fn id_over_limit_by_character_before_nul_is_an_error() {
     let mut decoder = Decoder::with_limits(Limits { last_event_id: 2, ..Limits::default() });
     let too_long = DecodeError::LastEventIdTooLong { limit: 2 };
     assert_eq!(data(&mut decoder, b"id: 12\xE2\0"), [Err(too_long)]);
 }
 
 #[test]
-fn a_nul_that_comes_later_spares_the_id_before_it() {
+fn id_with_nul_in_later_chunk_is_ignored() {
     for cut in 0..26 {
         let mut decoder = Decoder::new();
         let (a, b) = b"id: 1\nid: 2\0 and\nid: 3\xFF\0\ndata: x\n\n".split_at(cut);
@@ -276,12 +276,12 @@ fn a_nul_that_comes_later_spares_the_id_before_it() {
 }
 
 #[test]
-fn a_lexer_is_four_bytes_at_the_most() {
+fn lexer_is_at_most_four_bytes() {
     assert!(size_of::<Lexer>() <= 4);
 }
 
 #[test]
-fn a_whole_event_borrows_from_its_chunk() {
+fn event_with_every_field_in_one_chunk_borrows_from_it() {
     let stream = "event: sum\nretry: 5\ndata: 1 + 1\n: a comment\nunknown\nretry: 6\nid: 7\n\n";
     let mut decoder = Decoder::new();
     let mut chunk = stream.as_bytes();

@@ -1,4 +1,4 @@
-//! Events on the wire, byte for byte.
+//! The encoder: exact bytes, sinks, errors.
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -11,19 +11,19 @@ use ssekit_core::{
 };
 
 #[test]
-fn each_field_as_it_stands_on_the_wire() {
+fn event_of_each_field_encodes_as_expected() {
     let retry = |time| Event::new().with_reconnection_time(time);
     for (event, wire) in [
         (Event::new(), "\n"),
         (Event::data("x"), "data: x\n\n"),
-        // Empty data is an event, and a trailing break makes an empty line.
+        // Empty data is data, and a line break at the end makes an empty line.
         (Event::data(""), "data: \n\n"),
         (Event::data("\n"), "data: \ndata: \n\n"),
         (Event::data("a\r"), "data: a\ndata: \n\n"),
         (Event::data("a\r\nb"), "data: a\ndata: b\n\n"),
         (Event::data("a\n\rb"), "data: a\ndata: \ndata: b\n\n"),
         (Event::data("\r\r\n\n"), "data: \ndata: \ndata: \ndata: \n\n"),
-        // A leading space survives; what other standards call a line break is none.
+        // A leading space is kept. Line breaks of other standards are ordinary text.
         (Event::data("  x"), "data:   x\n\n"),
         (Event::data("a\u{2028}b\u{85}c\u{b}d\0"), "data: a\u{2028}b\u{85}c\u{b}d\0\n\n"),
         (Event::comment(""), ": \n\n"),
@@ -55,7 +55,7 @@ fn each_field_as_it_stands_on_the_wire() {
 }
 
 #[test]
-fn what_cannot_stand_on_the_wire_is_refused_with_its_place() {
+fn value_with_line_break_is_rejected_with_its_position() {
     let shown = |error: InvalidValue| (error.field(), error.byte(), error.position(), error.to_string());
     for (value, byte, position, name) in [
         ("\n", b'\n', 0, "line feed (0x0a)"),
@@ -76,16 +76,16 @@ fn what_cannot_stand_on_the_wire_is_refused_with_its_place() {
 }
 
 #[test]
-fn a_slice_that_is_too_small_is_an_error() {
+fn slice_too_small_for_event_is_an_error_with_the_length() {
     let event = Event::data("hello");
     let mut buffer = [1; 13];
     assert_eq!(event.encode_to_slice(&mut buffer[..12]), Err(BufferTooSmall { needed: 13 }));
     assert_eq!(event.encode_to_slice(&mut buffer), Ok(13));
     assert_eq!(&buffer, b"data: hello\n\n");
-    assert_eq!(BufferTooSmall { needed: 13 }.to_string(), "buffer is too small for an event of 13 bytes");
+    assert_eq!(BufferTooSmall { needed: 13 }.to_string(), "the buffer is too small: the event needs 13 bytes");
 }
 
-/// Counts how often it is written to.
+/// A writer that counts calls and bytes.
 #[derive(Default)]
 struct CountingWriter {
     calls: usize,
@@ -105,21 +105,21 @@ impl Write for CountingWriter {
 }
 
 #[test]
-fn a_writer_is_written_to_once_an_event() {
+fn event_of_any_size_into_writer_is_one_write() {
     for lines in [1, 10, 10_000] {
         let data = "line\n".repeat(lines);
         let event = Event::data(&data).with_event_type(event_type!("big")).with_id(event_id!("1"));
         let mut writer = CountingWriter::default();
         event.encode_to_writer(&mut writer).unwrap();
         assert_eq!((writer.calls, writer.bytes), (1, event.encoded_len()));
-        // As a trait object too.
+        // The writer can be a trait object.
         event.encode_to_writer(&mut writer as &mut dyn Write).unwrap();
         assert_eq!(writer.calls, 2);
     }
 }
 
 #[test]
-fn pieces_are_split_also_where_a_crlf_is_cut() {
+fn pieces_with_crlf_cut_between_them_encode_as_in_one() {
     let written = |pieces: &[&str]| {
         let mut writer = EventWriter::new(String::new(), &Event::new()).unwrap();
         pieces.iter().try_for_each(|piece| writer.write_str(piece)).unwrap();
@@ -136,12 +136,12 @@ fn pieces_are_split_also_where_a_crlf_is_cut() {
     let mut writer = EventWriter::new(String::new(), &Event::data("a\r").with_id(event_id!("1"))).unwrap();
     writer.write_str("\nb").unwrap();
     assert_eq!(writer.finish().unwrap(), "id: 1\ndata: a\ndata: b\n\n");
-    // A sink that is full says so.
+    // A full sink is an error.
     let mut small = [0; 8];
     assert!(EventWriter::new(SliceWriter::new(&mut small), &Event::data("abc")).is_err());
 }
 
-/// Has no room for one write, and then again for the next.
+/// A sink whose write number `.1` fails. Later writes succeed.
 struct Failing(String, usize);
 
 impl std::fmt::Write for Failing {
@@ -156,8 +156,8 @@ impl std::fmt::Write for Failing {
 }
 
 #[test]
-fn a_writer_that_has_failed_stays_so() {
-    // At whatever write it fails, perhaps between a line break and the field name behind it, nothing more is written.
+fn writer_after_failed_write_writes_nothing() {
+    // Also if the failed write is the field name after a line break, no field `id` is forged.
     for fails_at in 3..9 {
         let mut sink = Failing(String::new(), fails_at);
         let mut writer = EventWriter::new(&mut sink, &Event::new()).unwrap();
@@ -170,18 +170,18 @@ fn a_writer_that_has_failed_stays_so() {
 }
 
 #[test]
-fn json_goes_straight_into_a_frame() {
-    let frame =
+fn json_with_line_breaks_encodes_as_lines_of_data() {
+    let encoded =
         EncodedEvent::json(&Event::data("replaced").with_id(event_id!("1")), &serde_json::json!({"a": "x\r\ny"}));
-    assert_eq!(frame.unwrap().as_bytes(), b"id: 1\ndata: {\"a\":\"x\\r\\ny\"}\n\n");
-    // What is JSON already may have line breaks between its tokens.
+    assert_eq!(encoded.unwrap().as_bytes(), b"id: 1\ndata: {\"a\":\"x\\r\\ny\"}\n\n");
+    // Raw JSON can have line breaks between its tokens.
     let raw = RawValue::from_string("{\r\n\"a\":\n[1]\r}".to_owned()).unwrap();
-    let frame = EncodedEvent::json(&Event::new(), &raw).unwrap();
-    assert_eq!(frame.as_bytes(), b"data: {\ndata: \"a\":\ndata: [1]\ndata: }\n\n");
+    let encoded = EncodedEvent::json(&Event::new(), &raw).unwrap();
+    assert_eq!(encoded.as_bytes(), b"data: {\ndata: \"a\":\ndata: [1]\ndata: }\n\n");
     let raw = RawValue::from_string("{\r\"id\":1}".to_owned()).unwrap();
-    let frame = EncodedEvent::json(&Event::new(), &raw).unwrap();
-    assert_eq!(frame.as_bytes(), b"data: {\ndata: \"id\":1}\n\n", "a CR alone is a line break too");
-    // Unsized values too.
+    let encoded = EncodedEvent::json(&Event::new(), &raw).unwrap();
+    assert_eq!(encoded.as_bytes(), b"data: {\ndata: \"id\":1}\n\n", "a CR alone is a line break too");
+    // The value can be unsized.
     assert_eq!(EncodedEvent::json(&Event::new(), "text").unwrap().as_bytes(), b"data: \"text\"\n\n");
 
     struct NotToday;
@@ -191,11 +191,11 @@ fn json_goes_straight_into_a_frame() {
         }
     }
     let error = EncodedEvent::json(&Event::new(), &[NotToday]).unwrap_err();
-    assert_eq!(error.to_string(), "cannot serialise the event's data as JSON: not today");
+    assert_eq!(error.to_string(), "cannot serialise the data of an event as JSON: not today");
 }
 
 #[test]
-fn what_was_decoded_can_be_sent_on() {
+fn decoded_event_converts_to_the_same_event() {
     let event = MessageEvent { event_type: "message", data: "a\nb", last_event_id: "" };
     assert_eq!(Event::try_from(event), Ok(Event::data("a\nb")));
     let event = MessageEvent { event_type: "note", data: "", last_event_id: "7" };
@@ -205,13 +205,13 @@ fn what_was_decoded_can_be_sent_on() {
     assert_eq!(Event::try_from(forged).unwrap_err().position(), 1);
 }
 
-/// Line by line, a character at a time.
+/// Encodes text line by line, by the standard library.
 fn naive(text: &str, name: &str) -> String {
     let lines = text.replace("\r\n", "\n").replace('\r', "\n");
     lines.split('\n').map(|line| format!("{name}{line}\n")).collect()
 }
 
-/// By every sink, and into slices of every length.
+/// Compares every sink with [`naive`], and with `every_length` also slices that are too short.
 fn check(text: &str, every_length: bool) {
     let bytes = bytes::BytesMut::new;
     for (event, wire) in [
@@ -248,7 +248,7 @@ fn check(text: &str, every_length: bool) {
 }
 
 #[test]
-fn a_line_break_anywhere() {
+fn text_with_line_break_anywhere_encodes_as_expected() {
     for len in 0..=200 {
         let text = "x".repeat(len);
         check(&text, true);
@@ -261,7 +261,7 @@ fn a_line_break_anywhere() {
 }
 
 #[test]
-fn line_breaks_at_any_distance() {
+fn text_with_line_breaks_at_any_distance_encodes_as_expected() {
     for len in [1, 63, 64, 65, 127, 128, 129, 300, 2047, 2048, 2049, 2111, 2112, 2113, 5000, 9000] {
         for distance in 1..140 {
             for line_break in ["\n", "\r", "\r\n"] {
@@ -275,7 +275,7 @@ fn line_breaks_at_any_distance() {
 }
 
 #[test]
-fn nothing_but_line_breaks() {
+fn text_of_only_line_breaks_encodes_as_expected() {
     for line_break in ["\n", "\r", "\r\n", "\n\r"] {
         for count in 0..200 {
             check(&line_break.repeat(count), count % 8 == 0);

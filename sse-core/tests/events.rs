@@ -10,7 +10,7 @@ use ssekit_core::{
     JsonData, MessageEvent, ReceivedEvent, SharedStr, event_id, event_type,
 };
 
-/// Borrows from one argument and takes an integer: the impls for integers must not ask for `'static`.
+/// Borrows its data and takes an integer ID. It compiles only if the impls for integers do not need `'static`.
 fn lend(text: &str, id: u64) -> Event<'_> {
     Event::data(text).with_id(id)
 }
@@ -67,7 +67,7 @@ fn invalid_text_is_rejected_whether_borrowed_or_owned() {
 }
 
 #[test]
-fn values_of_every_kind_are_sent() {
+fn value_of_every_kind_converts_to_the_same_bytes() {
     fn sent(event: impl IntoEvent) -> Result<String, String> {
         let event = event.into_event().map_err(|error| error.to_string())?;
         Ok(String::from_utf8(event.as_bytes().to_vec()).unwrap())
@@ -94,7 +94,7 @@ fn values_of_every_kind_are_sent() {
     assert!(sent(forged).unwrap_err().starts_with("invalid event type"));
 }
 
-/// A chunk with some room; what does not fit goes to a list.
+/// A chunk with limited room. Events that do not fit go to a list.
 struct Small {
     room: Vec<u8>,
     used: usize,
@@ -115,7 +115,7 @@ impl EventBuffer for Small {
     }
 }
 
-/// Serialises once only, as an iterator behind a `Mutex` would.
+/// A value that panics if it is serialised twice.
 struct Once(std::cell::Cell<u32>, Box<RawValue>);
 
 impl Serialize for Once {
@@ -143,7 +143,7 @@ fn json_in_a_chunk_of_any_size_is_serialised_once_and_whole() {
             let written = match &small.apart[..] {
                 [] => &small.room[..small.used],
                 [event] if small.used == 0 => event.as_bytes(),
-                _ => panic!("twice"),
+                _ => panic!("the event was written in two places"),
             };
             assert_eq!(String::from_utf8_lossy(written), expected, "{room}");
             let is_plain = !json.contains(['\r', '\n']) && head.comment.is_none();
@@ -162,7 +162,7 @@ fn json_that_cannot_be_serialised_leaves_the_chunk_unchanged() {
     }
     let mut small = Small { room: vec![0; 100], used: 0, apart: Vec::new() };
     let error = JsonData(("half", NotToday)).encode_into(&mut EventChunk::new(&mut small)).unwrap_err();
-    assert_eq!(error.to_string(), "cannot serialise the event's data as JSON: not today");
+    assert_eq!(error.to_string(), "cannot serialise the data of an event as JSON: not today");
     assert_eq!((small.used, small.apart.len()), (0, 0));
 }
 

@@ -1,4 +1,4 @@
-//! The properties, on what proptest makes up and on the fuzzers' corpus.
+//! The properties, on inputs from proptest.
 
 use proptest::collection::vec;
 use proptest::option;
@@ -10,7 +10,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_stream_at_any_cuts_decodes_like_the_reference(
+    fn stream_at_any_cuts_decodes_like_the_reference(
         stream in strategies::stream(),
         sizes in vec(0..9_u8, 0..6),
     ) {
@@ -18,7 +18,7 @@ proptest! {
     }
 
     #[test]
-    fn limits_are_kept_at_any_cuts(
+    fn stream_with_limits_at_any_cuts_decodes_like_the_reference(
         stream in strategies::stream(),
         sizes in vec(0..9_u8, 0..6),
         data in 0..24_usize,
@@ -30,13 +30,13 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_decode_like_the_reference(input in vec(any::<u8>(), 0..200)) {
+    fn bytes_decode_like_the_reference(input in vec(any::<u8>(), 0..200)) {
         props::decodes_like_the_reference(&input);
         props::keeps_limits(&input);
     }
 
     #[test]
-    fn what_was_encoded_decodes_to_the_same(
+    fn encoded_event_decodes_to_the_same_values(
         data in option::of(strategies::text()),
         event_type in option::of(strategies::event_type()),
         id in option::of(strategies::event_id()),
@@ -48,7 +48,7 @@ proptest! {
     }
 
     #[test]
-    fn nothing_can_be_injected(
+    fn text_with_line_breaks_forges_no_field(
         data in strategies::text(),
         event_type in strategies::text(),
         id in strategies::text(),
@@ -58,7 +58,7 @@ proptest! {
     }
 
     #[test]
-    fn data_in_pieces_is_data_in_one(text in strategies::text(), sizes in vec(0..4_u8, 0..6)) {
+    fn data_in_pieces_encodes_as_in_one(text in strategies::text(), sizes in vec(0..4_u8, 0..6)) {
         props::check_pieces(&text, &sizes);
     }
 }

@@ -1,4 +1,4 @@
-//! `RelayStream`: what it hands out is what came in.
+//! `RelayStream`: the bytes sent on are the bytes received.
 
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt, stream};
@@ -13,7 +13,7 @@ fn relay(limits: Limits, chunks: &[&[u8]]) -> Vec<Result<RelayEvent, String>> {
     events.collect().now_or_never().unwrap()
 }
 
-/// As text, with errors as `!`.
+/// The events as text. An error starts with `!`.
 fn sent(limits: Limits, chunks: &[&[u8]]) -> Vec<String> {
     let items = relay(limits, chunks).into_iter();
     items
@@ -25,20 +25,20 @@ fn sent(limits: Limits, chunks: &[&[u8]]) -> Vec<String> {
 }
 
 #[test]
-fn every_byte_goes_on_up_to_the_last_event_however_it_is_cut() {
+fn raw_bytes_of_all_events_join_to_the_stream_at_every_cut() {
     for case in cases::all() {
         let input = case.input.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&case.input);
         let check = |chunks: &[&[u8]]| {
             let mut all = Vec::new();
             for item in relay(Limits::NONE, chunks) {
                 let event = item.unwrap();
-                let (owned, frame) = (event.event().clone(), EncodedEvent::from(event));
-                // It stands for itself.
-                assert_eq!(decode(Form::Growable, Limits::NONE, &[frame.as_bytes()]).items.len(), 1, "{}", case.name);
-                assert!(frame.as_bytes().ends_with(b"\n") || frame.as_bytes().ends_with(b"\r"), "{owned:?}");
-                all.extend_from_slice(frame.as_bytes());
+                let (received, encoded) = (event.event().clone(), EncodedEvent::from(event));
+                // Alone, the bytes are one event.
+                assert_eq!(decode(Form::Growable, Limits::NONE, &[encoded.as_bytes()]).items.len(), 1, "{}", case.name);
+                assert!(encoded.as_bytes().ends_with(b"\n") || encoded.as_bytes().ends_with(b"\r"), "{received:?}");
+                all.extend_from_slice(encoded.as_bytes());
             }
-            // What looks like another byte order mark must not become one.
+            // An event that starts with the bytes of a byte order mark is encoded again.
             let has_other = input.windows(3).any(|bytes| bytes == b"\xEF\xBB\xBF");
             assert!(input.starts_with(&all) || has_other, "{}", case.name);
             assert_eq!(decode(Form::Growable, Limits::NONE, &[&all]).items, case.expected.items, "{}", case.name);
@@ -53,25 +53,25 @@ fn every_byte_goes_on_up_to_the_last_event_however_it_is_cut() {
 }
 
 #[test]
-fn nothing_is_copied_of_an_event_that_lies_whole_in_its_chunk() {
+fn raw_bytes_of_event_whole_in_chunk_share_it() {
     let chunk = Bytes::from("\u{feff}:hi\ndata:what is longer than two dozen bytes\n\ndata:x\n\n");
     let chunks = stream::iter([Ok::<_, std::convert::Infallible>(chunk.clone())]);
     let events: Vec<_> = RelayStream::new(chunks).collect().now_or_never().unwrap();
-    let frames: Vec<_> = events.into_iter().map(|event| EncodedEvent::from(event.unwrap())).collect();
-    assert_eq!(frames[0].as_bytes().as_ptr(), chunk[3..].as_ptr());
-    assert_eq!(frames[1].as_bytes().as_ptr(), chunk[frames[0].as_bytes().len() + 3..].as_ptr());
+    let encoded: Vec<_> = events.into_iter().map(|event| EncodedEvent::from(event.unwrap())).collect();
+    assert_eq!(encoded[0].as_bytes().as_ptr(), chunk[3..].as_ptr());
+    assert_eq!(encoded[1].as_bytes().as_ptr(), chunk[encoded[0].as_bytes().len() + 3..].as_ptr());
 }
 
 #[test]
-fn nothing_of_an_event_over_a_limit_goes_on() {
+fn event_after_one_over_limit_is_encoded_again() {
     let limits = Limits { data: 4, event_type: 4, last_event_id: 4 };
     let input = b"data:a\n\ndata:12345\ndata: tail\n\ndata:b\n\ndata:c\n\nid:12345\ndata:d\n\ndata:e\n\ndata:f\n\n";
     let expected = [
         "data:a\n\n",
-        "!data is longer than 4 bytes",
+        "!data is longer than the limit `Limits::data` of 4 bytes",
         "data: b\n\n",
         "data:c\n\n",
-        "!last event id is longer than 4 bytes",
+        "!event ID is longer than the limit `Limits::last_event_id` of 4 bytes",
         "data: e\n\n",
         "data:f\n\n",
     ];
@@ -79,7 +79,7 @@ fn nothing_of_an_event_over_a_limit_goes_on() {
 }
 
 #[test]
-fn comments_cannot_fill_the_memory() {
+fn event_after_too_many_comments_is_encoded_again() {
     let limits = Limits { data: 4, event_type: 4, last_event_id: 4 };
     let comments = vec![b':'; 30];
     assert_eq!(sent(limits, &[&comments, b"\ndata:a\n\ndata:b\n\n"]), ["data: a\n\n", "data:b\n\n"]);

@@ -1,4 +1,4 @@
-//! `EventStream`: order, errors, sharing, the end.
+//! `EventStream`: order, errors, shared memory, end.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
@@ -22,7 +22,7 @@ fn shown(item: Result<ReceivedEvent, StreamError<&str>>) -> String {
 }
 
 #[test]
-fn errors_are_items_and_end_nothing() {
+fn stream_after_error_continues() {
     let items: [Item; 6] = [
         Ok("data: a\n\nid: 1\nda"),
         Err("hiccup"),
@@ -36,14 +36,23 @@ fn errors_are_items_and_end_nothing() {
     while let Poll::Ready(Some(item)) = poll(&mut events) {
         seen.push(shown(item));
     }
-    assert_eq!(seen, ["message=a@", "!hiccup", "message=b@1", "!data is longer than 4 bytes", "message=c@1"]);
+    assert_eq!(
+        seen,
+        [
+            "message=a@",
+            "!hiccup",
+            "message=b@1",
+            "!data is longer than the limit `Limits::data` of 4 bytes",
+            "message=c@1"
+        ]
+    );
     assert!(events.is_terminated());
     assert!(matches!(poll(&mut events), Poll::Ready(None)));
     assert_eq!(events.last_event_id(), "1");
 }
 
 #[test]
-fn it_is_pending_when_the_inner_stream_is() {
+fn stream_over_pending_inner_stream_is_pending() {
     let chunks = stream::iter([Item::Ok("retry: 9\ndata: a\n\ndata: b\n\n")]).chain(stream::pending());
     let mut events = EventStream::new(chunks);
     assert!(matches!(poll(&mut events), Poll::Ready(Some(Ok(_)))));
@@ -54,7 +63,7 @@ fn it_is_pending_when_the_inner_stream_is() {
 }
 
 #[test]
-fn events_share_their_chunk() {
+fn long_text_shares_its_chunk() {
     let data = "what is longer than two dozen bytes";
     let chunk =
         Bytes::from(format!("event: t\ndata: {data}\nid: 1{data}\n\nevent: {data}\ndata: caf\u{e9} {data}\n\n"));
@@ -73,7 +82,7 @@ fn events_share_their_chunk() {
 }
 
 #[test]
-fn a_long_id_is_copied_once_for_all_events_that_have_it() {
+fn long_id_of_several_events_is_copied_once() {
     let long = "an ID that is longer than two dozen bytes";
     let chunks = [format!("id: {long}\ndata: a\n\n"), "data: b\n\ndata: c\n\n".into()];
     let mut events = EventStream::new(stream::iter(chunks.map(Ok::<_, ()>)));
@@ -86,7 +95,7 @@ fn a_long_id_is_copied_once_for_all_events_that_have_it() {
 }
 
 #[test]
-fn a_chunk_is_let_go_before_the_next_is_waited_for() {
+fn pending_stream_has_dropped_its_last_chunk() {
     let chunk = Bytes::from(b"data: hello\n\n".repeat(100));
     let mut events = EventStream::new(stream::iter([Ok::<_, ()>(chunk.clone())]).chain(stream::pending()));
     while let Poll::Ready(Some(Ok(event))) = poll(&mut events) {
@@ -97,7 +106,7 @@ fn a_chunk_is_let_go_before_the_next_is_waited_for() {
 }
 
 #[test]
-fn a_decoder_carries_over_to_the_next_connection() {
+fn decoder_in_second_stream_has_id_of_first() {
     let mut decoder = Decoder::new();
     decoder.set_last_event_id(event_id!("41")).unwrap();
     let mut events = EventStream::with_decoder(stream::iter([Item::Ok("data: a\n\nid: 42\n\ndata: lost")]), decoder);
@@ -112,7 +121,7 @@ fn a_decoder_carries_over_to_the_next_connection() {
 }
 
 #[test]
-fn every_usual_kind_of_chunk_is_taken() {
+fn chunks_of_every_usual_type_are_accepted() {
     fn events<B: Into<Bytes>>(chunk: B) -> usize {
         let mut events = EventStream::new(stream::iter([Ok::<B, ()>(chunk)]));
         usize::from(matches!(poll(&mut events), Poll::Ready(Some(Ok(_)))))
@@ -127,17 +136,17 @@ fn every_usual_kind_of_chunk_is_taken() {
 }
 
 #[test]
-fn errors_name_their_source() {
+fn stream_error_displays_its_cause() {
     use std::error::Error;
     let decode: StreamError<std::io::Error> = StreamError::Decode(DecodeError::DataTooLong { limit: 4 });
-    assert_eq!(decode.to_string(), "data is longer than 4 bytes");
+    assert_eq!(decode.to_string(), "data is longer than the limit `Limits::data` of 4 bytes");
     let transport = StreamError::Transport(std::io::Error::other("reset"));
     assert_eq!(transport.to_string(), "reset");
     assert!(transport.source().is_none());
 }
 
 #[test]
-fn a_shared_str_is_a_str() {
+fn shared_str_compares_and_displays_as_str() {
     let text = SharedStr::from("abc");
     assert_eq!(text, "abc");
     assert_eq!(text.len(), 3);

@@ -1,4 +1,4 @@
-//! The metrics and the tracing spans of a hub.
+//! What a hub tells the crates metrics and tracing.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,7 +12,7 @@ use ssekit_server::hub::{Hub, HubOptions, MemoryLog, RetentionOptions, Subscribe
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 
-/// A recorder that keeps the last value of each metric.
+/// Remembers the last value of each.
 #[derive(Clone, Default)]
 struct Remember(Arc<Mutex<BTreeMap<String, f64>>>);
 
@@ -89,7 +89,7 @@ fn one_client(hub: &Hub) {
 }
 
 #[test]
-fn stats_are_recorded_only_on_request() {
+fn what_is_counted_is_told_when_it_is_asked_for() {
     let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let recorder = Remember::default();
     metrics::with_local_recorder(&recorder, || {
@@ -162,7 +162,7 @@ impl tracing::Subscriber for Lines {
 }
 
 #[test]
-fn client_has_a_span_and_an_event_has_none() {
+fn a_client_has_a_span_and_an_event_none() {
     let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let lines = Lines::default();
     tracing::subscriber::with_default(lines.clone(), || {

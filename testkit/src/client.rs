@@ -144,21 +144,19 @@ impl Model<'_> {
         if let Some(time) = decoded.reconnection_time {
             self.retry_field = Some(Duration::from_millis(time));
         }
-        let is_between_events = reference::is_between_events(&attempt.stream);
-        let next = self.end(attempt, !events.is_empty(), is_between_events);
+        let is_complete = !reference::has_unfinished_event(&attempt.stream);
+        let next = self.end(attempt, !events.is_empty(), is_complete);
         self.outcome(events, next)
     }
 
     /// Returns the next step after the end of a stream without an end marker.
-    fn end(&mut self, attempt: &Attempt, has_events: bool, is_between_events: bool) -> Next {
+    fn end(&mut self, attempt: &Attempt, has_events: bool, is_complete: bool) -> Next {
         let is_single = self.script.is_single_response;
         match attempt.ending {
             Ending::Restart => Next::Restart,
-            Ending::End if is_single && !self.script.must_be_done && is_between_events => {
-                Next::Close(EndReason::StreamEnd)
-            }
+            Ending::End if is_single && !self.script.must_be_done && is_complete => Next::Close(EndReason::StreamEnd),
             _ if is_single => Next::Fail,
-            Ending::End if has_events && is_between_events => {
+            Ending::End if has_events && is_complete => {
                 self.failures = 0;
                 let backoff = if self.retry_field.is_some() { Duration::ZERO } else { FIRST_BACKOFF };
                 if self.script.max_retries == Some(0) { Next::Fail } else { self.retry(Duration::ZERO, backoff) }

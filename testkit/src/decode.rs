@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt, stream};
 use ssekit_core::{
-    Buffer, BufferedDecoder, Buffers, DecodeError, Decoder, EventStream, FieldName, FixedDecoder, Lexer, Limits,
+    Buffer, BufferedDecoder, DecodeError, Decoder, DecoderBuffers, EventStream, FieldName, FixedDecoder, Lexer, Limits,
     MessageEvent, SliceBuffer, SliceDecoder, StreamError, Token,
 };
 
@@ -53,7 +53,7 @@ pub fn decode<C: AsRef<[u8]>>(form: Form, limits: Limits, chunks: &[C]) -> Decod
             // With bytes in it that must not matter.
             let (mut data, mut event_type) = ([0xAA; FIXED_DATA], [0xAA; FIXED_META]);
             let mut ids = [[0xAA; FIXED_META]; 3];
-            let buffers = Buffers {
+            let buffers = DecoderBuffers {
                 data: SliceBuffer::new(&mut data),
                 event_type: SliceBuffer::new(&mut event_type),
                 last_event_id: ids.each_mut().map(|id| SliceBuffer::new(id)),
@@ -114,7 +114,7 @@ fn drive_stream<C: AsRef<[u8]>>(limits: Limits, chunks: &[C]) -> Decoded {
     let mut items = Vec::new();
     while let Some(item) = events.next().now_or_never().expect("the chunks are all there") {
         items.push(match item {
-            Ok(event) => Item::Event(dispatched(event.as_event())),
+            Ok(event) => Item::Event(dispatched(event.as_message_event())),
             Err(StreamError::Decode(error)) => Item::Exceeded(exceeded(error)),
             Err(error) => panic!("{error}"),
         });
@@ -150,19 +150,19 @@ pub fn lines<C: AsRef<[u8]>>(chunks: &[C]) -> Vec<Option<(FieldName, Vec<u8>, bo
     for chunk in chunks {
         let mut chunk = chunk.as_ref();
         while let Some(token) = lexer.next_token(&mut chunk) {
-            let Token::Fragment(fragment) = token else {
+            let Token::Value(fragment) = token else {
                 assert!(lines.last().and_then(Option::as_ref).is_none_or(|line| line.2), "a line was left open");
                 lines.push(None);
                 continue;
             };
             if fragment.is_first {
                 assert!(lines.last().and_then(Option::as_ref).is_none_or(|line| line.2), "a line was left open");
-                lines.push(Some((fragment.line, Vec::new(), false)));
+                lines.push(Some((fragment.field, Vec::new(), false)));
             } else {
                 assert!(fragment.is_last || !fragment.bytes.is_empty(), "a fragment in between is empty");
             }
-            let Some(Some((line, value, is_over))) = lines.last_mut() else { panic!("a fragment with no first") };
-            assert_eq!(*line, fragment.line, "a line changed its kind");
+            let Some(Some((field, value, is_over))) = lines.last_mut() else { panic!("a fragment with no first") };
+            assert_eq!(*field, fragment.field, "a line changed its kind");
             assert!(!*is_over, "a fragment behind the last one");
             value.extend_from_slice(fragment.bytes);
             *is_over = fragment.is_last;

@@ -58,8 +58,8 @@ pub fn check_decoding(stream: &[u8], chunks: &[&[u8]], limits: Limits) {
             let mut chunk = *chunk;
             while decoder.next_event(&mut chunk).expect("it is within the limits").is_some() {}
         }
-        let (is_between, expected) = (decoder.is_between_events(), reference::is_between_events(stream));
-        assert_eq!(is_between, expected, "between events, in chunks of {:?}", sizes(chunks));
+        let (is_unfinished, expected) = (decoder.has_unfinished_event(), reference::has_unfinished_event(stream));
+        assert_eq!(is_unfinished, expected, "unfinished event, in chunks of {:?}", sizes(chunks));
     }
 }
 
@@ -160,7 +160,7 @@ pub fn check_round_trip(
         let again = Event::try_from(seen).expect("decoded values are valid");
         let again = decode(Form::Growable, Limits::NONE, &[encode(&again)]);
         assert_eq!(again.items, items);
-        assert_eq!(ReceivedEvent::from(seen).as_event(), seen);
+        assert_eq!(ReceivedEvent::from(seen).as_message_event(), seen);
     }
 }
 

@@ -96,8 +96,8 @@ pub fn decode(input: &[u8], limits: ReferenceLimits) -> Decoded {
     stream.out
 }
 
-/// Whether a stream is whole that ends here: with a line end, and behind a blank line with nothing that an event is made of.
-pub fn is_between_events(input: &[u8]) -> bool {
+/// Whether a stream that ends here ends inside a line, or inside an event with data, an ID or a type.
+pub fn has_unfinished_event(input: &[u8]) -> bool {
     let input = input.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(input);
     let text = String::from_utf8_lossy(input);
     let (lines, unfinished) = split_lines(&text);
@@ -112,7 +112,7 @@ pub fn is_between_events(input: &[u8]) -> bool {
         }
         field == "data" || (field == "id" && !value.contains('\0'))
     });
-    unfinished.is_empty() && !has_type && !has_others
+    !unfinished.is_empty() || has_type || has_others
 }
 
 /// `input` without the sequence at its end that is valid UTF-8 so far but incomplete, if there is one.

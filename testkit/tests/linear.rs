@@ -68,14 +68,14 @@ fn each_byte_of_a_line_in_pieces_is_handed_out_once_and_copied_once() {
             }
         }
         assert_eq!(events, 1);
-        let ssekit_core::Buffers { data, .. } = decoder.into_buffers();
+        let ssekit_core::DecoderBuffers { data, .. } = decoder.into_buffers();
         assert_eq!(data.copied, mebibytes << 20);
 
         let mut lexer = Lexer::new();
         let mut seen = 0;
         for mut chunk in stream.chunks(64) {
             while let Some(token) = lexer.next_token(&mut chunk) {
-                if let Token::Fragment(fragment) = token {
+                if let Token::Value(fragment) = token {
                     seen += fragment.bytes.len();
                 }
             }

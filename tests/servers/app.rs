@@ -1,4 +1,4 @@
-//! One application for the servers of all adapters, so that the adapters cannot drift apart.
+//! One application on every server that there is an adapter for, so that they cannot drift apart.
 
 use std::future::ready;
 use std::io;
@@ -32,26 +32,26 @@ use tower_http::compression::predicate::SizeAbove;
 /// Only a failure takes this long.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 
-/// The stall timeout of the hub's streams.
+/// How long a client of the hub may leave untaken what was written.
 const STALL: Duration = Duration::from_secs(1);
 
-/// A kind of server.
+/// A server, by who accepts its connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// The server `axum::serve`.
+    /// `axum::serve`.
     Axum,
-    /// The server `ssekit::axum::serve`.
+    /// `ssekit::axum::serve`.
     AxumServe,
-    /// actix-web's `HttpServer` with `ssekit::actix::configure` and `serve`.
+    /// `HttpServer`, by `ssekit::actix::configure` and `serve`.
     Actix,
-    /// actix-web's `HttpServer` without `configure`.
+    /// The same as it is by default, without `configure`.
     ActixDefault,
 }
 
-/// The kinds that all cases run on.
+/// Those that are as they should be.
 pub(crate) const KINDS: [Kind; 3] = [Kind::Axum, Kind::AxumServe, Kind::Actix];
 
-/// The HTTP version of a client.
+/// What a client speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Http {
     One,
@@ -60,8 +60,8 @@ pub(crate) enum Http {
 
 pub(crate) type Body = EventBody<BoxStream<'static, io::Result<EncodedEvent>>>;
 
-/// An application: `/events` is the handler of the test, `/channel` and `/callback` count to three, and `/hub/TOPIC` is a
-/// topic of a hub.
+/// An application: at `/events` what the test has made it for, and `/channel` and `/callback`; at `/hub/TOPIC` a topic of a
+/// hub.
 #[derive(Clone)]
 pub(crate) struct App {
     pub(crate) streams: StreamGroup,
@@ -78,19 +78,19 @@ impl App {
         Self { streams, hub, handler: Arc::new(handler), is_compressed: false, closed: Arc::default() }
     }
 
-    /// Creates an application with this hub, and with an empty stream at `/events`.
+    /// With a hub, and nothing at `/events`.
     pub(crate) fn with_hub(hub: Hub) -> Self {
         let app = Self::new(|_| EventBody::new(futures_util::stream::empty().boxed()));
         Self { streams: hub.streams().clone(), hub, ..app }
     }
 
-    /// Adds the compression layer of the framework.
+    /// With the framework's own layer for it.
     pub(crate) fn compressed(mut self) -> Self {
         self.is_compressed = true;
         self
     }
 
-    /// Returns the close reasons of the streams, in order.
+    /// Why streams were closed, in order.
     pub(crate) fn closed(&self) -> Vec<CloseReason> {
         self.closed.lock().unwrap().clone()
     }
@@ -106,7 +106,7 @@ impl App {
         body.on_close(move |reason| closed.lock().unwrap().push(reason))
     }
 
-    /// Starts a server on a free port, which drains with these options.
+    /// Starts it on a free port, with these options for its end.
     pub(crate) async fn start(&self, kind: Kind, options: DrainOptions) -> Server {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         self.start_on(kind, options, listener).await
@@ -118,7 +118,7 @@ impl App {
         let (report, reported) = oneshot::channel();
         let signal = async { stopped.await.unwrap_or_default() };
         let app = self.clone();
-        // Each server runs in its own thread, because actix-web needs one.
+        // Each in a thread of its own, as actix-web needs it.
         thread::spawn(move || match kind {
             Kind::Axum => block_on(async {
                 listener.set_nonblocking(true).unwrap();
@@ -175,7 +175,7 @@ impl App {
             .route("/channel", get(channel))
             .route("/callback", get(async || on_axum::Sse::from_fn(count)))
             .with_state(self);
-        // By default, the layer does not compress event streams.
+        // By default it leaves event streams as they are.
         if is_compressed { router.layer(CompressionLayer::new().compress_when(SizeAbove::new(0))) } else { router }
     }
 
@@ -212,7 +212,7 @@ impl App {
     }
 }
 
-/// Sends three events and finishes.
+/// Three events, and that is all.
 async fn count(sender: Sender) -> Result<(), BoxError> {
     for n in 1..=3 {
         sender.send(Event::data(n.to_string())).await?;
@@ -225,7 +225,7 @@ fn block_on(future: impl Future<Output = ()>) {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future);
 }
 
-/// A running server.
+/// A server that runs until its end is asked for.
 pub(crate) struct Server {
     pub(crate) addr: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
@@ -233,12 +233,12 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts the shutdown, and returns at once.
+    /// Asks it to end. It goes on, for the test to look at.
     pub(crate) fn stop(&mut self) {
         let _ = self.stop.take().unwrap().send(());
     }
 
-    /// Waits for the end of the server, and returns the report of the drain.
+    /// Waits for its end; how the drain went.
     pub(crate) async fn ended(mut self) -> DrainReport {
         soon(&mut self.reported).await.unwrap()
     }
@@ -246,14 +246,14 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Stops a server that the test did not stop.
+        // Also one that a test is done with.
         if let Some(stop) = self.stop.take() {
             let _ = stop.send(());
         }
     }
 }
 
-/// A connection of one client, for one request at a time over HTTP/1.1 and for many over HTTP/2.
+/// A connection of one client, for one request at a time or, by HTTP/2, for many.
 pub(crate) struct Client {
     addr: SocketAddr,
     sender: Connection,
@@ -310,19 +310,19 @@ impl Client {
     }
 }
 
-/// Returns the chunks of a response, until its end or its failure.
+/// The chunks of a response, until its end or its breaking off.
 pub(crate) fn chunks(response: Response<Incoming>) -> impl Stream<Item = Result<Bytes, hyper::Error>> + Unpin + Send {
     let data = |frame: hyper::body::Frame<Bytes>| frame.into_data().ok().filter(|chunk| !chunk.is_empty());
-    // Over HTTP/2, the end may come as an empty chunk.
+    // The end may come in an empty one, by HTTP/2.
     BodyStream::new(response.into_body()).try_filter_map(move |frame| ready(Ok(data(frame)))).boxed()
 }
 
-/// Returns the events of a response, whose body must not fail.
+/// The events of a response, whose body must not break off.
 pub(crate) fn events(response: Response<Incoming>) -> impl Stream<Item = ReceivedEvent> + Unpin + Send {
     EventStream::new(chunks(response)).map(|event| event.unwrap()).boxed()
 }
 
-/// Checks repeatedly until `look` returns true.
+/// Looks again and again, until it is so.
 pub(crate) async fn until(what: &str, look: impl Fn() -> bool) {
     let deadline = Instant::now() + SOON;
     while !look() {

@@ -1,4 +1,4 @@
-//! Runs the same hub cases on the servers of all adapters.
+//! A hub behind every server.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use ssekit::server::{AfterEnd, CloseReason, DrainOptions};
 use super::app::{App, Client, chunks, events, soon, until};
 use super::on_all;
 
-/// Returns the data of the next `count` events, and the last ID.
+/// The texts of the next events, so many of them, and the last ID.
 async fn next(
     events: &mut (impl StreamExt<Item = ssekit::ReceivedEvent> + Unpin),
     count: usize,
@@ -26,7 +26,7 @@ async fn next(
 }
 
 #[tokio::test]
-async fn reconnecting_client_resumes_after_its_last_event() {
+async fn a_client_that_comes_back_goes_on_where_it_was() {
     on_all(async |kind, http| {
         let app = App::with_hub(Hub::default());
         let server = app.start(kind, DrainOptions::new()).await;
@@ -95,7 +95,7 @@ async fn rejected_client_gets_a_stream_only_for_get_that_accepts_one() {
 }
 
 #[tokio::test]
-async fn newer_session_and_disconnect_end_a_stream() {
+async fn a_client_is_disconnected_and_a_session_taken_over() {
     on_all(async |kind, http| {
         let app = App::with_hub(Hub::default());
         let server = app.start(kind, DrainOptions::new()).await;
@@ -119,7 +119,7 @@ async fn newer_session_and_disconnect_end_a_stream() {
 }
 
 #[tokio::test]
-async fn drain_delivers_pending_events_to_each_client() {
+async fn a_drain_through_the_hub_lets_each_have_what_there_is() {
     on_all(async |kind, http| {
         let app = App::with_hub(Hub::default());
         let options = DrainOptions::new().with_farewell(Event::data("bye"));
@@ -145,9 +145,9 @@ async fn drain_delivers_pending_events_to_each_client() {
     .await;
 }
 
-/// Other clients get all events, and the hub keeps no more than its log.
+/// It costs the others nothing, and the hub no more than it keeps.
 #[tokio::test]
-async fn client_that_reads_nothing_does_not_slow_others() {
+async fn a_client_that_reads_nothing_costs_nobody_anything() {
     on_all(async |kind, http| {
         let log = MemoryLog::new(RetentionOptions::new().with_max_events(1000));
         let app = App::with_hub(Hub::with_log(log, HubOptions::new()));
@@ -162,7 +162,7 @@ async fn client_that_reads_nothing_does_not_slow_others() {
         until("all are there", || app.hub.len() == 6).await;
         let text = "x".repeat(1000);
         let mut published = 0;
-        // Publishes until the stall timeout closes its stream, and then some more.
+        // Until it is found not to read, and then some more.
         while app.hub.len() == 6 || published % 20 != 0 {
             for _ in 0..500 {
                 app.hub.publish("a", Event::data(&text)).now().unwrap();

@@ -64,7 +64,7 @@ impl Decoder for Lexer {
         for chunk in chunks {
             let mut chunk = &chunk[..];
             while let Some(token) = lexer.next_token(&mut chunk) {
-                let Token::Fragment(fragment) = token else {
+                let Token::Value(fragment) = token else {
                     if data_len > 0 {
                         totals.events += 1;
                         totals.data_bytes += data_len - 1;
@@ -75,7 +75,7 @@ impl Decoder for Lexer {
                     continue;
                 };
                 let len = black_box(fragment.bytes).len();
-                match fragment.line {
+                match fragment.field {
                     FieldName::Data => data_len += len + usize::from(fragment.is_last),
                     FieldName::Event => type_len = len + if fragment.is_first { 0 } else { type_len },
                     FieldName::Id => id_len = len + if fragment.is_first { 0 } else { id_len },

@@ -74,7 +74,7 @@ impl ReceivedChunk {
                 match result {
                     // The event is built in place: a move of it would be expensive.
                     Ok(Some(event)) => {
-                        let event = ReceivedEvent::share_after(event, &self.bytes, &mut self.last_event_id);
+                        let event = ReceivedEvent::share_with_cached_id(event, &self.bytes, &mut self.last_event_id);
                         return Some(Ok(SourceItem::Event(event)));
                     }
                     Ok(None) => {}

@@ -44,8 +44,8 @@ impl CommentReader {
         let mut rest = chunk.get(*read..).unwrap_or_default();
         let found = loop {
             match self.lexer.next_token(&mut rest) {
-                None | Some(Token::Dispatch) => break Found::EventEnd,
-                Some(Token::Fragment(fragment)) if fragment.line == FieldName::Comment => {
+                None | Some(Token::BlankLine) => break Found::EventEnd,
+                Some(Token::Value(fragment)) if fragment.field == FieldName::Comment => {
                     if let Some(found) = self.push(fragment.bytes, fragment.is_first, fragment.is_last, chunk) {
                         break found;
                     }

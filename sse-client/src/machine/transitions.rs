@@ -185,8 +185,8 @@ impl ClientMachine {
     ///
     /// In the middle of an event this is [`Failure::Interrupted`], even if HTTP says that the body is complete.
     pub fn receive_end(&mut self, now: Duration) {
-        let is_between_events = self.decoder.is_between_events();
-        self.fail(now, if is_between_events { Failure::StreamEnd } else { Failure::Interrupted });
+        let is_cut_off = self.decoder.has_unfinished_event();
+        self.fail(now, if is_cut_off { Failure::Interrupted } else { Failure::StreamEnd });
     }
 
     /// Tells the machine that something failed, for example with [`Failure::NoResponse`] or [`Failure::Interrupted`].

@@ -339,7 +339,10 @@ fn invalid_settings_are_errors_of_build() {
         "last event id cannot be sent: it has a control character (0x7f) at byte 0"
     );
     let long = "x".repeat(8 * 1024 + 1);
-    assert_eq!(error(get().with_last_event_id(long)), "last event id is longer than 8192 bytes");
+    assert_eq!(
+        error(get().with_last_event_id(long)),
+        "event ID is longer than the limit `Limits::last_event_id` of 8192 bytes"
+    );
     let map = std::collections::BTreeMap::from([((1, 2), 3)]);
     assert_eq!(error(get().with_json(&map)), "body cannot be serialized as json: key must be a string");
     // The first error is returned.

@@ -70,7 +70,7 @@ async fn event_over_a_limit_is_an_error_before_its_end_and_the_stream_continues(
     acts.push(write("\n\ndata: again\n\n:too long a comment\ndata: too\n\n"));
     assert_eq!(
         items_with(vec![acts], |source| source.with_limits(limits).with_comments()).await,
-        "open\nmessage|fits|1\ncontinue: event was dropped: data is longer than 8 bytes\nmessage|again|1\n\
+        "open\nmessage|fits|1\ncontinue: event was dropped: data is longer than the limit `Limits::data` of 8 bytes\nmessage|again|1\n\
          continue: comment was dropped: it is longer than 8 bytes\nmessage|too|1\nretry: stream ended\nend: NoContent\n"
     );
 }
@@ -173,7 +173,10 @@ async fn json_error_names_the_event() {
     assert_eq!(event.json::<Token<'_>>().unwrap().text, "Hi");
     let event = source.next_event().await.unwrap().unwrap();
     let error = event.json::<Token<'_>>().err().unwrap();
-    assert!(error.to_string().starts_with("data of the event \"odd\" at id \"7\": invalid type"), "{error}");
+    assert!(
+        error.to_string().starts_with("cannot read the data of event \"odd\" with ID \"7\" as JSON: invalid type"),
+        "{error}"
+    );
     // The error concerns the data only: the source has not failed.
     assert_eq!(source.next_event().await.unwrap(), None);
     assert!(!matches!(source.end_reason(), Some(ssekit_client::EndReason::Failed)));

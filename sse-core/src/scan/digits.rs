@@ -20,7 +20,7 @@ pub(crate) struct Digits {
 /// 20 bytes hold the longest numbers: `u64::MAX` and `i64::MIN`.
 const SLOTS: usize = 10;
 
-/// `00` to `99`.
+/// The texts `00` to `99`.
 static PAIRS: [[u8; 2]; 100] = {
     let mut pairs = [[0; 2]; 100];
     let mut n = 0;
@@ -53,7 +53,7 @@ impl Digits {
     pub(crate) fn signed(number: i64) -> Self {
         let mut digits = Self::unsigned(number.unsigned_abs());
         if number < 0 {
-            // 2^63 has 19 digits, so there is always room for the sign.
+            // 2^63 has 19 digits, so there is room for the sign.
             digits.start = digits.start.saturating_sub(1);
             if let Some(sign) = digits.slots.as_flattened_mut().get_mut(usize::from(digits.start)) {
                 *sign = b'-';
@@ -66,7 +66,7 @@ impl Digits {
     pub(crate) fn as_str(&self) -> &str {
         let text = self.slots.as_flattened().get(usize::from(self.start)..).unwrap_or_default();
         debug_assert!(text.is_ascii());
-        // SAFETY: `slots` starts as ASCII zeros; `unsigned` and `signed` write digits and a minus sign only.
+        // SAFETY: `slots` starts as ASCII zeros. `unsigned` and `signed` write only digits and a minus sign.
         unsafe { from_utf8_unchecked(text) }
     }
 }
@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn digits_are_those_of_the_standard_library() {
+    fn digits_of_any_number_equal_those_of_std() {
         let powers = (0..64).flat_map(|n| [(1_u64 << n) - 1, 1 << n, (1 << n) + 1]);
         let tens = (0..20).map(|n| 10_u64.pow(n)).flat_map(|n| [n - 1, n, n + 1]);
         for number in (0..2_000).chain(powers).chain(tens).chain([u64::MAX]) {

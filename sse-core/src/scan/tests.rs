@@ -1,12 +1,12 @@
-//! The scanning code is compared with its safe twins.
+//! Comparison of the scanning code with safe code that does the same.
 
 use std::boxed::Box;
 use std::vec::Vec;
 
 use super::*;
 
-/// Bytes of all kinds, of which most are plain, as in a stream.
-// In boxes, since what is read behind their end is seen by a sanitizer.
+/// Returns streams of all byte values, mostly plain, of 0 to 399 bytes.
+// In boxes, so that a sanitizer sees a read after their end.
 fn streams() -> impl Iterator<Item = Box<[u8]>> {
     let mut random = 1_u64;
     (0..400).map(move |len| {
@@ -33,7 +33,7 @@ fn naive_marks(bytes: &[u8]) -> u64 {
     bytes.iter().take(64).enumerate().fold(0, |marks, (n, byte)| marks | u64::from(!is_plain(byte)) << n)
 }
 
-/// The safe twin of [`Lines`]: byte by byte, and checked.
+/// Splits into lines like [`Lines`], byte by byte and with checks.
 fn naive_lines(chunk: &[u8]) -> (Vec<&str>, &[u8]) {
     let (mut lines, mut rest) = (Vec::new(), chunk);
     while let Some(end) = rest.iter().position(|byte| b"\r\n".contains(byte)) {
@@ -50,7 +50,7 @@ fn naive_lines(chunk: &[u8]) -> (Vec<&str>, &[u8]) {
 }
 
 #[test]
-fn marks_are_the_same_in_every_way() {
+fn marks_of_native_and_portable_code_equal_naive_ones() {
     for stream in streams() {
         for bytes in (0..stream.len()).map(|start| &stream[start..]) {
             let Some(window) = bytes.first_chunk::<64>() else {
@@ -68,7 +68,7 @@ fn marks_are_the_same_in_every_way() {
 }
 
 #[test]
-fn every_byte_is_marked_as_it_should_be_wherever_it_stands() {
+fn byte_at_any_place_is_marked_unless_plain() {
     for byte in 0..=255 {
         for place in 0..200 {
             let mut bytes = [b'x'; 200];
@@ -86,7 +86,7 @@ fn every_byte_is_marked_as_it_should_be_wherever_it_stands() {
 }
 
 #[test]
-fn lines_are_those_of_the_safe_twin() {
+fn lines_of_any_stream_equal_naive_ones() {
     for stream in streams() {
         for chunk in (0..stream.len()).map(|start| &stream[start..]) {
             let (expected, rest) = naive_lines(chunk);
@@ -99,14 +99,14 @@ fn lines_are_those_of_the_safe_twin() {
 
 #[cfg(feature = "bytes")]
 #[test]
-fn short_text_is_itself_wherever_it_comes_from() {
+fn short_text_from_chunk_or_elsewhere_is_unchanged() {
     let long = "The quick brown f\u{f6}x: \u{65e5}\u{672c}\u{8a9e}, and on it goes";
     let chunk = Bytes::copy_from_slice(long.as_bytes());
     let texts = (0..long.len()).flat_map(|start| (start..=long.len()).map(move |end| start..end));
     for range in texts.filter(|range| long.is_char_boundary(range.start) && long.is_char_boundary(range.end)) {
         let text = &long[range.clone()];
         let is_short = text.len() <= ShortStr::MAX_LEN;
-        // In the chunk, and elsewhere.
+        // In the chunk, and in other memory.
         let in_chunk = core::str::from_utf8(&chunk[range]).unwrap_or_default();
         for text in [text, in_chunk] {
             assert_eq!(ShortStr::new(text, &chunk).as_ref().map(ShortStr::as_str), is_short.then_some(text));
