@@ -2,9 +2,9 @@
 //!
 //! `cargo run --release --example auth -- [--addr HOST:PORT] [--user NAME:TOKEN]...`
 //!
-//! Who a request is from is found out by an extractor (`users.rs`), which answers 401 where a stream would begin.
-//! What an open stream does not notice is that its token has been revoked meanwhile: it is ended by its handle, and in
-//! any case after a while, so that its client comes back with the token.
+//! An extractor (`users.rs`) finds the user of a request, and answers 401 before a stream begins. An open stream does not
+//! notice that its token was revoked. The handle of the stream ends it then. A maximum lifetime also ends it, and the
+//! client reconnects with its token.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -39,7 +39,7 @@ Usage: auth [--addr HOST:PORT] [--user NAME:TOKEN]...
                      bob:builder and admin:secret)
 ";
 
-/// After which a client has to show its token again, or up to a minute earlier.
+/// The time after which a client must send its token again, and the jitter.
 const LIFETIME: (Duration, Duration) = (Duration::from_secs(15 * 60), Duration::from_secs(60));
 
 struct Arguments {
@@ -67,14 +67,14 @@ fn arguments() -> Result<Option<Arguments>, lexopt::Error> {
     Ok(Some(arguments))
 }
 
-/// A token of characters that stand for themselves in a header, a cookie and a URL.
+/// Parses NAME:TOKEN. The characters of a token need no escaping in a header, a cookie or a URL.
 fn user(text: &str) -> Result<(String, String), &'static str> {
     let is_plain = |token: &str| token.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte));
     match text.split_once(':') {
         Some((name, token)) if !name.is_empty() && !token.is_empty() && is_plain(token) => {
             Ok((name.to_owned(), token.to_owned()))
         }
-        _ => Err("it is no NAME:TOKEN, with a token of letters, digits, '-', '.', '_' and '~'"),
+        _ => Err("expected NAME:TOKEN with a token of letters, digits, '-', '.', '_' and '~'"),
     }
 }
 
@@ -114,20 +114,20 @@ async fn run(Arguments { addr, users }: Arguments) -> Result<(), String> {
     Ok(())
 }
 
-/// The user's own stream. First who it is: whether there is something to resume is the business of nobody else.
+/// Opens the stream of the user. The first extractor is the user, so other clients learn nothing.
 async fn events(user: User, _: SseRequest, State(app): State<App>) -> impl IntoResponse {
     let (sender, sse) = Sse::channel(16);
     app.users.enter(&user, &sender);
     let hello = Event::data(&user.0).with_event_type(event_type!("hello"));
-    // There is a place, unless the stream is over already.
+    // The channel has a free place unless the stream is over.
     let _ = sender.try_send(hello);
     sse.with_group(&app.streams).with_max_lifetime(LIFETIME.0, LIFETIME.1)
 }
 
-/// Makes a cookie of a token, for a page.
+/// Turns a token into a cookie, for a page.
 async fn login(State(app): State<App>, token: String) -> Result<impl IntoResponse, Unauthorized> {
     let User(name) = app.users.of_token(token.trim()).ok_or(Unauthorized::InvalidToken)?;
-    // Scripts do not see it, and no other site can have it sent. Over TLS it would be `Secure` as well.
+    // Scripts cannot read the cookie, and other sites cannot make a browser send it. Over TLS, add `Secure`.
     let cookie = format!("{COOKIE_NAME}={}; HttpOnly; SameSite=Strict; Path=/; Max-Age=86400", token.trim());
     Ok(([(SET_COOKIE, cookie)], name))
 }
@@ -138,7 +138,7 @@ struct Message<'a> {
     text: &'a str,
 }
 
-/// Sends something to a user.
+/// Sends a message to a user.
 async fn message(user: User, State(app): State<App>, Path(name): Path<String>, text: String) -> impl IntoResponse {
     let message = JsonData(Message { from: &user.0, text: &text });
     match app.users.stream(&name).map(|stream| stream.try_send(message)) {
@@ -163,7 +163,7 @@ async fn kick(user: User, State(app): State<App>, Path(name): Path<String>) -> i
     }
 }
 
-/// Says what to open. Whoever started it need not listen, so an error is none.
+/// Prints the addresses to open. An error is ignored, because nobody may read the output.
 fn announce(local: SocketAddr, users: &[(String, String)]) {
     let mut text =
         format!("ssekit auth is listening on http://{local}/\n\n  open    http://{local}/, with a token of these\n");

@@ -1,4 +1,4 @@
-//! Who may have a stream, who has one, and who a request is from.
+//! The users, their open streams, and the extractor that finds the user of a request.
 
 use std::collections::HashMap;
 use std::hint::black_box;
@@ -14,9 +14,9 @@ use ssekit::axum::{CloseReason, Sender};
 pub(crate) const ADMIN: &str = "admin";
 pub(crate) const COOKIE_NAME: &str = "token";
 
-/// The users, and the stream that each has open.
+/// The users and their open streams.
 pub(crate) struct Users {
-    /// By name.
+    /// The sender of each open stream, by the name of its user.
     tokens: Vec<(String, String)>,
     open: Mutex<HashMap<String, Sender>>,
 }
@@ -26,9 +26,9 @@ impl Users {
         Self { tokens, open: Mutex::default() }
     }
 
-    /// Whose token it is.
+    /// Returns the user with this token.
     pub(crate) fn of_token(&self, token: &str) -> Option<User> {
-        // All of them, so that the time it takes does not tell how near a guess is.
+        // Every token is compared, so the duration does not show how close a guess is.
         let fits = |known: &str| {
             let difference = known.bytes().zip(token.bytes()).fold(0, |all, (a, b)| black_box(all | (a ^ b)));
             (known.len() == token.len()) & (difference == 0)
@@ -37,25 +37,25 @@ impl Users {
         found.map(|name| User(name.clone()))
     }
 
-    /// From now on this is the user's stream. The one before it, if it is still open, is over.
+    /// Makes this the stream of the user, and finishes an older one.
     pub(crate) fn enter(self: &Arc<Self>, User(name): &User, sender: &Sender) {
         let older = self.open().insert(name.clone(), sender.clone());
         if let Some(older) = older {
-            // The page that has it must not come back, or the two would kick each other out for ever.
+            // The page with the older stream must not reconnect. The two pages would end each other's streams forever.
             older.handle().finish();
         }
         let (users, name) = (self.clone(), name.clone());
         sender.handle().on_close(move |reason| users.leave(&name, reason));
     }
 
-    /// The user's stream, if there is one.
+    /// Returns the open stream of the user.
     pub(crate) fn stream(&self, name: &str) -> Option<Sender> {
         self.open().get(name).cloned()
     }
 
     fn leave(&self, name: &str, reason: CloseReason) {
         let mut open = self.open();
-        // A newer one, which has taken its place, stays.
+        // A newer stream stays.
         if open.get(name).is_some_and(|sender| sender.handle().close_reason().is_some()) {
             open.remove(name);
         }
@@ -68,11 +68,10 @@ impl Users {
     }
 }
 
-/// Who a request is from: an extractor, which answers 401 before there is any stream. To be the handler's first, so that
-/// nothing else is looked at.
+/// The user of a request: an extractor that answers 401 before a stream begins.
 ///
-/// An EventSource takes a 401 for final, and does not ask again; a stream that begins and then ends would have it come
-/// back for ever.
+/// It must be the first extractor of a handler, so that nothing else is read before. An EventSource does not reconnect after
+/// a 401. After a stream that begins and then ends, it would reconnect forever.
 pub(crate) struct User(pub(crate) String);
 
 impl User {
@@ -93,28 +92,30 @@ impl<T: AsRef<Users> + Sync> FromRequestParts<T> for User {
     }
 }
 
-/// For programs: a header stays out of logs, and no other site can have it sent.
+/// Returns the token of the `Authorization` header, for programs. Headers stay out of logs, and other sites cannot make a
+/// browser send this one.
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
 }
 
-/// For pages: an EventSource sends cookies, and cannot send any header.
+/// Returns the token of the cookie, for pages. An EventSource sends cookies and cannot set a header.
 fn cookie(headers: &HeaderMap) -> Option<&str> {
     let lines = headers.get_all(COOKIE).iter().filter_map(|line| line.to_str().ok());
     let mut pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
     pairs.find(|(name, _)| *name == COOKIE_NAME).map(|(_, token)| token)
 }
 
-/// For a page of another site, whose EventSource sends no cookies here, and for want of anything better: a URL ends up
-/// in the logs of every server and proxy on the way, in the browser's history, in bookmarks and in what is copied and
-/// pasted. If it has to be, let it be a token that is good for this stream only, once, and for a few seconds: the page
-/// asks for one by `fetch`, which can send a header. (With `fetch` it can also read the stream itself.)
+/// Returns the token of the query, for a page of another site, whose EventSource sends no cookies here.
+///
+/// Avoid this. A URL is logged by every server and proxy, and stays in histories and bookmarks. If you need it, use a token
+/// that is valid once, for this stream only, and for a few seconds. The page requests it by `fetch`, which can set a header.
+/// With `fetch`, the page can also read the stream itself.
 fn query(query: &str) -> Option<&str> {
     query.split('&').find_map(|pair| pair.strip_prefix("access_token="))
 }
 
-/// Why a request is from nobody.
+/// The reason why a request has no user.
 #[derive(Debug)]
 pub(crate) enum Unauthorized {
     NoToken,
@@ -123,7 +124,7 @@ pub(crate) enum Unauthorized {
 
 impl IntoResponse for Unauthorized {
     fn into_response(self) -> Response {
-        // As RFC 6750 has it, section 3.
+        // The challenge of RFC 6750, section 3.
         let (challenge, text) = match self {
             Self::NoToken => ("Bearer realm=\"ssekit\"", "a token is needed\n"),
             Self::InvalidToken => ("Bearer realm=\"ssekit\", error=\"invalid_token\"", "the token is nobody's\n"),

@@ -76,15 +76,15 @@ pub use ssekit_server::{
 };
 
 ssekit_server::__response_type! {
-    /// A response that is an event stream: from a [`Stream`] of anything that implements [`IntoEvent`], from a channel,
-    /// or from an async function.
+    /// A response that sends a stream of events: from a [`Stream`] of anything that implements [`IntoEvent`], from a
+    /// [channel](Self::channel), or from an [async function](Self::from_fn).
     ///
-    /// Each event is on the wire as soon as it is there; what is ready together goes out together. An idle connection is
-    /// kept alive by a comment every 15 seconds. When the client goes, the stream is dropped; see [`configure`].
-    ///
-    /// The header fields of [`headers`](ssekit_server::headers) are set; a handler that sets one of them itself, as in
-    /// `Sse::new(events).customize().insert_header((header::CACHE_CONTROL, "no-store"))`, has its own way. The
-    /// response's extensions have the [`StreamHandle`], for middleware that wants to know of the end.
+    /// - All events that are ready go out at once.
+    /// - An idle stream sends an empty comment every 15 seconds by default.
+    /// - The stream is dropped when the client goes; see [`configure`].
+    /// - The response has the [header fields](ssekit_server::headers) of an event stream. A handler can replace them, for
+    ///   example by `Sse::new(events).customize().insert_header((header::CACHE_CONTROL, "no-store"))`.
+    /// - The extensions of the response hold the [`StreamHandle`], for middleware.
     Sse
 }
 
@@ -117,11 +117,10 @@ where
     B: http_body::Body<Data = Bytes, Error: Into<Box<dyn Error>>> + 'static,
 {
     // The HTTP/2 of actix-web notices a closed connection only at a write, and cannot end gracefully.
-    if let Some(connection) = request.conn_data::<ConnectionGuard>().filter(|_| request.version() == Version::HTTP_2) {
-        if let Some(handle) = response.extensions().get::<StreamHandle>() {
-            connection.carry(handle.clone());
-            connection.release();
-        }
+    let connection = request.conn_data::<ConnectionGuard>().filter(|_| request.version() == Version::HTTP_2);
+    if let (Some(connection), Some(handle)) = (connection, response.extensions().get::<StreamHandle>()) {
+        connection.carry(handle.clone());
+        connection.release();
     }
     let response = convert(response);
     // To a HEAD request, actix-web polls a body to its end without sending it, and answers no other request meanwhile.

@@ -1,4 +1,4 @@
-//! A request for the head only.
+//! HEAD requests.
 
 use actix_web::body::{BodySize, MessageBody};
 use actix_web::http::{Method, header};
@@ -7,9 +7,9 @@ use futures_util::stream;
 use ssekit_actix::{CloseReason, Sse, StreamHandle};
 use ssekit_core::EncodedEvent;
 
-/// actix-web sends no body for it, but polls it to its end, which may never come, and answers no other request meanwhile.
+/// To a HEAD request, actix-web sends no body, but polls the body to its end and answers no other request before.
 #[actix_web::test]
-async fn it_opens_no_stream() {
+async fn head_request_opens_no_stream() {
     let events = || async { Sse::new(stream::pending::<EncodedEvent>()) };
     let app = test::init_service(App::new().route("/", web::route().to(events))).await;
     let request = test::TestRequest::default().method(Method::HEAD).to_request();

@@ -67,15 +67,15 @@ pub use ssekit_server::{
 pub use ssekit_server::{Serve, Shutdown, SocketOptions, TcpKeepAlive};
 
 ssekit_server::__response_type! {
-    /// A response that is an event stream: from a [`Stream`] of anything that implements [`IntoEvent`], from a channel,
-    /// or from an async function.
+    /// A response that sends a stream of events: from a [`Stream`] of anything that implements [`IntoEvent`], from a
+    /// [channel](Self::channel), or from an [async function](Self::from_fn).
     ///
-    /// Each event is on the wire as soon as it is there; what is ready together goes out together. An idle connection is
-    /// kept alive by a comment every 15 seconds. When the client goes, the stream is dropped.
-    ///
-    /// The header fields of [`headers`](ssekit_server::headers) are set; a handler that sets one of them itself, as in
-    /// `([(header::CACHE_CONTROL, "no-store")], Sse::new(events))`, has its own way. The response's extensions have the
-    /// [`StreamHandle`], for middleware that wants to know of the end.
+    /// - All events that are ready go out at once.
+    /// - An idle stream sends an empty comment every 15 seconds by default.
+    /// - The stream is dropped when the client goes.
+    /// - The response has the [header fields](ssekit_server::headers) of an event stream. A handler can replace them, for
+    ///   example by `([(header::CACHE_CONTROL, "no-store")], Sse::new(events))`.
+    /// - The extensions of the response hold the [`StreamHandle`], for middleware.
     Sse
 }
 

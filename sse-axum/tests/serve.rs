@@ -1,4 +1,4 @@
-//! The server's end.
+//! How the server shuts down.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use tokio::time::{sleep, timeout};
 /// Only a failure takes this long.
 const SOON: Duration = Duration::from_secs(20);
 
-/// A connection that the server has accepted and that has said nothing, when the server has nothing else to wait for.
+/// Returns an accepted connection that has sent nothing, while the server waits for nothing else.
 async fn silent(is_handed_over: bool) -> (TcpStream, JoinHandle<()>) {
     let listener = std::net::TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
     let addr = listener.local_addr().unwrap();
@@ -42,10 +42,10 @@ async fn silent(is_handed_over: bool) -> (TcpStream, JoinHandle<()>) {
 }
 
 #[tokio::test]
-async fn a_client_that_was_accepted_is_answered_though_the_server_is_to_end() {
+async fn accepted_client_is_answered_during_shutdown() {
     for is_handed_over in [false, true] {
         let (mut client, server) = silent(is_handed_over).await;
-        // In two pieces, the second of which comes when the server knows that there is something to finish.
+        // The request comes in two pieces. The second one comes when the server is finishing.
         client.write_all(b"G").await.unwrap();
         sleep(Duration::from_millis(10)).await;
         client.write_all(b"ET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
@@ -57,15 +57,15 @@ async fn a_client_that_was_accepted_is_answered_though_the_server_is_to_end() {
 }
 
 #[tokio::test]
-async fn a_client_that_says_nothing_does_not_hold_the_end_up() {
+async fn silent_client_does_not_delay_the_shutdown() {
     let (mut client, server) = silent(false).await;
     timeout(SOON, server).await.unwrap().unwrap();
     assert_eq!(timeout(SOON, client.read(&mut [0])).await.unwrap().unwrap(), 0);
 }
 
-/// The two halves of what a client of HTTP/2 says first.
+/// Sends the HTTP/2 preface in two halves.
 #[tokio::test]
-async fn a_preface_may_come_in_pieces() {
+async fn http_2_preface_in_two_pieces_is_detected() {
     let (addr, _server) = start();
     let mut client = TcpStream::connect(addr).await.unwrap();
     client.set_nodelay(true).unwrap();
@@ -78,7 +78,7 @@ async fn a_preface_may_come_in_pieces() {
 }
 
 #[tokio::test]
-async fn dropped_it_ends_its_connections() {
+async fn dropped_server_closes_its_connections() {
     let (addr, server) = start();
     let mut client = TcpStream::connect(addr).await.unwrap();
     client.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();

@@ -33,7 +33,7 @@ pub(crate) enum ShutdownStage {
 #[derive(Default)]
 pub(crate) struct Connections {
     stage: AtomicU8,
-    /// In milliseconds.
+    /// The milliseconds in which a connection must send its first byte once the server is finishing.
     first_byte_timeout: AtomicU64,
     open: Mutex<Slab<Arc<Abort>>>,
     /// Notified when the last connection closes.

@@ -23,7 +23,7 @@ mod with_metrics {
         metrics: Option<Arc<StreamMetrics>>,
         /// When the stream opened, until its first event.
         opened: Option<Instant>,
-        /// Whether the stream is that of a hub, whose items are pages of any number of events.
+        /// Whether the items are pages of a hub, with any number of events.
         has_pages: bool,
     }
 
@@ -49,10 +49,15 @@ mod with_metrics {
             let Some(metrics) = &self.metrics else { return };
             let events = if self.has_pages { control.take_page_events() } else { items.into() };
             metrics.sent(events, bytes as u64);
-            if events > 0 {
-                if let Some(opened) = self.opened.take() {
-                    metrics.first_event(now.saturating_duration_since(opened));
-                }
+            if self.opened.is_some() && events > 0 {
+                self.first_event(now);
+            }
+        }
+
+        #[cold]
+        fn first_event(&mut self, now: Instant) {
+            if let (Some(metrics), Some(opened)) = (&self.metrics, self.opened.take()) {
+                metrics.first_event(now.saturating_duration_since(opened));
             }
         }
     }

@@ -38,7 +38,7 @@ const MAX_BUFFER: usize = 128 << 10;
 const PAUSE: Duration = Duration::from_millis(500);
 /// How long an accepted client may take to send its first byte when the server stops for good.
 const FIRST_BYTE_TIMEOUT: Duration = Duration::from_millis(500);
-/// The least time that a connection has after the deadline, to send what it has buffered.
+/// The least time after the deadline in which a connection can send its buffered bytes.
 const GRACE: Duration = Duration::from_millis(100);
 
 /// Serves HTTP/1.1 and HTTP/2 on `listener`, with hyper set up for event streams.
@@ -101,7 +101,7 @@ pub enum Shutdown {
     /// The server stops for good. It accepts connections until its streams are drained.
     #[default]
     Stop,
-    /// Another process has the same listening socket and goes on serving.
+    /// Another process has the same listening socket and continues to serve.
     ///
     /// This server accepts no more connections. A client that was accepted before may send its first request until the
     /// deadline, so no client is refused.
@@ -340,7 +340,7 @@ impl<C: Future> Future for Driven<C> {
         let mut this = self.project();
         loop {
             let stage = this.open.poll_stage(cx);
-            // The connection is polled before it finishes: one that has read nothing yet would close with its request unread.
+            // Poll before finishing. A connection that has read nothing yet would otherwise close with its request unread.
             if stage == ShutdownStage::Stopping || this.connection.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(());
             }

@@ -353,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn an_accepted_connection_has_each_option_of_its_listener() {
+    fn accepted_connection_inherits_every_option() {
         let system = TcpListener::bind(local()).unwrap();
         let (plain, _client) = accept(&system);
         let plain = read(&plain);
@@ -392,7 +392,7 @@ mod tests {
     }
 
     #[test]
-    fn ip_version_6_is_no_different() {
+    fn ipv6_connection_inherits_every_option() {
         let Ok(listener) = unusual().listen("[::1]:0".parse().unwrap()) else {
             eprintln!("skipped: no IPv6 here");
             return;
@@ -402,7 +402,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_none_is_left_as_it_was() {
+    fn option_of_none_keeps_the_setting() {
         let listener = unusual().listen(local()).unwrap();
         let none = SocketOptions::new()
             .with_keep_alive(None)
@@ -418,7 +418,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_system_would_refuse_or_misread_is_clamped() {
+    fn values_that_the_system_refuses_are_clamped() {
         let keep_alive = TcpKeepAlive::new().with_idle(Duration::ZERO).with_interval(Duration::from_nanos(1));
         let least = SocketOptions::new()
             .with_keep_alive(Some(keep_alive.with_probes(0)))
@@ -443,7 +443,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_are_rounded_up() {
+    fn fractions_are_rounded_up() {
         let keep_alive =
             TcpKeepAlive::new().with_idle(Duration::from_millis(1500)).with_interval(Duration::from_secs(3));
         let options = SocketOptions::new()
@@ -454,7 +454,7 @@ mod tests {
     }
 
     #[test]
-    fn a_listener_from_elsewhere_passes_them_to_later_connections() {
+    fn options_applied_to_a_listener_reach_later_connections() {
         let listener = TcpListener::bind(local()).unwrap();
         let addr = listener.local_addr().unwrap();
         let _early = TcpStream::connect(addr).unwrap();
@@ -465,7 +465,7 @@ mod tests {
     }
 
     #[test]
-    fn they_can_be_set_on_a_connection() {
+    fn options_are_applied_to_a_connection() {
         let listener = TcpListener::bind(local()).unwrap();
         let (connection, _client) = accept(&listener);
         unusual().apply(&connection).unwrap();
@@ -473,12 +473,12 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_that_is_not_of_tcp_is_an_error() {
+    fn udp_socket_is_an_error() {
         assert!(SocketOptions::new().apply(&UdpSocket::bind(local()).unwrap()).is_err());
     }
 
     #[test]
-    fn a_listener_does_not_block_and_takes_its_port_again() {
+    fn listener_is_nonblocking_and_reuses_its_port() {
         let listener = SocketOptions::new().listen(local()).unwrap();
         assert!(SockRef::from(&listener).nonblocking().unwrap());
         let addr = listener.local_addr().unwrap();

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// A time as milliseconds since [`StallClock::created`], plus one. 0 is no time.
+/// A time as milliseconds since [`StallClock::created`], plus one. 0 means that there is no time.
 type Stamp = AtomicU64;
 
 pub(crate) struct StallClock {

@@ -26,7 +26,7 @@
 //! | `Draining` | the body of a stream that opens during a drain | `close` |
 //! | `Forced` | a drain at its deadline | `request_end`, not graceful, then `close_and_wake` |
 //!
-//! Of several end requests the first one counts, except that one that is not graceful replaces any earlier one.
+//! Of several end requests the first one counts. A request that is not graceful replaces any earlier one.
 //!
 //! # Order of the callbacks
 //!
@@ -160,8 +160,8 @@ impl StreamControl {
     /// Requests the end of the stream, and wakes its body.
     pub(crate) fn request_end(&self, request: EndRequest) {
         let mut phase = self.phase();
-        let is_first = phase.details.end_request.is_none();
-        if phase.closed.is_some() || !(is_first || !request.is_graceful) {
+        let is_late = phase.details.end_request.is_some() && request.is_graceful;
+        if phase.closed.is_some() || is_late {
             return;
         }
         phase.details.end_request = Some(request);
@@ -218,14 +218,17 @@ impl StreamControl {
     #[cfg(all(feature = "hub", feature = "metrics"))]
     #[inline]
     pub(crate) fn add_page_events(&self, count: usize) {
-        self.page_events.fetch_add(count as u64, Ordering::Relaxed);
+        // Only the task that polls the stream adds and takes, so no read-modify-write is needed.
+        self.page_events.store(self.page_events.load(Ordering::Relaxed) + count as u64, Ordering::Relaxed);
     }
 
     /// Returns the number of events in pages since the last call.
     #[cfg(feature = "metrics")]
     #[inline]
     pub(crate) fn take_page_events(&self) -> u64 {
-        self.page_events.swap(0, Ordering::Relaxed)
+        let events = self.page_events.load(Ordering::Relaxed);
+        self.page_events.store(0, Ordering::Relaxed);
+        events
     }
 
     /// Returns why a body was dropped before its stream ended. After the stall timeout the reason is the slow client,

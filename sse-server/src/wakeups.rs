@@ -7,7 +7,7 @@
 //! | `timer_fired` | [`set_timer_fired`](Wakeups::set_timer_fired): the body's timer ran out | the body, before it polls the timer |
 //!
 //! No wake-up is lost. A notifier sets its flag first and then takes the waker under the lock. The polling task stores its
-//! waker under the same lock and checks the flags there. Whoever takes the lock second sees what the first one did.
+//! waker under the same lock and checks the flags there. The second of the two to take the lock sees the changes of the first.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};

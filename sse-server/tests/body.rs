@@ -32,13 +32,13 @@ where
     String::from_utf8(body.next().await.expect("a chunk").expect("no error").to_vec()).unwrap()
 }
 
-/// Whether nothing is ready.
+/// Returns whether no chunk is ready.
 fn is_pending<S: Stream<Item: IntoEvent> + Unpin>(body: &mut EventBody<S>) -> bool {
     body.poll_next_unpin(&mut Context::from_waker(Waker::noop())).is_pending()
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_preamble_comes_before_any_event_is_there() {
+async fn preamble_goes_out_before_the_first_event() {
     let start = Instant::now();
     let mut body = pin!(EventBody::new(stream::pending::<EncodedEvent>()));
     assert_eq!(body.next().await.unwrap().unwrap(), PREAMBLE);
@@ -47,9 +47,9 @@ async fn the_preamble_comes_before_any_event_is_there() {
     assert_eq!(start.elapsed(), Duration::ZERO);
 }
 
-/// The runtime's timer runs, but who polls is not in it.
+/// The timer of the runtime runs, but the polling thread is outside of the runtime.
 #[test]
-fn a_body_that_is_polled_from_outside_its_runtime_is_kept_alive() {
+fn body_polled_outside_its_runtime_sends_keep_alives() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let handle = runtime.handle().clone();
     let (is_over, over) = tokio::sync::oneshot::channel::<()>();
@@ -71,7 +71,7 @@ fn a_body_that_is_polled_from_outside_its_runtime_is_kept_alive() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lone_event_goes_out_at_once_and_is_not_copied() {
+async fn lone_event_goes_out_at_once_without_a_copy() {
     let (sender, events) = channel();
     let mut body = EventBody::new(events);
     assert_eq!(next(&mut body).await, PREAMBLE);
@@ -87,9 +87,9 @@ async fn a_lone_event_goes_out_at_once_and_is_not_copied() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_ready_together_is_one_chunk_within_the_bound() {
+async fn ready_events_are_one_chunk_within_the_limit() {
     let (sender, events) = channel();
-    // Room for the preamble and one event, or for three events.
+    // The limit has room for the preamble and one event, or for three events.
     let mut body = EventBody::new(events).with_max_chunk(3 * "data: 1\n\n".len());
     for n in 1..=6 {
         sender.send(data(&n.to_string())).unwrap();
@@ -97,7 +97,7 @@ async fn what_is_ready_together_is_one_chunk_within_the_bound() {
     assert_eq!(next(&mut body).await, ": \n\ndata: 1\n\ndata: 2\n\n");
     assert_eq!(next(&mut body).await, "data: 3\n\ndata: 4\n\ndata: 5\n\n");
     assert_eq!(next(&mut body).await, "data: 6\n\n");
-    // One that is larger than the bound is a chunk of its own, in its place.
+    // An event larger than the limit is a chunk of its own.
     let large = "x".repeat(100);
     for text in ["7", &large, "8", "9"] {
         sender.send(data(text)).unwrap();
@@ -109,7 +109,7 @@ async fn what_is_ready_together_is_one_chunk_within_the_bound() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn with_no_room_each_event_is_a_chunk() {
+async fn max_chunk_of_zero_makes_each_event_a_chunk() {
     let mut body = EventBody::new(stream::iter([data("1"), data("2")])).with_max_chunk(0);
     assert_eq!(next(&mut body).await, PREAMBLE);
     assert_eq!(next(&mut body).await, "data: 1\n\n");
@@ -117,7 +117,7 @@ async fn with_no_room_each_event_is_a_chunk() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_chunk_takes_its_memory_with_it() {
+async fn body_keeps_no_buffer_after_a_chunk() {
     let (sender, events) = channel();
     let mut body = EventBody::new(events);
     for _ in 0..10 {
@@ -129,7 +129,7 @@ async fn a_chunk_takes_its_memory_with_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_can_flush_before_it_meets_an_error() {
+async fn body_pauses_once_before_it_fails() {
     let wakes = Arc::new(CountingWaker::default());
     let waker = Waker::from(wakes.clone());
     let mut cx = Context::from_waker(&waker);
@@ -142,7 +142,7 @@ async fn a_server_can_flush_before_it_meets_an_error() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_more_is_taken_from_the_stream_than_the_chunk_needs() {
+async fn stream_is_not_polled_beyond_a_full_chunk() {
     let taken = Arc::new(AtomicUsize::new(0));
     let counted = taken.clone();
     let events = stream::iter(0..).map(move |_: u32| {
@@ -160,7 +160,7 @@ async fn no_more_is_taken_from_the_stream_than_the_chunk_needs() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_end_and_an_error_come_behind_the_last_event() {
+async fn end_and_error_come_after_the_last_event() {
     let body = EventBody::new(stream::iter([Event::data("a"), Event::data("b")]));
     let bytes = BodyExt::collect(body).await.unwrap().to_bytes();
     assert_eq!(bytes, ": \n\ndata: a\n\ndata: b\n\n");
@@ -174,7 +174,7 @@ async fn the_end_and_an_error_come_behind_the_last_event() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_idle_connection_is_kept_alive_and_a_busy_one_is_not() {
+async fn only_an_idle_stream_sends_keep_alives() {
     let (sender, events) = channel();
     let mut body = EventBody::new(events);
     let start = Instant::now();
@@ -183,7 +183,7 @@ async fn an_idle_connection_is_kept_alive_and_a_busy_one_is_not() {
         assert_eq!(next(&mut body).await, ": \n\n");
         assert_eq!(start.elapsed(), Duration::from_secs(15 * n));
     }
-    // Any write starts the interval anew.
+    // Every write restarts the interval.
     for n in 1..=3 {
         assert!(is_pending(&mut body));
         tokio::time::advance(Duration::from_secs(10)).await;
@@ -196,7 +196,7 @@ async fn an_idle_connection_is_kept_alive_and_a_busy_one_is_not() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_keep_alive_is_the_users() {
+async fn custom_keep_alive_is_sent_and_its_interval_is_clamped() {
     let keep_alive =
         KeepAlive::every(Duration::from_secs(1)).with_event(Event::data("").with_event_type(event_type!("ping")));
     let mut body = EventBody::new(stream::pending::<EncodedEvent>()).with_keep_alive(keep_alive);
@@ -205,7 +205,7 @@ async fn the_keep_alive_is_the_users() {
     assert_eq!(next(&mut body).await, "event: ping\ndata: \n\n");
     assert_eq!(start.elapsed(), Duration::from_secs(1));
 
-    // No interval is so short that it floods, or so long that it panics.
+    // A very short interval does not flood, and a very long one does not panic.
     let mut body = EventBody::new(stream::pending::<EncodedEvent>()).with_keep_alive(KeepAlive::every(Duration::ZERO));
     next(&mut body).await;
     assert!(is_pending(&mut body));
@@ -226,7 +226,7 @@ impl Wake for CountingWaker {
     }
 }
 
-/// How many chunks it has in so many seconds, and how often it is woken, polled only when it has asked for it.
+/// Returns the number of chunks and of wake-ups in this time, when the body is polled only after a wake-up.
 async fn chunks_and_wakes(body: EventBody<impl Stream<Item: IntoEvent>>, seconds: usize) -> (usize, usize) {
     let wakes = Arc::new(CountingWaker::default());
     let waker = Waker::from(wakes.clone());
@@ -248,17 +248,17 @@ async fn chunks_and_wakes(body: EventBody<impl Stream<Item: IntoEvent>>, seconds
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_idle_stream_is_woken_for_its_keep_alive_and_for_nothing_else() {
+async fn idle_stream_wakes_only_for_its_keep_alive() {
     let (written, wakes) = chunks_and_wakes(EventBody::new(stream::pending::<EncodedEvent>()), 600).await;
-    // The preamble, and 600 s / 15 s of them; the clock's last step may yet be due.
+    // The preamble and 600 s / 15 s keep-alives. The last step of the clock may still be due.
     assert!((40..=41).contains(&written), "{written} chunks");
     assert!((39..=40).contains(&wakes), "{wakes} wake-ups");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_was_busy_is_woken_no_more_often_for_that() {
+async fn stream_idle_after_a_burst_wakes_only_for_its_keep_alive() {
     let one = || EventBody::new(stream::iter([data("one")]).chain(stream::pending()));
-    // Once, to see whether the event has stalled.
+    // One more wake-up checks whether the event has stalled.
     let keep_alive = KeepAlive::every(Duration::from_secs(100));
     assert_eq!(chunks_and_wakes(one().with_keep_alive(keep_alive), 99).await, (1, 1));
     let hour = Duration::from_secs(3600);
@@ -267,7 +267,7 @@ async fn a_stream_that_was_busy_is_woken_no_more_often_for_that() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_type_of_the_users_is_an_item_too() {
+async fn custom_type_is_an_item() {
     struct Tick(u32);
     impl IntoEvent for Tick {
         fn into_event(self) -> Result<EncodedEvent, BoxError> {
@@ -279,7 +279,7 @@ async fn a_type_of_the_users_is_an_item_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn dropping_the_body_drops_the_stream() {
+async fn dropped_body_drops_its_stream() {
     let (sender, events) = channel();
     let mut body = EventBody::new(events);
     next(&mut body).await;
@@ -290,9 +290,9 @@ async fn dropping_the_body_drops_the_stream() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_stream_is_dropped_when_it_has_ended() {
+async fn ended_stream_is_dropped_before_the_body() {
     let (sender, receiver) = mpsc::unbounded_channel::<EncodedEvent>();
-    // Ends at an event that says so, while the sender is still there.
+    // The stream ends at a marked event, while its sender still exists.
     let events = UnboundedReceiverStream::new(receiver).take_while(|frame| {
         let goes_on = frame.as_bytes() != b"data: end\n\n";
         async move { goes_on }
@@ -306,7 +306,7 @@ async fn the_stream_is_dropped_when_it_has_ended() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn options_count_also_when_they_come_late() {
+async fn later_setting_replaces_an_earlier_one() {
     let mut body = EventBody::new(stream::pending::<EncodedEvent>()).without_keep_alive();
     assert_eq!(next(&mut body).await, PREAMBLE);
     let mut body = body.with_keep_alive(KeepAlive::every(Duration::from_secs(1)));
@@ -314,7 +314,7 @@ async fn options_count_also_when_they_come_late() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_decoded_is_an_item_too() {
+async fn received_event_is_an_item() {
     use ssekit_core::{InvalidValue, ReceivedEvent, SharedStr};
     let mut event = ReceivedEvent {
         event_type: "token".into(),

@@ -1,4 +1,4 @@
-//! The end of all streams when a server shuts down. The clock is paused and moves by itself.
+//! How a drain ends all streams of a group. The clock is paused and advances by itself.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -21,7 +21,7 @@ fn client<S: Stream<Item = EncodedEvent> + 'static>(body: EventBody<S>) -> TestC
     TestClient::new(Response::new(body)).with_patience(1000 * SECOND)
 }
 
-/// What comes until the end, and when that is.
+/// Returns the rest of the stream, and when the stream ends.
 async fn rest(mut client: TestClient) -> (String, Instant) {
     let mut text = String::new();
     while let Some(chunk) = client.next_chunk().await {
@@ -30,13 +30,13 @@ async fn rest(mut client: TestClient) -> (String, Instant) {
     (text, Instant::now())
 }
 
-/// The last block's `retry`, in milliseconds.
+/// Returns the `retry` value of the last block, in milliseconds.
 fn retry(text: &str) -> u64 {
     text.trim_end().rsplit_once("retry: ").unwrap().1.parse().unwrap()
 }
 
 #[tokio::test(start_paused = true)]
-async fn all_end_with_a_farewell_and_when_to_come_back() {
+async fn drained_streams_end_with_the_farewell_and_a_retry_line() {
     let streams = StreamGroup::new();
     let mut clients = Vec::new();
     for _ in 0..100 {
@@ -62,7 +62,7 @@ async fn all_end_with_a_farewell_and_when_to_come_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn ends_are_spread_and_events_come_until_then() {
+async fn drain_spreads_the_ends_and_events_go_out_until_then() {
     let streams = StreamGroup::new();
     let mut clients = Vec::new();
     for _ in 0..100 {
@@ -89,7 +89,7 @@ async fn ends_are_spread_and_events_come_until_then() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_ready_goes_out_before() {
+async fn ready_events_go_out_before_the_farewell() {
     let streams = StreamGroup::new();
     let events = stream::iter((0..100).map(|n| EncodedEvent::from(Event::data(&n.to_string())))).chain(pending());
     let mut client = client(EventBody::new(events).with_group(&streams).with_max_chunk(50));
@@ -100,7 +100,7 @@ async fn what_is_ready_goes_out_before() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_under_way_may_run_to_its_end() {
+async fn finish_then_close_lets_a_stream_run_to_its_end() {
     let streams = StreamGroup::new();
     let answer = |seconds: u64| {
         let words = stream::iter(0..seconds).then(async |n| {
@@ -123,7 +123,7 @@ async fn an_answer_under_way_may_run_to_its_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_deadline_ends_what_goes_on_and_what_is_stuck() {
+async fn deadline_forces_busy_and_stuck_streams() {
     let streams = StreamGroup::new();
     let firehose = stream::repeat_with(|| EncodedEvent::from(Event::data("x")));
     let body = EventBody::new(firehose).with_group(&streams).without_stall_timeout();
@@ -151,7 +151,7 @@ async fn the_deadline_ends_what_goes_on_and_what_is_stuck() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_comes_late_is_told_to_come_back() {
+async fn stream_opened_during_a_drain_ends_with_a_retry_line() {
     let streams = StreamGroup::new();
     let report =
         streams.drain(DrainOptions::new().with_reconnection_time(7 * SECOND).with_farewell(Event::data("bye"))).await;
@@ -168,7 +168,7 @@ async fn who_comes_late_is_told_to_come_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn streams_are_counted_from_their_start_to_their_end() {
+async fn group_counts_streams_from_first_poll_to_close() {
     let streams = StreamGroup::new();
     let unused = EventBody::new(pending()).with_group(&streams);
     assert_eq!(streams.len(), 0, "a response that is never sent is no stream");
@@ -206,7 +206,7 @@ async fn streams_are_counted_from_their_start_to_their_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_callback_that_panics_harms_no_other() {
+async fn panicking_callback_does_not_stop_the_others() {
     let (streams, told) = (StreamGroup::new(), Arc::new(AtomicUsize::new(0)));
     let body = || {
         let told = told.clone();
@@ -230,7 +230,7 @@ async fn a_callback_that_panics_harms_no_other() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_second_drain_reports_on_itself_alone() {
+async fn second_drain_reports_only_its_own_streams() {
     let streams = StreamGroup::new();
     let mut open = client(EventBody::new(pending()).with_group(&streams));
     open.next_chunk().await.unwrap().unwrap();
@@ -241,9 +241,9 @@ async fn a_second_drain_reports_on_itself_alone() {
     assert_eq!((second.open, second.drained, second.ended, second.forced), (0, 0, 0, 0));
 }
 
-/// A connection of HTTP/2 may have many, one after the other.
+/// An HTTP/2 connection may carry many streams in turn.
 #[tokio::test(start_paused = true)]
-async fn a_connection_ends_its_streams_and_keeps_none_that_are_over() {
+async fn dropped_connection_guard_ends_its_streams_and_keeps_no_closed_one() {
     let streams = StreamGroup::new();
     let connection = streams.connection();
     let handles: Vec<_> = (0..1000)

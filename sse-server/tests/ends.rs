@@ -1,4 +1,4 @@
-//! How a stream ends, and who is told. The clock is paused and moves by itself.
+//! How streams end, and which reasons the callbacks get. The clock is paused and advances by itself.
 
 use std::future::pending;
 use std::io;
@@ -21,7 +21,7 @@ use tokio_stream::wrappers::UnboundedReceiverStream;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// The reasons that `on_close` was called with, and when.
+/// The reasons that `on_close` reported, and when.
 #[derive(Clone, Default)]
 struct Closed(Arc<Mutex<Vec<(CloseReason, Instant)>>>);
 
@@ -31,7 +31,7 @@ impl Closed {
         body.on_close(move |reason| closed.lock().unwrap().push((reason, Instant::now())))
     }
 
-    /// The only one.
+    /// Returns the only reason.
     fn reason(&self) -> Option<CloseReason> {
         let closed = self.0.lock().unwrap();
         assert!(closed.len() <= 1, "{closed:?}");
@@ -63,7 +63,7 @@ fn one_then_pending() -> impl Stream<Item = Event<'static>> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_end_the_error_and_the_disconnect_are_told_apart() {
+async fn close_reasons_tell_end_error_and_disconnect_apart() {
     let closed = Closed::default();
     let mut whole = client(closed.watch(EventBody::new(stream::iter([Event::data("one")]))));
     assert_eq!(text(&mut whole).await, ": \n\ndata: one\n\n");
@@ -87,7 +87,7 @@ async fn the_end_the_error_and_the_disconnect_are_told_apart() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_stream_is_gone_when_the_callbacks_are_called() {
+async fn stream_is_dropped_before_the_callbacks_run() {
     let (sender, events) = mpsc::unbounded_channel::<EncodedEvent>();
     let order = Arc::new(Mutex::new(Vec::new()));
     let (first, second) = (order.clone(), order.clone());
@@ -99,7 +99,7 @@ async fn the_stream_is_gone_when_the_callbacks_are_called() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_lives_no_longer_than_it_may() {
+async fn stream_ends_at_its_maximum_lifetime() {
     for _ in 0..20 {
         let (closed, start) = (Closed::default(), Instant::now());
         let body = EventBody::new(one_then_pending()).with_max_lifetime(100 * SECOND, 10 * SECOND);
@@ -112,7 +112,7 @@ async fn a_stream_lives_no_longer_than_it_may() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_always_has_an_event_lives_no_longer_either() {
+async fn always_ready_stream_ends_at_its_maximum_lifetime() {
     let closed = Closed::default();
     let body = EventBody::new(stream::repeat(Event::data("x"))).with_max_lifetime(10 * SECOND, Duration::ZERO);
     let mut client = client(closed.watch(body));
@@ -120,7 +120,7 @@ async fn a_stream_that_always_has_an_event_lives_no_longer_either() {
         assert!(client.next_chunk().await.is_some());
         client.stall(SECOND).await;
     }
-    // The chunk of then, and the event that did not fit in.
+    // The last chunk, and the event that did not fit into it.
     let mut rest = 0;
     while client.next_chunk().await.is_some() {
         rest += 1;
@@ -130,7 +130,7 @@ async fn a_stream_that_always_has_an_event_lives_no_longer_either() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_idle_timeout_counts_events_and_no_keep_alives() {
+async fn keep_alive_does_not_restart_the_idle_timeout() {
     let (closed, start) = (Closed::default(), Instant::now());
     let events = stream::iter([7, 20, 1000]).then(async |seconds| {
         sleep(seconds * SECOND).await;
@@ -144,7 +144,7 @@ async fn an_idle_timeout_counts_events_and_no_keep_alives() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_handle_ends_a_stream_that_waits() {
+async fn handle_ends_a_waiting_stream() {
     let closed = Closed::default();
     let body = closed.watch(EventBody::new(one_then_pending()));
     let handle = body.handle();
@@ -162,7 +162,7 @@ async fn a_handle_ends_a_stream_that_waits() {
         (closed.reason(), handle.close_reason()),
         (Some(CloseReason::Disconnected), Some(CloseReason::Disconnected))
     );
-    // Too late to be of any effect.
+    // Too late to have an effect.
     handle.finish();
     let late = Closed::default();
     let told = late.0.clone();
@@ -171,7 +171,7 @@ async fn a_handle_ends_a_stream_that_waits() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_handle_keeps_nothing_of_the_connection() {
+async fn handle_does_not_keep_the_waker_of_the_connection() {
     struct Task;
     impl Wake for Task {
         fn wake(self: Arc<Self>) {}
@@ -194,7 +194,7 @@ async fn a_handle_keeps_nothing_of_the_connection() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_kicked_stream_sends_none_of_its_events_any_more() {
+async fn finished_stream_sends_no_more_events() {
     let body = EventBody::new(stream::repeat(Event::data("x"))).with_max_chunk(0);
     let handle = body.handle();
     let mut client = client(body);
@@ -204,7 +204,7 @@ async fn a_kicked_stream_sends_none_of_its_events_any_more() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_has_all_is_told_so_by_its_last_event_id() {
+async fn finished_stream_ends_with_the_finished_id() {
     let body = EventBody::new(stream::iter([Event::data("all")])).with_after_end(AfterEnd::Stop);
     let mut client = client(body);
     assert_eq!(client.events(1).await.unwrap()[0].data, "all");
@@ -216,9 +216,9 @@ async fn a_client_that_has_all_is_told_so_by_its_last_event_id() {
     assert!(!LastEventId::try_from("7").unwrap().is_finished());
 }
 
-/// A server that is stuck with a chunk does not ask for another. What it holds is a chunk.
+/// A server that is stuck with a chunk does not poll for another one.
 #[tokio::test(start_paused = true)]
-async fn a_client_that_reads_nothing_is_a_slow_consumer() {
+async fn client_that_reads_nothing_is_a_slow_consumer() {
     for (timeout, keep_alive) in [(10, 15), (10, 5), (3, 15), (20, 15), (40, 15)] {
         let (closed, start) = (Closed::default(), Instant::now());
         let body = EventBody::new(stream::repeat(Event::data("x")))
@@ -233,7 +233,7 @@ async fn a_client_that_reads_nothing_is_a_slow_consumer() {
         assert_eq!(handle.close_reason(), Some(CloseReason::SlowConsumer), "{timeout} {keep_alive}");
         let after = closed.after(start).as_secs();
         assert_eq!(after, u64::from(timeout), "{timeout} {keep_alive}");
-        // Should it read on, the stream is over.
+        // If the client reads again, the stream is over.
         assert!(client.next_chunk().await.is_none());
         drop(client);
         assert_eq!(closed.reason(), Some(CloseReason::SlowConsumer));
@@ -241,7 +241,7 @@ async fn a_client_that_reads_nothing_is_a_slow_consumer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_is_not_slow_that_reads_now_and_then_or_for_which_there_is_nothing() {
+async fn slow_reader_and_idle_stream_are_not_slow_consumers() {
     let closed = Closed::default();
     let body = EventBody::new(stream::repeat(Event::data("x"))).with_stall_timeout(10 * SECOND);
     let mut slow = client(closed.watch(body));
@@ -267,9 +267,9 @@ async fn a_client_is_not_slow_that_reads_now_and_then_or_for_which_there_is_noth
     patient.next_chunk().await.unwrap().unwrap();
 }
 
-/// With no keep-alive there is a timer all the same, but none while the stream is idle.
+/// Without keep-alive, the body sets a timer only after an event.
 #[tokio::test(start_paused = true)]
-async fn a_slow_consumer_is_noticed_without_a_keep_alive() {
+async fn slow_consumer_is_noticed_without_a_keep_alive() {
     let (closed, start) = (Closed::default(), Instant::now());
     let mut client = client(closed.watch(EventBody::new(stream::repeat(Event::data("x"))).without_keep_alive()));
     for _ in 0..10 {
@@ -281,9 +281,9 @@ async fn a_slow_consumer_is_noticed_without_a_keep_alive() {
     assert_eq!(closed.after(start).as_secs(), 63 + 10);
 }
 
-/// The kernel may cut the connection before the timer runs out that would notice.
+/// The kernel may close the connection before the timer of the stall timeout fires.
 #[tokio::test(start_paused = true)]
-async fn a_connection_that_was_cut_after_the_stall_timeout_was_a_slow_consumers() {
+async fn body_dropped_after_the_stall_timeout_closes_as_slow_consumer() {
     for (seconds, reason) in [(9, CloseReason::ClientGone), (11, CloseReason::SlowConsumer)] {
         let closed = Closed::default();
         let mut client = client(closed.watch(EventBody::new(stream::repeat(Event::data("x")))));
@@ -295,7 +295,7 @@ async fn a_connection_that_was_cut_after_the_stall_timeout_was_a_slow_consumers(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_channel_holds_its_capacity_and_no_more() {
+async fn channel_holds_at_most_its_capacity() {
     let (sender, body) = EventBody::channel(2);
     let mut client = client(body);
     let event = || Event::data("x");
@@ -306,7 +306,7 @@ async fn a_channel_holds_its_capacity_and_no_more() {
     assert_eq!(full.to_string(), "event not sent: the channel is full, because the client reads too slowly");
     assert_eq!(full.into_event(), Some(EncodedEvent::from(event())), "nothing is lost");
     assert_eq!(client.events(2).await.unwrap().len(), 2);
-    // They are with the client when it comes for more.
+    // The places become free when the client asks for more.
     let waiting = tokio::spawn(async move {
         sender.send(event()).await.unwrap();
         sender
@@ -317,7 +317,7 @@ async fn a_channel_holds_its_capacity_and_no_more() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_sender_waits_for_its_client() {
+async fn sender_waits_while_the_channel_is_full() {
     let (sender, body) = EventBody::channel(1);
     let mut client = client(body);
     let task = tokio::spawn(async move {
@@ -333,7 +333,7 @@ async fn a_sender_waits_for_its_client() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn senders_are_told_that_the_client_has_gone() {
+async fn senders_see_that_the_client_has_gone() {
     let (sender, body) = EventBody::channel(1);
     let mut client = client(body);
     client.next_chunk().await.unwrap().unwrap();
@@ -353,9 +353,9 @@ async fn senders_are_told_that_the_client_has_gone() {
     assert!(sender.try_send(Event::data("late")).unwrap_err().to_string().ends_with("the stream is over"));
 }
 
-/// Though the body is not dropped: the connection may be stuck for long.
+/// The body is not dropped, because its connection is stuck.
 #[tokio::test(start_paused = true)]
-async fn senders_are_told_of_a_client_that_does_not_read() {
+async fn senders_see_a_slow_consumer() {
     let (sender, body) = EventBody::channel(1);
     let mut client = client(body);
     sender.send(Event::data("taken")).await.unwrap();
@@ -369,7 +369,7 @@ async fn senders_are_told_of_a_client_that_does_not_read() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_sender_can_end_the_stream_for_good() {
+async fn sender_finishes_the_stream_of_other_senders() {
     let (sender, body) = EventBody::channel(4);
     let other = sender.clone();
     sender.send(Event::data("last")).await.unwrap();
@@ -381,7 +381,7 @@ async fn a_sender_can_end_the_stream_for_good() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_callback_ends_as_it_returns() {
+async fn result_of_the_function_ends_or_fails_the_stream() {
     async fn run<F>(callback: impl FnOnce(Sender) -> F) -> (String, Option<CloseReason>)
     where
         F: Future<Output = Result<(), BoxError>> + 'static,
@@ -415,7 +415,7 @@ async fn a_callback_ends_as_it_returns() {
     .await;
     assert_eq!((text.as_str(), reason), (": \n\ndata: one\n\nthe body failed: broken", Some(CloseReason::Error)));
 
-    // More than the channel holds, and with pauses.
+    // More events than the channel holds, with pauses.
     let (text, _) = run(async |sender| {
         for n in 0..1000 {
             if n % 100 == 0 {
@@ -430,7 +430,7 @@ async fn a_callback_ends_as_it_returns() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_callback_that_returns_nothing_leaves_the_finish_as_it_was() {
+async fn function_that_returns_ok_keeps_after_end() {
     let done = format!(": \n\ndata: one\n\nid: {}\n\n", LastEventId::FINISHED);
     let ended = EventBody::from_fn(async |sender| {
         sender.send(Event::data("one")).await?;
@@ -444,7 +444,7 @@ async fn a_callback_that_returns_nothing_leaves_the_finish_as_it_was() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_callback_goes_with_its_client() {
+async fn function_is_dropped_when_the_client_goes() {
     let alive = Arc::new(());
     let inside = alive.clone();
     let body = EventBody::from_fn(|sender| async move {
@@ -461,14 +461,14 @@ async fn a_callback_goes_with_its_client() {
 }
 
 #[tokio::test]
-async fn a_body_with_no_clock_needs_none() {
+async fn body_without_timeouts_needs_no_runtime() {
     let body = EventBody::new(stream::iter([Event::data("x")])).without_keep_alive().without_stall_timeout();
     let chunks: Vec<Result<_, BodyError>> = body.collect().await;
     assert_eq!(chunks.len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_takes_not_even_the_preamble_is_noticed() {
+async fn client_that_does_not_read_the_preamble_is_noticed() {
     let (closed, start) = (Closed::default(), Instant::now());
     let mut client = client(closed.watch(EventBody::new(one_then_pending()).with_max_chunk(0).without_keep_alive()));
     assert_eq!(client.next_chunk().await.unwrap().unwrap(), ": \n\n");
@@ -476,9 +476,9 @@ async fn a_client_that_takes_not_even_the_preamble_is_noticed() {
     assert_eq!((closed.reason(), closed.after(start).as_secs()), (Some(CloseReason::SlowConsumer), 10));
 }
 
-/// A timer is set for the keep-alive, in an hour, when the burst comes.
+/// When the burst comes, the timer is set for the keep-alive in an hour.
 #[tokio::test(start_paused = true)]
-async fn a_burst_in_an_idle_stream_is_watched() {
+async fn stall_after_a_burst_in_an_idle_stream_is_noticed() {
     let (sender, events) = mpsc::unbounded_channel::<EncodedEvent>();
     let body = EventBody::new(UnboundedReceiverStream::new(events)).with_max_chunk(0);
     let closed = Closed::default();
@@ -499,7 +499,7 @@ async fn a_burst_in_an_idle_stream_is_watched() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_several_ends_the_first_is_heard() {
+async fn first_of_several_ends_counts() {
     let streams = StreamGroup::new();
     let body = EventBody::new(one_then_pending()).with_group(&streams);
     let handle = body.handle();
@@ -517,9 +517,9 @@ async fn of_several_ends_the_first_is_heard() {
     assert_eq!(handle.close_reason(), Some(CloseReason::Disconnected));
 }
 
-/// By its own stream, while the body polls it.
+/// The stream uses the handle while the body polls it.
 #[tokio::test(start_paused = true)]
-async fn a_stream_can_end_itself_by_its_handle() {
+async fn stream_ends_itself_through_its_handle() {
     let handle = Arc::new(Mutex::new(None::<StreamHandle>));
     let own = handle.clone();
     let body = EventBody::new(stream::poll_fn(move |_| {
@@ -534,7 +534,7 @@ async fn a_stream_can_end_itself_by_its_handle() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn senders_that_outlive_the_stream_hold_none_of_its_events() {
+async fn senders_that_outlive_the_stream_hold_no_events() {
     let (sender, body) = EventBody::channel(4);
     let frame = EncodedEvent::from(Event::data("kept"));
     sender.send(frame.clone()).await.unwrap();
@@ -545,7 +545,7 @@ async fn senders_that_outlive_the_stream_hold_none_of_its_events() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_callback_that_returns_ends_the_stream_though_there_are_senders() {
+async fn function_that_returns_ends_the_stream_of_other_senders() {
     let kept = Arc::new(Mutex::new(None));
     let inside = kept.clone();
     let mut client = client(EventBody::from_fn(|sender| async move {

@@ -1,4 +1,4 @@
-//! What a hub tells the crates metrics and tracing.
+//! The metrics and the tracing spans of a hub.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,7 +12,7 @@ use ssekit_server::hub::{Hub, HubOptions, MemoryLog, RetentionOptions, Subscribe
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 
-/// Remembers the last value of each.
+/// A recorder that keeps the last value of each metric.
 #[derive(Clone, Default)]
 struct Remember(Arc<Mutex<BTreeMap<String, f64>>>);
 
@@ -89,7 +89,7 @@ fn one_client(hub: &Hub) {
 }
 
 #[test]
-fn what_is_counted_is_told_when_it_is_asked_for() {
+fn stats_are_recorded_only_on_request() {
     let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let recorder = Remember::default();
     metrics::with_local_recorder(&recorder, || {
@@ -162,7 +162,7 @@ impl tracing::Subscriber for Lines {
 }
 
 #[test]
-fn a_client_has_a_span_and_an_event_none() {
+fn client_has_a_span_and_an_event_has_none() {
     let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let lines = Lines::default();
     tracing::subscriber::with_default(lines.clone(), || {

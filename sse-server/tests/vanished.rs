@@ -1,5 +1,4 @@
-//! Clients that vanish without a word, and clients that do not read: what ends their connections, with `SocketOptions`
-//! and without.
+//! How `SocketOptions` end the connections of clients that vanish and of clients that do not read.
 #![cfg(all(feature = "net", target_os = "linux"))]
 
 use std::io::{self, ErrorKind, Read, Write};
@@ -13,29 +12,29 @@ use ssekit_server::{SocketOptions, TcpKeepAlive};
 
 /// Only a failure takes this long.
 const SOON: Duration = Duration::from_secs(20);
-/// Set for a test's own program where it runs as the client.
+/// Set when the test program runs itself as the client.
 const CLIENT: &str = "SSEKIT_TEST_CLIENT";
 
-/// Nothing is pending: the keep-alive alone ends it.
+/// No data is in flight, so the TCP keep-alive ends the connection.
 #[test]
-fn an_idle_connection_ends_when_its_client_has_vanished() {
+fn idle_connection_of_a_vanished_client_ends() {
     let second = Duration::from_secs(1);
     let keep_alive = TcpKeepAlive::new().with_idle(second).with_interval(second).with_probes(1);
     let options = none().with_keep_alive(Some(keep_alive));
-    in_a_network("an_idle_connection_ends_when_its_client_has_vanished", &options, |_| ());
+    in_a_network("idle_connection_of_a_vanished_client_ends", &options, |_| ());
 }
 
-/// Something is pending, and so no keep-alive would run: the user timeout ends it.
+/// Data is in flight, so no probes are sent, and the user timeout ends the connection.
 #[test]
-fn a_connection_with_data_pending_ends_when_its_client_has_vanished() {
+fn connection_with_unacknowledged_data_of_a_vanished_client_ends() {
     let options = none().with_user_timeout(Some(Duration::from_secs(1)));
-    in_a_network("a_connection_with_data_pending_ends_when_its_client_has_vanished", &options, |mut connection| {
+    in_a_network("connection_with_unacknowledged_data_of_a_vanished_client_ends", &options, |mut connection| {
         connection.write_all(b"data: anybody there?\n\n").unwrap();
     });
 }
 
 #[test]
-fn a_connection_ends_when_its_client_does_not_read() {
+fn connection_of_a_client_that_does_not_read_ends() {
     let limited = SocketOptions::new().with_user_timeout(Some(Duration::from_secs(1)));
     let [stuck, reading, unlimited] =
         [&limited, &limited, &SocketOptions::new().with_user_timeout(None)].map(|options| {
@@ -44,7 +43,7 @@ fn a_connection_ends_when_its_client_does_not_read() {
             (accept(&listener), client)
         });
     fill(&unlimited.0);
-    // This one's client has room for all of that, and so need not even read.
+    // The buffer of this client has room for all data, so it need not read.
     (&reading.0).write_all(b"data: 1\n\n").unwrap();
 
     let error = end(|| (&stuck.0).write(&[b'x'; 4096])).expect("open, and its client does not read");
@@ -54,19 +53,19 @@ fn a_connection_ends_when_its_client_does_not_read() {
 }
 
 #[test]
-fn the_unsent_limit_bounds_what_is_kept_for_a_client_that_does_not_read() {
+fn unsent_limit_bounds_the_memory_for_a_client_that_does_not_read() {
     let options = none().with_send_buffer(Some(1 << 20));
     let [limited, unlimited] = [&options.clone().with_unsent_limit(Some(16 * 1024)), &options].map(|options| {
         let listener = options.listen((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
         let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         fill(&accept(&listener))
     });
-    // The client's own buffer is in both.
+    // Both numbers include the buffer of the client.
     assert!(limited + 64 * 1024 < unlimited, "{limited} bytes with a limit, {unlimited} without");
 }
 
-/// Serves a client in a network of its own twice, with the options and as the system does; then the client's network goes
-/// down. The connection with the options ends, and the other one is open still.
+/// Serves a client in its own network over two connections, one with the options and one without. Then the network goes
+/// down. The connection with the options must end, and the other one must stay open.
 fn in_a_network(test: &str, options: &SocketOptions, then: impl Fn(&TcpStream)) {
     if env::var_os(CLIENT).is_some() {
         return be_the_client();
@@ -86,25 +85,24 @@ fn in_a_network(test: &str, options: &SocketOptions, then: impl Fn(&TcpStream)) 
     then(&limited);
     then(&plain);
     let error = end(|| (&limited).read(&mut [0])).expect("open, and its client has vanished");
-    // What it is depends on whether the neighbour is still known.
+    // The kind of error depends on whether the neighbour is still known.
     assert!(matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::HostUnreachable), "{error}");
     assert!(is_open(&plain), "it ends by itself, and the test shows nothing");
 }
 
 /// A network namespace with a client in it, and a link to it from here.
 ///
-/// It is the client's own and has no name, so that nothing is left of it, nor of the link, when the client has ended and
-/// the system has given up its connections. The client ends when its standard input does, so when the test does, however
-/// that ends.
+/// The namespace has no name, so nothing is left of it or of the link when the client has ended. The client ends when its
+/// standard input closes, so when the test ends in any way.
 struct Network {
     client: Child,
     link: String,
-    /// The first of four addresses, of those that RFC 2544 has set aside for tests.
+    /// The first of four addresses from the range of RFC 2544 for tests.
     base: u32,
 }
 
 impl Network {
-    /// `None` if there can be none, as without root's rights.
+    /// Returns `None` if a namespace cannot be created, for example without root.
     fn new(test: &str) -> Option<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -134,18 +132,18 @@ impl Network {
         Some(network)
     }
 
-    /// Any port of this end of the link.
+    /// Returns the address of this end of the link, with any port.
     fn outside(&self) -> SocketAddr {
         (Ipv4Addr::from(self.base + 1), 0).into()
     }
 
-    /// Has the client connect.
+    /// Makes the client connect.
     fn connect(&mut self, addrs: &[SocketAddr]) {
         let addrs: Vec<_> = addrs.iter().map(ToString::to_string).collect();
         writeln!(self.client.stdin.as_mut().unwrap(), "{}", addrs.join(" ")).unwrap();
     }
 
-    /// From here on, none of its packets gets out.
+    /// Drops all packets of the client from now on.
     fn take_down(&self) {
         self.inside(&["ip", "link", "set", "eth0", "down"]);
     }
@@ -155,7 +153,7 @@ impl Network {
         run("nsenter", &[&["--net", "--target", &pid][..], command].concat()).unwrap();
     }
 
-    /// Whether the client has left our network for its own.
+    /// Returns whether the client has moved to its own network.
     fn is_apart(&self) -> bool {
         let [ours, its] =
             ["self", &self.client.id().to_string()].map(|pid| fs::read_link(format!("/proc/{pid}/ns/net")));
@@ -165,14 +163,14 @@ impl Network {
 
 impl Drop for Network {
     fn drop(&mut self) {
-        // At once, and not when the client's connections have been given up.
+        // Removed at once, before the system gives up the connections of the client.
         let _ = run("ip", &["link", "del", &self.link]);
         let _ = self.client.kill();
         let _ = self.client.wait();
     }
 }
 
-/// Connects as it is told to, and holds the connections.
+/// Runs as the client: connects on request, and holds the connections.
 fn be_the_client() {
     let mut lines = io::stdin().lines();
     let addrs = lines.next().unwrap().unwrap();
@@ -181,7 +179,7 @@ fn be_the_client() {
     drop(connections);
 }
 
-/// No options, but that an event goes out at once.
+/// Returns options that only set `TCP_NODELAY`.
 fn none() -> SocketOptions {
     SocketOptions::new().with_keep_alive(None).with_user_timeout(None).with_unsent_limit(None)
 }
@@ -207,7 +205,7 @@ fn accept(listener: &TcpListener) -> TcpStream {
     connection
 }
 
-/// Writes until the system takes no more, and says how many bytes it took.
+/// Writes until the system takes no more, and returns the number of bytes.
 fn fill(mut connection: &TcpStream) -> usize {
     let mut taken = 0;
     loop {
@@ -225,7 +223,7 @@ fn is_open(mut connection: &TcpStream) -> bool {
     connection.read(&mut [0]).is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
 }
 
-/// The error that ends a connection, if one does.
+/// Returns the error that ends a connection.
 fn end(mut turn: impl FnMut() -> io::Result<usize>) -> Option<io::Error> {
     let deadline = Instant::now() + SOON;
     while Instant::now() < deadline {

@@ -1,4 +1,4 @@
-//! One application on every server that there is an adapter for, so that they cannot drift apart.
+//! One application for the servers of all adapters, so that the adapters cannot drift apart.
 
 use std::future::ready;
 use std::io;
@@ -32,26 +32,26 @@ use tower_http::compression::predicate::SizeAbove;
 /// Only a failure takes this long.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 
-/// How long a client of the hub may leave untaken what was written.
+/// The stall timeout of the hub's streams.
 const STALL: Duration = Duration::from_secs(1);
 
-/// A server, by who accepts its connections.
+/// A kind of server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// `axum::serve`.
+    /// The server `axum::serve`.
     Axum,
-    /// `ssekit::axum::serve`.
+    /// The server `ssekit::axum::serve`.
     AxumServe,
-    /// `HttpServer`, by `ssekit::actix::configure` and `serve`.
+    /// actix-web's `HttpServer` with `ssekit::actix::configure` and `serve`.
     Actix,
-    /// The same as it is by default, without `configure`.
+    /// actix-web's `HttpServer` without `configure`.
     ActixDefault,
 }
 
-/// Those that are as they should be.
+/// The kinds that all cases run on.
 pub(crate) const KINDS: [Kind; 3] = [Kind::Axum, Kind::AxumServe, Kind::Actix];
 
-/// What a client speaks.
+/// The HTTP version of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Http {
     One,
@@ -60,8 +60,8 @@ pub(crate) enum Http {
 
 pub(crate) type Body = EventBody<BoxStream<'static, io::Result<EncodedEvent>>>;
 
-/// An application: at `/events` what the test has made it for, and `/channel` and `/callback`; at `/hub/TOPIC` a topic of a
-/// hub.
+/// An application: `/events` is the handler of the test, `/channel` and `/callback` count to three, and `/hub/TOPIC` is a
+/// topic of a hub.
 #[derive(Clone)]
 pub(crate) struct App {
     pub(crate) streams: StreamGroup,
@@ -78,19 +78,19 @@ impl App {
         Self { streams, hub, handler: Arc::new(handler), is_compressed: false, closed: Arc::default() }
     }
 
-    /// With a hub, and nothing at `/events`.
+    /// Creates an application with this hub, and with an empty stream at `/events`.
     pub(crate) fn with_hub(hub: Hub) -> Self {
         let app = Self::new(|_| EventBody::new(futures_util::stream::empty().boxed()));
         Self { streams: hub.streams().clone(), hub, ..app }
     }
 
-    /// With the framework's own layer for it.
+    /// Adds the compression layer of the framework.
     pub(crate) fn compressed(mut self) -> Self {
         self.is_compressed = true;
         self
     }
 
-    /// Why streams were closed, in order.
+    /// Returns the close reasons of the streams, in order.
     pub(crate) fn closed(&self) -> Vec<CloseReason> {
         self.closed.lock().unwrap().clone()
     }
@@ -106,7 +106,7 @@ impl App {
         body.on_close(move |reason| closed.lock().unwrap().push(reason))
     }
 
-    /// Starts it on a free port, with these options for its end.
+    /// Starts a server on a free port, which drains with these options.
     pub(crate) async fn start(&self, kind: Kind, options: DrainOptions) -> Server {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         self.start_on(kind, options, listener).await
@@ -118,7 +118,7 @@ impl App {
         let (report, reported) = oneshot::channel();
         let signal = async { stopped.await.unwrap_or_default() };
         let app = self.clone();
-        // Each in a thread of its own, as actix-web needs it.
+        // Each server runs in its own thread, because actix-web needs one.
         thread::spawn(move || match kind {
             Kind::Axum => block_on(async {
                 listener.set_nonblocking(true).unwrap();
@@ -175,7 +175,7 @@ impl App {
             .route("/channel", get(channel))
             .route("/callback", get(async || on_axum::Sse::from_fn(count)))
             .with_state(self);
-        // By default it leaves event streams as they are.
+        // By default, the layer does not compress event streams.
         if is_compressed { router.layer(CompressionLayer::new().compress_when(SizeAbove::new(0))) } else { router }
     }
 
@@ -212,7 +212,7 @@ impl App {
     }
 }
 
-/// Three events, and that is all.
+/// Sends three events and finishes.
 async fn count(sender: Sender) -> Result<(), BoxError> {
     for n in 1..=3 {
         sender.send(Event::data(n.to_string())).await?;
@@ -225,7 +225,7 @@ fn block_on(future: impl Future<Output = ()>) {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future);
 }
 
-/// A server that runs until its end is asked for.
+/// A running server.
 pub(crate) struct Server {
     pub(crate) addr: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
@@ -233,12 +233,12 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Asks it to end. It goes on, for the test to look at.
+    /// Starts the shutdown, and returns at once.
     pub(crate) fn stop(&mut self) {
         let _ = self.stop.take().unwrap().send(());
     }
 
-    /// Waits for its end; how the drain went.
+    /// Waits for the end of the server, and returns the report of the drain.
     pub(crate) async fn ended(mut self) -> DrainReport {
         soon(&mut self.reported).await.unwrap()
     }
@@ -246,14 +246,14 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Also one that a test is done with.
+        // Stops a server that the test did not stop.
         if let Some(stop) = self.stop.take() {
             let _ = stop.send(());
         }
     }
 }
 
-/// A connection of one client, for one request at a time or, by HTTP/2, for many.
+/// A connection of one client, for one request at a time over HTTP/1.1 and for many over HTTP/2.
 pub(crate) struct Client {
     addr: SocketAddr,
     sender: Connection,
@@ -310,19 +310,19 @@ impl Client {
     }
 }
 
-/// The chunks of a response, until its end or its breaking off.
+/// Returns the chunks of a response, until its end or its failure.
 pub(crate) fn chunks(response: Response<Incoming>) -> impl Stream<Item = Result<Bytes, hyper::Error>> + Unpin + Send {
     let data = |frame: hyper::body::Frame<Bytes>| frame.into_data().ok().filter(|chunk| !chunk.is_empty());
-    // The end may come in an empty one, by HTTP/2.
+    // Over HTTP/2, the end may come as an empty chunk.
     BodyStream::new(response.into_body()).try_filter_map(move |frame| ready(Ok(data(frame)))).boxed()
 }
 
-/// The events of a response, whose body must not break off.
+/// Returns the events of a response, whose body must not fail.
 pub(crate) fn events(response: Response<Incoming>) -> impl Stream<Item = ReceivedEvent> + Unpin + Send {
     EventStream::new(chunks(response)).map(|event| event.unwrap()).boxed()
 }
 
-/// Looks again and again, until it is so.
+/// Checks repeatedly until `look` returns true.
 pub(crate) async fn until(what: &str, look: impl Fn() -> bool) {
     let deadline = Instant::now() + SOON;
     while !look() {

@@ -1,4 +1,4 @@
-//! A hub behind every server.
+//! Runs the same hub cases on the servers of all adapters.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use ssekit::server::{AfterEnd, CloseReason, DrainOptions};
 use super::app::{App, Client, chunks, events, soon, until};
 use super::on_all;
 
-/// The texts of the next events, so many of them, and the last ID.
+/// Returns the data of the next `count` events, and the last ID.
 async fn next(
     events: &mut (impl StreamExt<Item = ssekit::ReceivedEvent> + Unpin),
     count: usize,
@@ -26,7 +26,7 @@ async fn next(
 }
 
 #[tokio::test]
-async fn a_client_that_comes_back_goes_on_where_it_was() {
+async fn reconnecting_client_resumes_after_its_last_event() {
     on_all(async |kind, http| {
         let app = App::with_hub(Hub::default());
         let server = app.start(kind, DrainOptions::new()).await;
@@ -95,7 +95,7 @@ async fn rejected_client_gets_a_stream_only_for_get_that_accepts_one() {
 }
 
 #[tokio::test]
-async fn a_client_is_disconnected_and_a_session_taken_over() {
+async fn newer_session_and_disconnect_end_a_stream() {
     on_all(async |kind, http| {
         let app = App::with_hub(Hub::default());
         let server = app.start(kind, DrainOptions::new()).await;
@@ -119,7 +119,7 @@ async fn a_client_is_disconnected_and_a_session_taken_over() {
 }
 
 #[tokio::test]
-async fn a_drain_through_the_hub_lets_each_have_what_there_is() {
+async fn drain_delivers_pending_events_to_each_client() {
     on_all(async |kind, http| {
         let app = App::with_hub(Hub::default());
         let options = DrainOptions::new().with_farewell(Event::data("bye"));
@@ -145,9 +145,9 @@ async fn a_drain_through_the_hub_lets_each_have_what_there_is() {
     .await;
 }
 
-/// It costs the others nothing, and the hub no more than it keeps.
+/// Other clients get all events, and the hub keeps no more than its log.
 #[tokio::test]
-async fn a_client_that_reads_nothing_costs_nobody_anything() {
+async fn client_that_reads_nothing_does_not_slow_others() {
     on_all(async |kind, http| {
         let log = MemoryLog::new(RetentionOptions::new().with_max_events(1000));
         let app = App::with_hub(Hub::with_log(log, HubOptions::new()));
@@ -162,7 +162,7 @@ async fn a_client_that_reads_nothing_costs_nobody_anything() {
         until("all are there", || app.hub.len() == 6).await;
         let text = "x".repeat(1000);
         let mut published = 0;
-        // Until it is found not to read, and then some more.
+        // Publishes until the stall timeout closes its stream, and then some more.
         while app.hub.len() == 6 || published % 20 != 0 {
             for _ in 0..500 {
                 app.hub.publish("a", Event::data(&text)).now().unwrap();

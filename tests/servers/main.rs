@@ -1,5 +1,4 @@
-//! Every server that there is an adapter for, by real clients over loopback: one table of cases for all of them, over
-//! HTTP/1.1 and HTTP/2.
+//! Runs the same cases on the servers of all adapters, with real clients over loopback, HTTP/1.1 and HTTP/2.
 
 #![forbid(unsafe_code)]
 
@@ -30,18 +29,18 @@ fn data(text: &str) -> EncodedEvent {
     EncodedEvent::from(Event::data(text))
 }
 
-/// Runs a case on every server, by every protocol.
+/// Runs a case on every server, over HTTP/1.1 and HTTP/2.
 async fn on_all(case: impl AsyncFn(Kind, Http)) {
     for kind in KINDS {
         for http in [Http::One, Http::Two] {
-            // So that a failure says where.
+            // A failure then shows the server.
             eprintln!("{kind:?} {http:?}");
             case(kind, http).await;
         }
     }
 }
 
-/// An application whose streams the test writes: it gets a sender for each.
+/// Returns an application whose streams the test writes, and a function that returns the sender of the next stream.
 fn written(make: fn(Body) -> Body) -> (App, impl AsyncFnMut() -> UnboundedSender<EncodedEvent>) {
     let (opened, mut streams) = unbounded_channel();
     let app = App::new(move |_| {
@@ -53,7 +52,7 @@ fn written(make: fn(Body) -> Body) -> (App, impl AsyncFnMut() -> UnboundedSender
 }
 
 #[tokio::test]
-async fn each_event_is_on_the_wire_at_once() {
+async fn each_event_goes_out_at_once() {
     on_all(async |kind, http| {
         let (app, mut stream) = written(|body| body);
         let server = app.start(kind, DrainOptions::new()).await;
@@ -70,7 +69,7 @@ async fn each_event_is_on_the_wire_at_once() {
         let sender = stream().await;
         let mut events = events(response);
         for n in 0..10 {
-            // The next one does not exist before this one has been read.
+            // The next event is sent after this one was read.
             sender.send(data(&n.to_string())).unwrap();
             assert_eq!(soon(events.next()).await.unwrap().data, *n.to_string());
         }
@@ -82,7 +81,7 @@ async fn each_event_is_on_the_wire_at_once() {
 }
 
 #[tokio::test]
-async fn the_three_ways_to_write_and_done_for_good() {
+async fn stream_channel_and_function_send_the_same_and_finished_client_gets_204() {
     on_all(async |kind, http| {
         let app = App::new(|_| {
             EventBody::new(stream::iter((1..=3).map(|n| data(&n.to_string()))).map(Ok).boxed())
@@ -97,7 +96,7 @@ async fn the_three_ways_to_write_and_done_for_good() {
             let done = if path == "/channel" { "" } else { "id: ssekit:done\n\n" };
             assert_eq!(text, format!(": \n\ndata: 1\n\ndata: 2\n\ndata: 3\n\n{done}"), "{path}");
         }
-        // What an EventSource does then.
+        // The next request of an EventSource.
         let response =
             Client::connect(server.addr, http).await.get("/events", &[("last-event-id", "ssekit:done")]).await;
         assert_eq!(response.status(), StatusCode::NO_CONTENT);
@@ -107,7 +106,7 @@ async fn the_three_ways_to_write_and_done_for_good() {
 }
 
 #[tokio::test]
-async fn what_a_request_says_is_extracted() {
+async fn extractor_reads_id_and_accept_header() {
     on_all(async |kind, http| {
         let app = App::new(|request| {
             let text = format!("{:?} {}", request.last_event_id().map(|id| id.as_str()), request.wants_event_stream());
@@ -142,9 +141,9 @@ async fn what_a_request_says_is_extracted() {
     .await;
 }
 
-/// From an idle stream, with nothing ever written that could fail.
+/// The stream is idle, so no write fails.
 #[tokio::test]
-async fn a_client_that_goes_is_noticed_at_once() {
+async fn client_that_disconnects_is_noticed_at_once() {
     on_all(async |kind, http| {
         let (app, mut stream) = written(|body| body.with_keep_alive(KeepAlive::every(HOUR)));
         let server = app.start(kind, DrainOptions::new()).await;
@@ -156,26 +155,26 @@ async fn a_client_that_goes_is_noticed_at_once() {
         soon(events.next()).await.unwrap();
         drop((events, client));
         soon(sender.closed()).await;
-        until("it is told why", || app.closed() == [CloseReason::ClientGone]).await;
+        until("the close reason is reported", || app.closed() == [CloseReason::ClientGone]).await;
         assert_eq!(app.streams.len(), 0);
     })
     .await;
 }
 
-/// actix-web as it is by default: a client that is gone may have closed but one half of its connection.
+/// By default, actix-web treats a closed connection as half closed.
 #[tokio::test]
-async fn a_server_that_allows_half_closed_connections_notices_by_the_keep_alive() {
+async fn default_actix_notices_a_disconnect_by_the_keep_alive() {
     let (app, mut stream) = written(|body| body.with_keep_alive(KeepAlive::every(Duration::from_millis(50))));
     let server = app.start(Kind::ActixDefault, DrainOptions::new()).await;
     let response = Client::connect(server.addr, Http::One).await.get("/events", &[]).await;
     let sender = stream().await;
     drop(response);
     soon(sender.closed()).await;
-    until("it is told why", || app.closed() == [CloseReason::ClientGone]).await;
+    until("the close reason is reported", || app.closed() == [CloseReason::ClientGone]).await;
 }
 
 #[tokio::test]
-async fn a_stream_can_be_ended_by_its_handle() {
+async fn handle_ends_a_stream() {
     on_all(async |kind, http| {
         let (app, mut stream) = written(|body| body);
         let server = app.start(kind, DrainOptions::new()).await;
@@ -191,9 +190,9 @@ async fn a_stream_can_be_ended_by_its_handle() {
     .await;
 }
 
-/// All of the frameworks' own ways to stop wait for the streams: for 30 seconds or for ever.
+/// The frameworks' own ways to stop wait for open streams: actix-web for 30 seconds, axum forever.
 #[tokio::test]
-async fn a_server_drains_a_thousand_idle_streams_and_exits() {
+async fn server_drains_a_thousand_idle_streams_and_exits() {
     on_all(async |kind, http| {
         let app = App::new(|_| EventBody::new(stream::pending().boxed()).with_keep_alive(KeepAlive::every(HOUR)));
         let bye = Event::data("bye").with_event_type(event_type!("bye"));
@@ -222,9 +221,9 @@ async fn a_server_drains_a_thousand_idle_streams_and_exits() {
             assert!(soon(chunks.next()).await.is_none());
         }
         assert!(retries.iter().all(|retry| (3000..=6000).contains(retry)), "{retries:?}");
-        // Though the deadline is in an hour.
+        // The deadline is in an hour.
         let report = server.ended().await;
-        // For who wants to know: `cargo test --release --test servers thousand -- --nocapture`.
+        // Shown by `cargo test --release --test servers thousand -- --nocapture`.
         eprintln!("{kind:?} {http:?}: ended {:.1?} after the signal; {report}", start.elapsed());
         assert_eq!((report.open, report.drained, report.forced), (1000, 1000, 0));
     })
@@ -232,23 +231,23 @@ async fn a_server_drains_a_thousand_idle_streams_and_exits() {
 }
 
 #[tokio::test]
-async fn who_comes_during_a_drain_is_told_to_come_back() {
+async fn client_during_a_drain_gets_a_retry_line() {
     on_all(async |kind, http| {
-        // One stream holds the drain up.
+        // One stream delays the drain.
         let (app, mut stream) = written(|body| body.with_drain_policy(DrainPolicy::FinishThenClose { max: HOUR }));
         let options = DrainOptions::new().with_reconnection_time(Duration::from_secs(7)).with_deadline(HOUR);
         let mut server = app.start(kind, options).await;
         let first = Client::connect(server.addr, http).await.get("/events", &[]).await;
         let sender = stream().await;
-        until("it is open", || app.streams.len() == 1).await;
+        until("the stream is open", || app.streams.len() == 1).await;
         server.stop();
-        until("it is being drained", || !app.streams.is_ready()).await;
+        until("the group is drained", || !app.streams.is_ready()).await;
         let late = Client::connect(server.addr, http).await.get("/events", &[]).await;
         assert_eq!(late.status(), StatusCode::OK, "503 would be for good");
         let text: Vec<_> = soon(chunks(late).collect()).await;
         let retry = std::str::from_utf8(text[0].as_ref().unwrap()).unwrap().strip_prefix("retry: ").unwrap();
         assert!((7000..=14000).contains(&retry.trim_end().parse::<u64>().unwrap()) && text.len() == 1);
-        // The answer that is under way runs to its end.
+        // The open stream runs to its end.
         let mut first = events(first);
         sender.send(data("last word")).unwrap();
         assert_eq!(soon(first.next()).await.unwrap().data, "last word");
@@ -260,14 +259,14 @@ async fn who_comes_during_a_drain_is_told_to_come_back() {
     .await;
 }
 
-/// It must neither be held in memory, nor keep others waiting, nor be forgotten.
+/// Its events must not fill the memory, other clients must not wait, and its stream must close.
 #[tokio::test]
-async fn a_client_that_reads_nothing_is_cut_off_and_harms_nobody() {
+async fn client_that_reads_nothing_is_cut_off_without_harm_to_others() {
     on_all(async |kind, http| {
         let frame = data(&"x".repeat(250));
         let produced = Arc::new(AtomicU64::new(0));
         let counter = produced.clone();
-        // The first is fed as fast as it takes it.
+        // The first client gets events as fast as its connection takes them.
         let is_first = AtomicBool::new(true);
         let app = App::new(move |_| {
             if !is_first.swap(false, Ordering::Relaxed) {
@@ -296,17 +295,17 @@ async fn a_client_that_reads_nothing_is_cut_off_and_harms_nobody() {
         }
         let held = produced.load(Ordering::Relaxed);
         assert!(held < 16 << 20, "{held} bytes for one that does not read");
-        // By HTTP/2, another stream of the same connection.
+        // Over HTTP/2, the other stream shares the connection.
         let mut other = if http == Http::One { Client::connect(server.addr, http).await } else { client };
         let mut events = events(other.get("/events", &[]).await);
         for _ in 0..20 {
             soon(events.next()).await.unwrap();
         }
-        until("it is over", || app.closed() == [CloseReason::SlowConsumer]).await;
+        until("the stream is closed", || app.closed() == [CloseReason::SlowConsumer]).await;
         assert_eq!(app.streams.len(), 1);
         if kind == Kind::AxumServe && http == Http::One {
-            // The connection too.
-            until("it is cut", || app.streams.connections() == 1).await;
+            // The connection closes too.
+            until("the connection is closed", || app.streams.connections() == 1).await;
         }
         soon(events.next()).await.unwrap();
         drop(stuck);
@@ -314,9 +313,9 @@ async fn a_client_that_reads_nothing_is_cut_off_and_harms_nobody() {
     .await;
 }
 
-/// With nothing but its deadline to end it, it would hold the server up: `axum::serve` for ever, actix-web for 30 seconds.
+/// Only the deadline ends its stream. `axum::serve` would wait forever, actix-web for 30 seconds.
 #[tokio::test]
-async fn a_client_that_reads_nothing_does_not_hold_the_end_up() {
+async fn client_that_reads_nothing_does_not_delay_the_shutdown() {
     for kind in [Kind::AxumServe, Kind::Actix] {
         eprintln!("{kind:?}");
         let app = App::new(|_| {
@@ -325,7 +324,7 @@ async fn a_client_that_reads_nothing_does_not_hold_the_end_up() {
         });
         let mut server = app.start(kind, DrainOptions::new().with_deadline(Duration::from_millis(300))).await;
         let stuck = Client::connect(server.addr, Http::One).await.get("/events", &[]).await;
-        until("it is open", || app.streams.len() == 1).await;
+        until("the stream is open", || app.streams.len() == 1).await;
         server.stop();
         let report = server.ended().await;
         assert_eq!((report.open, report.forced), (1, 1));
@@ -334,9 +333,9 @@ async fn a_client_that_reads_nothing_does_not_hold_the_end_up() {
     }
 }
 
-/// Event by event, as they come, though the layers compress.
+/// Each event arrives by itself, although a layer compresses the response.
 #[tokio::test]
-async fn compression_holds_no_event_back() {
+async fn compression_delays_no_event() {
     type Decoder = Box<dyn FnMut(&[u8]) -> Vec<u8> + Send>;
     fn decoder<W: Write + Send + 'static>(mut writer: W, out: fn(&mut W) -> &mut Vec<u8>) -> Decoder {
         Box::new(move |bytes| {
@@ -376,7 +375,7 @@ async fn compression_holds_no_event_back() {
 }
 
 #[tokio::test]
-async fn many_streams_share_one_http_2_connection() {
+async fn fifty_streams_share_one_http_2_connection() {
     for kind in KINDS {
         let (app, mut stream) = written(|body| body);
         let server = app.start(kind, DrainOptions::new()).await;
@@ -408,7 +407,7 @@ async fn read_until(connection: &mut TcpStream, end: &str) -> String {
 }
 
 #[tokio::test]
-async fn the_bytes_of_http_1_are_as_they_should_be() {
+async fn http_1_response_has_the_expected_bytes() {
     for kind in KINDS {
         let (app, mut stream) = written(|body| {
             let body = body.with_reconnection_time(Duration::from_secs(2));
@@ -416,16 +415,16 @@ async fn the_bytes_of_http_1_are_as_they_should_be() {
         });
         let server = app.start(kind, DrainOptions::new()).await;
         let mut connection = TcpStream::connect(server.addr).await.unwrap();
-        // A byte by itself first, which could be that of another protocol.
+        // The first byte comes alone, and could start another protocol.
         connection.write_all(b"G").await.unwrap();
         connection.write_all(b"ET /events HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
-        // Head and preamble come before there is any event.
+        // Head and preamble come before the first event.
         let text = read_until(&mut connection, "retry: 2000\n\n\r\n").await;
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
         assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
         assert!(head.contains("\r\ntransfer-encoding: chunked"), "{head}");
         assert_eq!(body, "10\r\n: \nretry: 2000\n\n\r\n");
-        // An idle connection is kept alive, again and again.
+        // An idle stream sends keep-alives.
         for _ in 0..3 {
             assert!(read_until(&mut connection, "4\r\n: \n\n\r\n").await.starts_with("4\r\n: \n\n\r\n"));
         }
@@ -437,12 +436,12 @@ async fn the_bytes_of_http_1_are_as_they_should_be() {
 }
 
 #[tokio::test]
-async fn an_error_in_the_stream_cuts_the_response_so_that_the_client_sees_it() {
+async fn failed_stream_cuts_the_response_short() {
     on_all(async |kind, http| {
         let app =
             App::new(|_| EventBody::new(stream::iter([Ok(data("one")), Err(io::Error::other("broken"))]).boxed()));
         let server = app.start(kind, DrainOptions::new()).await;
-        // Many times, because the server must not lose what comes right before the error.
+        // Repeated, because the server must never lose the event right before the error.
         for _ in 0..20 {
             let mut chunks = chunks(Client::connect(server.addr, http).await.get("/events", &[]).await);
             let mut read = Vec::new();
@@ -460,7 +459,7 @@ async fn an_error_in_the_stream_cuts_the_response_so_that_the_client_sees_it() {
 }
 
 #[tokio::test]
-async fn what_is_sent_is_what_is_received() {
+async fn received_data_is_the_sent_data() {
     on_all(async |kind, http| {
         let texts = ["", "\n", "a\r\nb\rc", "  x", "data: x", "漢字 😀", "\u{feff}", &"long ".repeat(100_000)];
         let frames: Vec<EncodedEvent> = texts.iter().map(|text| data(text)).collect();
@@ -474,9 +473,8 @@ async fn what_is_sent_is_what_is_received() {
     .await;
 }
 
-/// What many a user looks at a stream with.
 #[tokio::test]
-async fn curl_shows_each_event_as_it_comes() {
+async fn curl_shows_each_event_at_once() {
     on_all(async |kind, http| {
         let (app, mut stream) = written(|body| body);
         let server = app.start(kind, DrainOptions::new()).await;

@@ -123,7 +123,7 @@ impl<S> EventBody<S> {
         }
     }
 
-    /// Marks the stream as that of a hub, whose items are pages of events.
+    /// Marks the items of the stream as pages of a hub, with any number of events.
     #[cfg(feature = "hub")]
     pub(crate) fn with_pages(mut self) -> Self {
         self.meter.set_has_pages();
@@ -171,8 +171,8 @@ impl<F: Future<Output = Result<(), BoxError>>> EventBody<FromFn<F>> {
     /// Creates a body whose events an async function sends, with the [`Sender`] that it receives.
     ///
     /// - The stream ends when the function returns `Ok(())`.
-    /// - The stream fails with the error of the function. [`SendError::Closed`](crate::SendError::Closed) is no failure,
-    ///   because the stream is over already.
+    /// - The stream fails with the error of the function. [`SendError::Closed`](crate::SendError::Closed) does not
+    ///   count as a failure, because the stream is over already.
     /// - The body itself polls the function. It drops the function when the client disconnects.
     /// - At most 64 events wait for the client.
     ///

@@ -69,6 +69,7 @@ impl HubRequest for SseRequest {
 pub struct HubResponse(Answer);
 
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "most answers are streams, and a box would cost each an allocation")]
 enum Answer {
     Stream {
         body: EventBody<Subscription>,

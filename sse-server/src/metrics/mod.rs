@@ -125,7 +125,7 @@ pub fn describe_metrics() {
     all().for_each(Metric::describe);
 }
 
-/// Returns the table of all metrics, as it stands in the documentation of this module.
+/// Returns the table of all metrics for the documentation of this module.
 #[cfg(test)]
 fn table() -> String {
     let mut table = String::from("| name | kind | unit | labels | description |\n|---|---|---|---|---|\n");

@@ -51,9 +51,7 @@ impl StreamMetrics {
     /// Counts events and bytes that were handed to the server.
     #[inline]
     pub(crate) fn sent(&self, events: u64, bytes: u64) {
-        if events > 0 {
-            self.events.increment(events);
-        }
+        self.events.increment(events);
         self.bytes.increment(bytes);
     }
 

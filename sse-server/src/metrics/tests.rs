@@ -13,10 +13,10 @@ use ssekit_core::{EncodedEvent, Event};
 use super::{Kind, Metric, all, describe_metrics, table};
 use crate::{DrainOptions, EventBody, StreamGroup};
 
-/// What a recorder was told.
+/// The calls that a recorder received.
 #[derive(Default)]
 struct Records {
-    /// By name.
+    /// Kind, unit and description by name.
     described: BTreeMap<String, (Kind, Option<Unit>, String)>,
     /// Name, kind and names of the labels.
     registered: BTreeSet<(String, String, Vec<String>)>,
