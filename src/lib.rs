@@ -25,6 +25,8 @@
 #![cfg_attr(not(test), warn(clippy::expect_used, clippy::panic, clippy::unwrap_used))]
 #![cfg_attr(not(test), warn(clippy::too_many_lines))]
 
+pub mod guides;
+
 #[doc(inline)]
 pub use ssekit_core::*;
 
