@@ -77,7 +77,7 @@ async fn run(url: &str) -> Result<EndReason, BoxError> {
     }
 }
 
-/// Tells the machine the response, or that there is none. Returns the body.
+/// Tells the machine the response or the failure. Returns the body.
 fn receive_response(
     machine: &mut ClientMachine,
     now: Duration,

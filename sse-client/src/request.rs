@@ -31,7 +31,7 @@ pub struct Attempt {
     pub number: u64,
     /// The URL of the request.
     pub url: String,
-    /// The status of the server's last answer if it was a refusal, else `None`.
+    /// The status of the last answer from the server; `None` if it was not a refusal.
     pub last_status: Option<u16>,
 }
 
@@ -71,9 +71,9 @@ pub(crate) struct RequestParts {
 pub(crate) struct Requests {
     pub(crate) client: Client,
     pub(crate) parts: RequestParts,
-    /// The response that the application has already; it stands in for the response to the first request.
+    /// A response from the application, used instead of sending the first request.
     pub(crate) first_response: Option<Response>,
-    /// The status of the server's last answer if it was a refusal, else `None`.
+    /// The status of the last answer from the server; `None` if it was not a refusal.
     pub(crate) last_status: Option<u16>,
 }
 

@@ -119,7 +119,7 @@ fn fill<C: Client>(
     }
 }
 
-/// Fails unless the totals are those of the feed.
+/// Fails unless the feed has these totals.
 fn check<C: Client>(feed: Feed, found: Totals) -> io::Result<()> {
     let expected = feed.totals(C::GIVES);
     if found == expected { Ok(()) } else { Err(wrong(format!("{} has found {found:?}, not {expected:?}", C::NAME))) }
@@ -136,7 +136,7 @@ async fn open<C: Client>(client: &C, address: SocketAddr, count: usize) -> io::R
                 return Err(wrong(format!("{} has no event", C::NAME)));
             }
         }
-        // A client that waits may use less memory than one that does not poll.
+        // Polls once more: a waiting client may use less memory than an unpolled one.
         if timeout(QUIET, C::next(&mut stream, &mut totals)).await.is_ok() {
             return Err(wrong(format!("{} has more than an event", C::NAME)));
         }

@@ -26,7 +26,7 @@ use crate::retry_after::parse_retry_after;
 ///                                     disconnect
 /// ```
 pub(super) enum Connection {
-    /// No connection.
+    /// No request is under way, and no body is open.
     None,
     /// The request is being sent, or the head of the response is awaited.
     Sending(SyncWrapper<SendingRequest>),

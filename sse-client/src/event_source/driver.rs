@@ -68,7 +68,7 @@ impl EventSource {
         Poll::Pending
     }
 
-    /// Takes the steps 2 to 4, when there is no item in the chunk.
+    /// Takes the steps 2 to 4, after the chunk is used up.
     // Not inlined, so that an item of the chunk costs as little as possible.
     #[inline(never)]
     fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Progress> {
