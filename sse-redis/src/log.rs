@@ -82,6 +82,9 @@ impl RedisLog {
     fn push(&self, event: NewEvent<'_>) -> Result<Reply, PublishError> {
         let shared = &self.0.shared;
         let len = event.block()?.len();
+        if shared.recent.is_finished(event.topic) {
+            return Err(PublishError::Finished);
+        }
         let max = shared.options.max_event_bytes;
         if len > max {
             return Err(PublishError::TooLarge { len, max });

@@ -21,7 +21,8 @@
 //! | `ClientGone` | a `ConnectionGuard` that carries the stream | `request_end`, not graceful |
 //! | `SlowConsumer` | the stall clock, or the drop of a body that had stalled | `close_and_wake`, `close` |
 //! | `Disconnected` | a `StreamHandle` | `request_end`, not graceful |
-//! | `Disconnected` | the hub | `request_end`, then `close_and_wake` |
+//! | `Disconnected`, `StreamEnd` | the hub, after a client's last event | `request_end`, not graceful |
+//! | `Disconnected`, `StreamEnd` | the hub, at once or for a client that does not read | `request_end`, then `close_and_wake` |
 //! | `Draining` | a drain | `request_end`, graceful |
 //! | `Draining` | the body of a stream that opens during a drain | `close` |
 //! | `Forced` | a drain at its deadline | `request_end`, not graceful, then `close_and_wake` |
@@ -101,6 +102,11 @@ impl StreamControl {
             page_events: AtomicU64::new(0),
             phase: Mutex::new(Phase { closed: None, details: Box::new(details) }),
         })
+    }
+
+    #[cfg(feature = "hub")]
+    pub(crate) fn stall_timeout(&self) -> Option<Duration> {
+        self.phase().details.stall_timeout
     }
 
     pub(crate) fn set_stall_timeout(&self, timeout: Option<Duration>) {

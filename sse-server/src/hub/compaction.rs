@@ -37,9 +37,9 @@ impl TopicKeys {
         self.retained
     }
 
-    /// Whether a newer event of this key exists than the one at `offset`.
-    pub(super) fn is_superseded(&self, key: &str, offset: u64) -> bool {
-        self.newest(key).is_some_and(|newest| newest != offset)
+    /// Whether the newest event of this key is another one than the one at `offset`, and not after `last`.
+    pub(super) fn is_superseded(&self, key: &str, offset: u64, last: u64) -> bool {
+        self.newest(key).is_some_and(|newest| newest != offset && newest <= last)
     }
 
     fn newest(&self, key: &str) -> Option<u64> {
@@ -171,11 +171,12 @@ mod tests {
         let key = compaction.supersede(&mut keys, "a", 1);
         compaction.insert(&mut keys, 1, retained(&key, b"one"));
         assert_eq!((compaction.len(), compaction.bytes(), keys.retained()), (1, 3, 1));
-        assert!(!keys.is_superseded("a", 1) && !keys.is_superseded("b", 1));
+        assert!(!keys.is_superseded("a", 1, u64::MAX) && !keys.is_superseded("b", 1, u64::MAX));
         let again = compaction.supersede(&mut keys, "a", 5);
         assert!(Arc::ptr_eq(&key, &again), "a key is stored once");
         assert_eq!((compaction.len(), compaction.bytes(), keys.retained()), (0, 0, 0));
-        assert!(keys.is_superseded("a", 1) && !keys.is_superseded("a", 5));
+        assert!(keys.is_superseded("a", 1, u64::MAX) && !keys.is_superseded("a", 5, u64::MAX));
+        assert!(keys.is_superseded("a", 1, 5) && !keys.is_superseded("a", 1, 4), "the newer event is not delivered");
     }
 
     #[test]

@@ -31,6 +31,10 @@ pub(super) struct Feed {
     pub(super) waiters: Waiters,
     /// The number of clients that subscribe to this topic or prefix.
     pub(super) subscribers: usize,
+    /// The number of these that are about to end, and so leave their place to others.
+    pub(super) ending: usize,
+    /// For a topic: whether it is [finished](super::Hub::finish_topic).
+    pub(super) is_finished: bool,
     /// For a topic: the feeds of its subscribed prefixes.
     pub(super) prefixes: Vec<FeedId>,
     /// The bytes of its latest events, joined for one client and shared with the next client at the same offset.
@@ -67,6 +71,8 @@ impl Feed {
             lost_to: forgotten_to,
             waiters: Waiters::default(),
             subscribers: 0,
+            ending: 0,
+            is_finished: false,
             prefixes: Vec::new(),
             joined: None,
             keys: TopicKeys::default(),
@@ -294,7 +300,7 @@ impl Feeds {
     /// An idle topic still knows its last evicted offset, so a client that resumes there gets an exact gap.
     pub(super) fn make_idle(&mut self, id: FeedId) {
         let Some(feed) = self.all.get_mut(id as usize).filter(|feed| feed.may_be_forgotten()) else { return };
-        if !feed.is_idle && feed.evicted_to <= self.forgotten_to {
+        if !feed.is_idle && !feed.is_finished && feed.evicted_to <= self.forgotten_to {
             // A new feed would know as much, because nobody has published to this one.
             self.forget(id);
             return;

@@ -6,7 +6,7 @@
 //! | part | fields |
 //! |---|---|
 //! | head | [`MAGIC`]; epoch, next offset, last offset of a forgotten topic (`u64` each) |
-//! | topics | their number (`u64`); for each: number (`u32`), name, last evicted offset, last lost offset (`u64` each) |
+//! | topics | their number (`u64`); for each: number (`u32`), name, last evicted offset, last lost offset (`u64` each), 1 if it is finished and 0 if not (`u8`) |
 //! | events | their number (`u64`); for each: offset (`u64`), topic (`u32`), key, age in ms (`u64`), block with its length (`u32`) |
 //!
 //! The retained events come first, then the stored ones, so the offsets are ascending.
@@ -23,7 +23,7 @@ use super::store::FeedId;
 use super::waiters::WakeList;
 
 /// The first bytes of an exported log. Another version of the format has another number.
-const MAGIC: &[u8] = b"ssekit hub log 1\n";
+const MAGIC: &[u8] = b"ssekit hub log 2\n";
 /// The length of the key of an event without a key.
 const NO_KEY: u16 = u16::MAX;
 
@@ -74,7 +74,8 @@ impl State {
 
         let topics = self.feeds.topics().filter_map(|(name, id)| Some((name, id, self.feeds.get(id)?)));
         // The next process creates a topic without events when a client subscribes to it.
-        let had_events = |feed: &Feed| feed.evicted_to > self.feeds.forgotten_to() || feed.has_events();
+        let had_events =
+            |feed: &Feed| feed.evicted_to > self.feeds.forgotten_to() || feed.has_events() || feed.is_finished;
         let topics: Vec<_> = topics.filter(|(.., feed)| had_events(feed)).collect();
         writer.u64(topics.len() as u64);
         for (name, id, feed) in topics {
@@ -82,6 +83,7 @@ impl State {
             writer.text(Some(name));
             writer.offset(feed.evicted_to);
             writer.offset(feed.lost_to);
+            writer.bytes.push(feed.is_finished.into());
         }
         let retained = || self.compaction.range(base + 1..);
         let stored = || self.store.events().filter(|(offset, ..)| *offset > base);
@@ -138,11 +140,13 @@ impl<'a> Import<'a> {
         let name = reader.some(name, "name of a topic")?;
         let (evicted_to, lost_to) = (reader.u64()?, reader.u64()?);
         reader.check(lost_to <= evicted_to && evicted_to < self.next, "offset of a lost event")?;
+        let is_finished = reader.u8()?;
+        reader.check(is_finished <= 1, "0 or 1 for a finished topic")?;
         reader.check(self.topics.insert(id, name).is_none(), "number of another topic")?;
         self.stored_from = self.stored_from.max(evicted_to + 1);
         let id = self.state.feeds.topic(name);
         if let Some(feed) = self.state.feeds.get_mut(id) {
-            (feed.evicted_to, feed.lost_to) = (evicted_to, lost_to);
+            (feed.evicted_to, feed.lost_to, feed.is_finished) = (evicted_to, lost_to, is_finished == 1);
         }
         Ok(())
     }
@@ -168,7 +172,7 @@ impl<'a> Import<'a> {
         reader.check(self.stored_from <= offset, "event that was not evicted")?;
         state.store.skip_to(offset);
         // No client exists yet that it could wake.
-        state.push(topic, key, block, at, &mut WakeList::default());
+        state.push(id, key, block, at, &mut WakeList::default());
         Ok(())
     }
 
@@ -247,6 +251,10 @@ impl<'a> Reader<'a> {
 
     fn u64(&mut self) -> Result<u64, ImportError> {
         self.array().map(u64::from_le_bytes)
+    }
+
+    fn u8(&mut self) -> Result<u8, ImportError> {
+        self.array().map(u8::from_le_bytes)
     }
 
     fn u32(&mut self) -> Result<u32, ImportError> {

@@ -62,14 +62,14 @@ impl State {
         let client = registry.get_mut(slot)?;
         let view = client.view(feeds, compaction);
         // Events before skipped offsets can still be in memory, so memory counts from the last evicted event on.
-        let memory_from = store.first().max(view.evicted_to() + 1).min(client.break_at.saturating_add(1));
+        let memory_from = store.first().max(view.evicted_to() + 1).min(client.read_to().saturating_add(1));
         let mut selector = Selector { epochs, next: from, known_to: store.next(), gaps: 0 };
         let is_before = |event: &&LoggedEvent| selector.offset(event).is_some_and(|offset| offset < from);
         let skipped = page.iter().take_while(is_before).count();
         let (mut events, mut gap) = (Vec::new(), None);
         for event in page.iter().skip(skipped) {
             // An event out of order is read again, in its order or not at all.
-            let offset = selector.offset(event).filter(|offset| (selector.next..=client.break_at).contains(offset));
+            let offset = selector.offset(event).filter(|offset| (selector.next..=client.read_to()).contains(offset));
             let Some(offset) = offset else { break };
             gap = selector.skip_to(offset.min(memory_from.max(selector.next)));
             if selector.next < offset {

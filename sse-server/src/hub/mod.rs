@@ -56,7 +56,9 @@
 //! most [`MAX_NAME_LEN`] bytes, and a subscriber has at most [`MAX_NAMES`] names.
 
 mod compaction;
+mod deadlines;
 mod disconnect;
+mod ending;
 mod epochs;
 mod feeds;
 mod hand_over;
@@ -91,12 +93,11 @@ use std::sync::{Arc, MutexGuard};
 use ssekit_core::IntoEvent;
 
 use crate::body::DEFAULT_STALL_TIMEOUT;
-use crate::close::AfterEnd;
 use crate::drain::{DrainOptions, DrainReport, StreamGroup, jitter};
 use crate::stream_control::StreamControl;
 
 use inner::Inner;
-use registry::Registry;
+use registry::{Presence, Registry};
 use state::State;
 
 pub use disconnect::{DISCONNECT_EVENT_TYPE, Disconnect};
@@ -212,9 +213,7 @@ impl Hub {
         let retry_after = options.retry_after;
         let reject = |reason| Rejection::new(reason, jitter(retry_after, retry_after), first_event_error);
         let admitted = admitted.map_err(reject)?;
-        for old in &admitted.taken_over {
-            disconnect::kick(old, &Disconnect::new().with_after_end(AfterEnd::Stop));
-        }
+        ending::wake_ending(&self.0.recent, &admitted.taken_over);
         Ok(Subscription::new(&self.0, admitted, control))
     }
 
@@ -232,7 +231,8 @@ impl Hub {
     /// Returns the clients with this key.
     pub fn clients_of(&self, key: &str) -> Vec<ClientInfo> {
         let state = self.state();
-        state.registry.of_key(key).map(|client| state.info(client)).collect()
+        let clients = state.registry.of_key(Presence::Present, key);
+        clients.filter_map(|index| state.registry.clients.get(index)).map(|client| state.info(client)).collect()
     }
 
     /// Returns the position of the last event. Its offset is 0 if there was none.
@@ -242,7 +242,7 @@ impl Hub {
 
     /// Returns the number of clients.
     pub fn len(&self) -> usize {
-        self.state().registry.clients.len()
+        self.state().registry.len()
     }
 
     /// Returns whether there are no clients.
@@ -262,20 +262,93 @@ impl Hub {
 
     /// Disconnects the client with this number. Returns whether there is one.
     pub fn disconnect(&self, client: u64, how: &Disconnect) -> bool {
-        self.disconnect_all(how, |registry| {
-            registry.find(client).map(|client| client.control.clone()).into_iter().collect()
-        }) > 0
+        self.end_clients(how, |registry, presence| registry.find(presence, client).into_iter().collect()) > 0
     }
 
     /// Disconnects all clients with this key. Returns how many there are.
     pub fn disconnect_key(&self, key: &str, how: &Disconnect) -> usize {
-        self.disconnect_all(how, |registry| registry.of_key(key).map(|client| client.control.clone()).collect())
+        self.end_clients(how, |registry, presence| registry.of_key(presence, key).collect())
     }
 
-    fn disconnect_all(&self, how: &Disconnect, find: impl FnOnce(&Registry) -> Vec<Arc<StreamControl>>) -> usize {
-        let found = find(&self.state().registry);
-        found.iter().for_each(|control| disconnect::kick(control, how));
-        found.len()
+    /// Disconnects all clients that subscribe to this topic by its name. Returns how many there are.
+    ///
+    /// A client that subscribes to a prefix of the topic is not disconnected.
+    ///
+    /// Cost: examines all clients under the hub's lock.
+    pub fn disconnect_topic(&self, topic: &str, how: &Disconnect) -> usize {
+        let Some(feed) = self.state().feeds.find_topic(topic) else { return 0 };
+        self.end_clients(how, |registry, presence| registry.of_feed(presence, feed).collect())
+    }
+
+    /// Finishes a topic: no more events are published to it. Returns how many clients end.
+    ///
+    /// - A client whose topics are all finished receives the events that are already published, and then the mark that ends
+    ///   an EventSource for good ([`AfterEnd::Stop`](crate::AfterEnd::Stop)). Its close reason is [`CloseReason::StreamEnd`](crate::CloseReason::StreamEnd). A client with another
+    ///   topic or a prefix stays.
+    /// - A later subscriber receives what it missed, and then the same mark.
+    /// - Publishing to the topic fails with [`PublishError::Finished`].
+    ///
+    /// The log remembers finished topics as long as they have events or subscribers, and beyond that as many as
+    /// [`RetentionOptions::with_max_idle_topics`](RetentionOptions::with_max_idle_topics) says. A topic that is
+    /// forgotten is like a new one. [`MemoryLog::export`](MemoryLog::export) includes finished topics.
+    ///
+    /// With a log that several processes share, such as `RedisLog`, a topic is finished on this process only: call this on
+    /// each of them. Events that another process publishes to it are still stored, and replayed to later subscribers.
+    ///
+    /// ```
+    /// use futures_util::{FutureExt, StreamExt};
+    /// use ssekit_core::Event;
+    /// use ssekit_server::hub::{Hub, PublishError, StartFrom, Subscribe};
+    ///
+    /// # async {
+    /// let hub = Hub::default();
+    /// let last = hub.publish("build/7", Event::data("done")).await?;
+    /// hub.finish_topic("build/7")?;
+    /// assert!(matches!(hub.publish("build/7", Event::data("more")).await, Err(PublishError::Finished)));
+    ///
+    /// // A client that comes later.
+    /// let subscribe = Subscribe::topic("build/7").with_start(StartFrom::Oldest);
+    /// let events: Vec<_> = hub.subscribe(subscribe)?.map(|event| event.into_bytes()).collect().await;
+    /// let expected = format!("id: {0}-0\n\nid: {last}\ndata: done\n\nid: ssekit:done\n\n", last.epoch);
+    /// assert_eq!(events.concat(), expected.as_bytes());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }.now_or_never().unwrap().unwrap();
+    /// ```
+    ///
+    /// Cost: examines all clients under the hub's lock.
+    ///
+    /// # Errors
+    ///
+    /// [`NameTooLong`](PublishError::NameTooLong), and [`Sealed`](PublishError::Sealed) if another process has the log.
+    pub fn finish_topic(&self, topic: &str) -> Result<usize, PublishError> {
+        let ended = self.state().finish_topic(topic)?;
+        ending::wake_ending(&self.0.recent, &ended);
+        Ok(ended.len())
+    }
+
+    /// Returns whether a topic is [finished](Self::finish_topic).
+    pub fn is_finished(&self, topic: &str) -> bool {
+        self.state().is_finished(topic)
+    }
+
+    /// Ends the clients that `select` finds among those that are present, or, for an immediate end, among all.
+    fn end_clients(&self, how: &Disconnect, select: impl Fn(&Registry, Presence) -> Vec<usize>) -> usize {
+        let mut state = self.state();
+        let present = select(&state.registry, Presence::Present);
+        let count = present.len();
+        if !how.is_immediate {
+            let ended = present.into_iter().filter_map(|index| state.end_client(index, how.request()));
+            let ended: Vec<_> = ended.collect();
+            drop(state);
+            ending::wake_ending(&self.0.recent, &ended);
+            return count;
+        }
+        let all = present.into_iter().chain(select(&state.registry, Presence::Ending));
+        let control = |index| state.registry.clients.get(index).map(|client| client.control.clone());
+        let controls: Vec<_> = all.filter_map(control).collect();
+        drop(state);
+        controls.iter().for_each(|control| disconnect::close_now(control, how.request()));
+        controls.len()
     }
 
     /// Returns whether clients should be sent here: the log is [ready](Log::is_ready), and no drain has begun.

@@ -30,6 +30,8 @@ pub(super) struct Page {
     max: usize,
     /// The last offset that can be selected.
     last: u64,
+    /// The last offset that the client receives at all: a newer event of a key does not supersede an older one for it.
+    end_after: u64,
     /// The first offset that was not examined.
     pub(super) cursor: u64,
     /// Whether the selection stopped at `max` or at `last`.
@@ -38,16 +40,29 @@ pub(super) struct Page {
     pub(super) has_retained: bool,
 }
 
+/// What a page can contain.
+#[derive(Clone, Copy)]
+pub(super) struct Bounds {
+    /// The client's cursor.
+    pub(super) cursor: u64,
+    /// The last offset that can be selected for this page.
+    pub(super) last: u64,
+    /// The last offset that the client receives before it ends.
+    pub(super) end_after: u64,
+    /// The limit on bytes.
+    pub(super) max: usize,
+}
+
 impl Page {
-    /// Selects the client's events from `cursor` to `last`, up to `max` bytes, and puts their offsets into `selected`.
+    /// Selects the client's events within the bounds, and puts their offsets into `selected`.
     pub(super) fn select(
         view: View<'_>,
         store: &Store,
-        (cursor, last, max): (u64, u64, usize),
+        Bounds { cursor, last, end_after, max }: Bounds,
         selected: &mut Vec<u64>,
     ) -> Self {
         selected.clear();
-        let mut page = Self { cursor, max, last, ..Self::default() };
+        let mut page = Self { cursor, max, last, end_after, ..Self::default() };
         if view.coalesces() && cursor < store.first() {
             page.select_retained(view, selected);
         }
@@ -116,7 +131,7 @@ impl Page {
     /// Adds an event of the store, unless it is superseded. Returns whether the page is full.
     #[inline]
     fn add_stored(&mut self, view: View<'_>, store: &Store, offset: u64, selected: &mut Vec<u64>) -> bool {
-        if !view.is_superseded(store, offset) {
+        if !view.is_superseded(store, offset, self.end_after) {
             let len = store.event(offset).map_or(0, |(_, bytes)| bytes.len());
             self.add(offset, len, selected);
         }

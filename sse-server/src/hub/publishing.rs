@@ -127,6 +127,8 @@ pub enum PublishError {
         /// The next position of the log.
         next: Position,
     },
+    /// The topic is [finished](super::Hub::finish_topic).
+    Finished,
     /// The log was [sealed](super::MemoryLog::seal). Another process has it: publish there.
     Sealed,
     /// Too many events wait to be published. This one was not added to them.
@@ -158,12 +160,14 @@ impl PublishError {
     /// | status | errors |
     /// |--:|---|
     /// | 400 | the name or the event is at fault |
+    /// | 410 | the topic is finished |
     /// | 500 | the log appended an event at a wrong position |
     /// | 503 | the log is sealed, overloaded, unavailable, or refused the event |
     /// | 504 | the log has not answered |
     pub fn status(&self) -> u16 {
         match self {
             Self::NameTooLong { .. } | Self::HasId | Self::TooLarge { .. } | Self::Event(_) | Self::NotAnEvent => 400,
+            Self::Finished => 410,
             Self::Passed { .. } => 500,
             Self::Sealed | Self::Overloaded { .. } | Self::Unavailable(_) | Self::Refused(_) => 503,
             Self::Unanswered => 504,
@@ -184,6 +188,7 @@ impl fmt::Display for PublishError {
             Self::Passed { position, next } => {
                 write!(f, "event at {position}: the next position of the log is {next}")
             }
+            Self::Finished => f.write_str("topic is finished: no more events are published to it"),
             Self::Sealed => f.write_str("log is sealed: another process has it, so publish there"),
             Self::Overloaded { queued } => {
                 write!(f, "event not published: {queued} events wait already, so wait for them or publish less")
@@ -244,6 +249,7 @@ mod tests {
             (PublishError::TooLarge { len: 9, max: 8 }, 400, false, "9"),
             (PublishError::Event(source.clone()), 400, false, "no route"),
             (PublishError::Passed { position: AT, next: AT }, 500, false, "7-1"),
+            (PublishError::Finished, 410, false, "finished"),
             (PublishError::Sealed, 503, true, "sealed"),
             (PublishError::Overloaded { queued: 5 }, 503, true, "5"),
             (PublishError::Unavailable(source.clone()), 503, true, "no route"),

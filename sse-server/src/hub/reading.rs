@@ -24,6 +24,8 @@
 //!   the history that far.
 //! - `break_at` is `u64::MAX` if no break is ahead of the client. `break_at < cursor` means that the client has all
 //!   events before the break, and the break is reported next.
+//! - `end_after` is `u64::MAX` unless the client is about to end: see [`ending`](super::ending). It is the last offset that
+//!   the client receives.
 //! - An offset `<= reported_to` is never reported again. `reported_to >= cursor` only for a client that coalesces, which
 //!   reads the retained events among the lost ones.
 //!
@@ -34,13 +36,15 @@
 //! | condition | outcome | change |
 //! |---|---|---|
 //! | the client is not registered | `Unsubscribed` | |
+//! | `end_after < cursor`, and no break is before the cursor | `End` | |
 //! | `is_ahead`, and `cursor > store.next()` | `VerifyLastEvent` | |
 //! | `break_at < cursor` | `Gap` | `break_at` is the next break |
-//! | `lost_to` is missing, policy `Disconnect` | `TooSlow` | |
-//! | `lost_to` is missing, other policies | `Gap` | `reported_to`; `cursor`, unless it coalesces |
+//! | `lost_to` is missing, policy `Disconnect`, and no end was requested | `TooSlow` | |
+//! | `lost_to` is missing, otherwise | `Gap` | `reported_to`; `cursor`, unless it coalesces |
 //! | `evicted_to` is missing, no retained event is before it | `ReadHistory` | |
 //! | the same bytes were joined for another client | `Events` | `cursor` |
 //! | no event up to `break_at`, which memory has passed | `Gap` | `break_at` is the next break |
+//! | no event up to `end_after`, which memory has passed | `End` | |
 //! | no event | `CaughtUp` | `cursor`; the client is registered as a waiter |
 //! | events, and a filter | `Unfiltered` | `cursor` |
 //! | events | `Events` | `cursor` |
@@ -55,7 +59,7 @@ use ssekit_core::EncodedEvent;
 use super::compaction::Compaction;
 use super::epochs::Epochs;
 use super::feeds::{Feed, Feeds, Joined, SubscribedFeed};
-use super::page::{self, Page};
+use super::page::{self, Bounds, Page};
 use super::position::Position;
 use super::registry::{Client, Slot};
 use super::resume::{Gap, GapReason};
@@ -63,6 +67,7 @@ use super::state::{Counts, State};
 use super::store::Store;
 use super::subscribe::{Filter, SlowConsumerPolicy};
 use super::view::View;
+use crate::stream_control::EndRequest;
 
 /// The next thing for a client.
 pub(super) enum ReadOutcome {
@@ -80,6 +85,8 @@ pub(super) enum ReadOutcome {
     VerifyLastEvent { offset: u64, position: Position },
     /// The client has missed events, and its policy is to disconnect.
     TooSlow,
+    /// The client has received all events before its end.
+    End(Box<EndRequest>),
     /// The client is not registered any more.
     Unsubscribed,
 }
@@ -134,6 +141,9 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn read(&mut self, history: Option<u64>) -> ReadOutcome {
+        if self.client.end_after < self.client.cursor && self.client.break_at >= self.client.cursor {
+            return self.end();
+        }
         if self.client.is_ahead && self.client.cursor > self.store.next() {
             let offset = self.client.cursor - 1;
             return ReadOutcome::VerifyLastEvent { offset, position: self.epochs.at(offset) };
@@ -147,7 +157,7 @@ impl Reader<'_> {
         if self.client.misses(lost_to) {
             return self.report_lost(lost_to, history.is_some());
         }
-        let mut last = self.client.break_at;
+        let mut last = self.client.read_to();
         if self.client.misses(evicted_to) {
             // The history has no offset that was reported, but compaction may retain one.
             let from = self.client.cursor.max(self.client.reported_to.saturating_add(1));
@@ -183,11 +193,11 @@ impl Reader<'_> {
     fn read_joined(&mut self) -> Option<ReadOutcome> {
         let joined = self.only_feed()?.joined_from(self.client.cursor)?;
         let Joined { last, count, bytes, .. } = joined;
-        if *last > self.client.break_at {
+        if *last > self.client.read_to() {
             return None;
         }
         let (cursor, count, bytes) = (*last + 1, *count, bytes.clone());
-        let page = Page::joined(cursor, self.client.break_at < u64::MAX);
+        let page = Page::joined(cursor, self.client.read_to() < u64::MAX);
         Some(self.deliver(&page, count, bytes))
     }
 
@@ -195,7 +205,9 @@ impl Reader<'_> {
     fn read_page(&mut self, last: u64) -> ReadOutcome {
         let max = if self.is_plain() { page::SHARED } else { page::COPIED };
         let view = self.client.view(self.feeds, self.compaction);
-        let page = Page::select(view, self.store, (self.client.cursor, last, max), self.selected);
+        let Client { cursor, end_after, .. } = *self.client;
+        let bounds = Bounds { cursor, last, end_after, max };
+        let page = Page::select(view, self.store, bounds, self.selected);
         if !self.selected.is_empty() {
             return match self.client.filter.clone() {
                 Some(filter) => self.unfiltered(&page, filter),
@@ -204,7 +216,8 @@ impl Reader<'_> {
         }
         match self.advance(&page) {
             true => ReadOutcome::CaughtUp,
-            false => self.report_break(),
+            false if self.client.break_at < self.client.cursor => self.report_break(),
+            false => self.end(),
         }
     }
 
@@ -286,6 +299,11 @@ impl Reader<'_> {
         true
     }
 
+    /// Ends a client that has all events before its end.
+    fn end(&self) -> ReadOutcome {
+        self.client.end_request.clone().map_or(ReadOutcome::Unsubscribed, ReadOutcome::End)
+    }
+
     /// Reports a break to a client that has all events before it.
     fn report_break(&mut self) -> ReadOutcome {
         let to = self.epochs.latest_at(self.client.break_at);
@@ -298,7 +316,8 @@ impl Reader<'_> {
     /// Reports lost events, and continues after them as the client's policy says.
     fn report_lost(&mut self, lost_to: u64, has_history: bool) -> ReadOutcome {
         let policy = self.client.policy;
-        if policy == SlowConsumerPolicy::Disconnect {
+        // A client that is about to end must receive its last events, which may tell it not to reconnect.
+        if policy == SlowConsumerPolicy::Disconnect && self.client.end_request.is_none() {
             return ReadOutcome::TooSlow;
         }
         let from = self.client.cursor.max(self.client.reported_to + 1);

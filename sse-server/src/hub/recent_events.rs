@@ -134,6 +134,15 @@ impl RecentEvents {
         self.change(|state, wakes| state.begin_epoch(epoch, true, wakes))
     }
 
+    /// Returns whether a topic is [finished](super::Hub::finish_topic) on this process: publishing to it must fail with
+    /// [`Finished`](PublishError::Finished).
+    ///
+    /// [`append`](Self::append) checks this itself. [`append_at`](Self::append_at) does not, because its event is stored
+    /// already.
+    pub fn is_finished(&self, topic: &str) -> bool {
+        self.state().is_finished(topic)
+    }
+
     /// Returns the last position. Its offset is 0 if the epoch has no event yet.
     pub fn last_position(&self) -> Position {
         let state = self.state();

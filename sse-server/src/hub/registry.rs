@@ -10,20 +10,62 @@ use tokio::time::Instant;
 use super::compaction::Compaction;
 use super::feeds::{Feeds, SubscribedFeed};
 use super::resume::ResumeOutcome;
+use super::store::FeedId;
 use super::subscribe::{Filter, SlowConsumerPolicy};
 use super::view::View;
-use crate::stream_control::StreamControl;
+use crate::stream_control::{EndRequest, StreamControl};
 
 /// All clients of a hub.
 #[derive(Default)]
 pub(super) struct Registry {
     pub(super) clients: Slab<Client>,
+    /// The clients that are listed and counted.
+    present: Roster,
+    /// The clients that receive the last events before they end: see [`ending`](super::ending).
+    ending: Roster,
+    /// The number of the newest client.
+    pub(super) last_id: u64,
+}
+
+/// Whether clients are listed and counted, or about to end.
+#[derive(Clone, Copy)]
+pub(super) enum Presence {
+    Present,
+    Ending,
+}
+
+/// An index of clients.
+#[derive(Default)]
+struct Roster {
     /// The index in `clients` by client number.
     ids: BTreeMap<u64, usize>,
     /// The indexes in `clients` by key.
-    pub(super) keys: HashMap<Arc<str>, BTreeSet<usize>>,
-    /// The number of the newest client.
-    pub(super) last_id: u64,
+    keys: HashMap<Arc<str>, BTreeSet<usize>>,
+}
+
+impl Roster {
+    fn insert(&mut self, client: &Client, index: usize) {
+        self.ids.insert(client.id, index);
+        for key in &client.keys {
+            self.keys.entry(key.clone()).or_default().insert(index);
+        }
+    }
+
+    /// Removes a client. Returns whether it was here.
+    fn remove(&mut self, client: &Client, index: usize) -> bool {
+        if self.ids.remove(&client.id).is_none() {
+            return false;
+        }
+        for key in &client.keys {
+            if let Some(of_key) = self.keys.get_mut(key) {
+                of_key.remove(&index);
+                if of_key.is_empty() {
+                    self.keys.remove(key);
+                }
+            }
+        }
+        true
+    }
 }
 
 /// A client: its cursor in the log, its feeds, its waker and its filter. [`reading`](super::reading) draws the offsets.
@@ -44,6 +86,10 @@ pub(super) struct Client {
     pub(super) reported_to: u64,
     /// The last offset before the next break that must be reported to it, or `u64::MAX`.
     pub(super) break_at: u64,
+    /// The last offset that it receives before it ends, or `u64::MAX`.
+    pub(super) end_after: u64,
+    /// How it ends after that.
+    pub(super) end_request: Option<Box<EndRequest>>,
     /// Whether its last event is not in memory yet, and the log's history must confirm that it exists.
     pub(super) is_ahead: bool,
     /// The number of events of its feeds that it does not need any more: delivered, filtered out, superseded or missed.
@@ -92,19 +138,42 @@ pub struct ClientInfo {
 }
 
 impl Registry {
+    fn roster(&self, presence: Presence) -> &Roster {
+        match presence {
+            Presence::Present => &self.present,
+            Presence::Ending => &self.ending,
+        }
+    }
+
+    /// Finds the client with this number.
+    pub(super) fn find(&self, presence: Presence, id: u64) -> Option<usize> {
+        self.roster(presence).ids.get(&id).copied()
+    }
+
     /// Iterates over the clients with this key.
-    pub(super) fn of_key(&self, key: &str) -> impl Iterator<Item = &Client> {
-        self.keys.get(key).into_iter().flatten().filter_map(|index| self.clients.get(*index))
+    pub(super) fn of_key(&self, presence: Presence, key: &str) -> impl Iterator<Item = usize> {
+        self.roster(presence).keys.get(key).into_iter().flatten().copied()
     }
 
-    /// Returns the client with this number.
-    pub(super) fn find(&self, id: u64) -> Option<&Client> {
-        self.clients.get(*self.ids.get(&id)?)
+    /// Iterates over the clients that subscribe to this feed. Examines all clients.
+    pub(super) fn of_feed(&self, presence: Presence, feed: FeedId) -> impl Iterator<Item = usize> {
+        let indexes = self.roster(presence).ids.values().copied();
+        indexes.filter(move |index| self.clients.get(*index).is_some_and(|client| client.has_feed(feed)))
     }
 
-    /// Iterates over the clients with higher numbers, in order.
+    /// The present clients with this key, if there are any.
+    pub(super) fn with_key(&self, key: &str) -> Option<&BTreeSet<usize>> {
+        self.present.keys.get(key)
+    }
+
+    /// Iterates over the present clients with higher numbers, in order.
     pub(super) fn after(&self, id: u64) -> impl Iterator<Item = &Client> {
-        self.ids.range(id.saturating_add(1)..).filter_map(|(_, index)| self.clients.get(*index))
+        self.present.ids.range(id.saturating_add(1)..).filter_map(|(_, index)| self.clients.get(*index))
+    }
+
+    /// The number of present clients.
+    pub(super) fn len(&self) -> usize {
+        self.present.ids.len()
     }
 
     /// The client in a slot, if it is still registered.
@@ -113,36 +182,38 @@ impl Registry {
         self.clients.get_mut(slot.index).filter(|client| client.id == slot.id)
     }
 
-    /// Counts the clients with this key.
+    /// Counts the present clients with this key.
     pub(super) fn count_of_key(&self, key: &str) -> usize {
-        self.keys.get(key).map_or(0, BTreeSet::len)
+        self.with_key(key).map_or(0, BTreeSet::len)
     }
 
     /// Adds a client.
     pub(super) fn insert(&mut self, client: Client) -> Slot {
-        let keys = client.keys.clone();
-        let slot = Slot { id: client.id, index: self.clients.insert(client) };
-        self.ids.insert(slot.id, slot.index);
-        for key in keys {
-            self.keys.entry(key).or_default().insert(slot.index);
-        }
+        let entry = self.clients.vacant_entry();
+        let slot = Slot { id: client.id, index: entry.key() };
+        self.present.insert(entry.insert(client), slot.index);
         slot
     }
 
-    /// Removes a client, if it is still registered.
-    pub(super) fn remove(&mut self, slot: Slot) -> Option<Client> {
+    /// Moves a present client to the ending ones. It is no longer listed or counted.
+    pub(super) fn retire(&mut self, index: usize) -> Option<&mut Client> {
+        let client = self.clients.get_mut(index)?;
+        if !self.present.remove(client, index) {
+            return None;
+        }
+        self.ending.insert(client, index);
+        Some(client)
+    }
+
+    /// Removes a client, if it is still registered. Returns whether it was present, too.
+    pub(super) fn remove(&mut self, slot: Slot) -> Option<(Client, Presence)> {
         self.clients.get(slot.index).filter(|client| client.id == slot.id)?;
         let client = self.clients.try_remove(slot.index)?;
-        self.ids.remove(&slot.id);
-        for key in &client.keys {
-            if let Some(of_key) = self.keys.get_mut(key) {
-                of_key.remove(&slot.index);
-                if of_key.is_empty() {
-                    self.keys.remove(key);
-                }
-            }
+        if self.present.remove(&client, slot.index) {
+            return Some((client, Presence::Present));
         }
-        Some(client)
+        self.ending.remove(&client, slot.index);
+        Some((client, Presence::Ending))
     }
 }
 
@@ -151,6 +222,17 @@ impl Client {
     #[inline]
     pub(super) fn view<'a>(&'a self, feeds: &'a Feeds, compaction: &'a Compaction) -> View<'a> {
         View::new(self.policy, &self.subscribed, feeds, compaction)
+    }
+
+    /// The last offset that it can read now: the last one before a break or before its end.
+    #[inline]
+    pub(super) fn read_to(&self) -> u64 {
+        self.break_at.min(self.end_after)
+    }
+
+    /// Whether it subscribes to a feed.
+    pub(super) fn has_feed(&self, id: FeedId) -> bool {
+        self.subscribed.binary_search_by_key(&id, |feed| feed.id).is_ok()
     }
 
     /// Whether an event at `offset` is after its cursor and no gap event has covered it.

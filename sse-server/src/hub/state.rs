@@ -8,6 +8,7 @@ use slab::Slab;
 use tokio::time::Instant;
 
 use super::compaction::{Compaction, RetainedEvent};
+use super::deadlines::Deadlines;
 use super::epochs::{Epochs, MAX_OFFSET};
 use super::feeds::Feeds;
 use super::options::RetentionOptions;
@@ -36,6 +37,8 @@ pub(super) struct State {
     pub(super) registry: Registry,
     pub(super) counts: Counts,
     /// Whether the log accepts no events any more, because another process continues it.
+    /// The clients that are about to end.
+    pub(super) deadlines: Deadlines,
     is_sealed: bool,
     /// The ID line of the last event. Its first `epoch_len` bytes are `id: `, the epoch and a hyphen.
     id_line: Vec<u8>,
@@ -78,6 +81,7 @@ impl State {
             compaction: Compaction::default(),
             registry: Registry::default(),
             counts: Counts::default(),
+            deadlines: Deadlines::default(),
             is_sealed: false,
             epoch_len: id_line.len(),
             id_line,
@@ -119,13 +123,18 @@ impl State {
         }
         let now = self.now();
         self.skip_to(offset, wakes);
+        let topic = self.feeds.topic(topic);
+        // A log that gives the position has the event already, for all processes.
+        if position.is_none() && self.feeds.get(topic).is_some_and(|feed| feed.is_finished) {
+            return Err(PublishError::Finished);
+        }
         let offset = self.push(topic, key, block, now, wakes);
         self.counts.published += 1;
         self.evict(now);
         Ok(self.epochs.at(offset))
     }
 
-    fn check_open(&self) -> Result<(), PublishError> {
+    pub(super) fn check_open(&self) -> Result<(), PublishError> {
         if self.is_sealed { Err(PublishError::Sealed) } else { Ok(()) }
     }
 
@@ -201,17 +210,23 @@ impl State {
     }
 
     /// Appends an event without evicting others.
-    pub(super) fn push(&mut self, topic: &str, key: Option<&str>, block: &[u8], now: u64, wakes: &mut WakeList) -> u64 {
+    pub(super) fn push(
+        &mut self,
+        topic: FeedId,
+        key: Option<&str>,
+        block: &[u8],
+        now: u64,
+        wakes: &mut WakeList,
+    ) -> u64 {
         let offset = self.store.next();
         self.id_line.truncate(self.epoch_len);
         // A write into memory cannot fail.
         let _ = writeln!(self.id_line, "{}", offset - self.epochs.base());
-        let id = self.feeds.topic(topic);
-        let key = key.map(|key| self.supersede(id, key, offset));
+        let key = key.map(|key| self.supersede(topic, key, offset));
         let bytes = self.store.bytes();
-        self.store.push(id, key, now, [&self.id_line, block]);
+        self.store.push(topic, key, now, [&self.id_line, block]);
         self.counts.published_bytes += (self.store.bytes() - bytes) as u64;
-        self.feeds.add(id, offset, wakes);
+        self.feeds.add(topic, offset, wakes);
         offset
     }
 

@@ -86,6 +86,8 @@ pub struct TopicInfo {
     pub events: usize,
     /// How many clients subscribe to it by its name.
     pub clients: usize,
+    /// Whether it is [finished](super::Hub::finish_topic).
+    pub is_finished: bool,
 }
 
 impl State {
@@ -93,14 +95,14 @@ impl State {
         let counts = &self.counts;
         let [fresh, up_to_date, resumed, gap, epoch_changed, malformed]: [u64; ResumeOutcome::KINDS] = counts.resumes;
         HubStats {
-            clients: self.registry.clients.len(),
+            clients: self.registry.len(),
             topics: self.feeds.topics().len(),
             first: self.epochs.at(self.store.first()),
             next: self.epochs.at(self.store.next()),
             events: self.store.len(),
             bytes: self.store.bytes(),
             compacted: self.compaction.len(),
-            max_lag: self.registry.clients.iter().map(|(_, client)| self.lag(client)).max().unwrap_or(0),
+            max_lag: self.registry.after(0).map(|client| self.lag(client)).max().unwrap_or(0),
             published: counts.published,
             published_bytes: counts.published_bytes,
             delivered: counts.delivered,
@@ -117,7 +119,8 @@ impl State {
         let info = |(name, feed): (&Arc<str>, &Feed)| TopicInfo {
             name: name.clone(),
             events: feed.offsets.len() + feed.keys.retained(),
-            clients: feed.subscribers,
+            clients: feed.subscribers - feed.ending,
+            is_finished: feed.is_finished,
         };
         feeds.map(info).filter(|topic| topic.events > 0 || topic.clients > 0).collect()
     }

@@ -98,7 +98,7 @@ pub enum SessionPolicy {
     /// Allows several streams, for example of several browser tabs.
     #[default]
     Share,
-    /// Ends the older streams. Their clients do not reconnect.
+    /// Ends the older streams, each after the events that are already published. Their clients do not reconnect.
     TakeOver,
     /// Rejects a new stream while there is one. A client whose connection was lost is rejected until the server has
     /// noticed the loss.

@@ -8,10 +8,11 @@ use bytes::{Bytes, BytesMut};
 use ssekit_core::EncodedEvent;
 use tokio::time::Instant;
 
+use super::disconnect::Disconnect;
 use super::feeds::SubscribedFeed;
 use super::options::HubOptions;
 use super::position::Position;
-use super::registry::{Client, ClientInfo, Slot};
+use super::registry::{Client, ClientInfo, Presence, Slot};
 use super::rejection::RejectionReason;
 use super::resume::{ResumeOutcome, position_event, resume_event};
 use super::start_point::StartPoint;
@@ -19,6 +20,7 @@ use super::state::State;
 use super::subscribe::{SessionPolicy, Subscribe};
 use super::view::View;
 use super::waiters::Registration;
+use crate::close::AfterEnd;
 use crate::last_event_id::LastEventId;
 use crate::stream_control::StreamControl;
 
@@ -28,7 +30,7 @@ pub(super) struct Admitted {
     pub(super) resume: ResumeOutcome,
     /// The bytes before all events of the hub.
     pub(super) head: Bytes,
-    /// The clients whose session it has taken over.
+    /// The streams whose session it has taken over, which must be woken to end.
     pub(super) taken_over: Vec<Arc<StreamControl>>,
 }
 
@@ -52,6 +54,9 @@ impl State {
         self.counts.gaps += u64::from(start.gap.is_some());
         let (resume, head) = (start.resume, encode_head(request, &start));
         let slot = self.register(request, control, subscribed, &start);
+        self.end_if_finished(slot);
+        let end = Disconnect::new().with_after_end(AfterEnd::Stop);
+        let taken_over = taken_over.into_iter().filter_map(|index| self.end_client(index, end.request())).collect();
         Ok(Admitted { slot, resume, head, taken_over })
     }
 
@@ -95,6 +100,8 @@ impl State {
             cursor: start.cursor,
             reported_to: start.reported_to,
             break_at: start.break_at,
+            end_after: u64::MAX,
+            end_request: None,
             is_ahead: start.is_ahead,
             accounted,
             events: 0,
@@ -104,31 +111,31 @@ impl State {
     }
 
     /// Checks the hub's limits. Returns the clients whose session the new one takes over; their places are free.
-    fn admit(&self, request: &Subscribe, limits: &HubOptions) -> Result<Vec<Arc<StreamControl>>, RejectionReason> {
+    fn admit(&self, request: &Subscribe, limits: &HubOptions) -> Result<Vec<usize>, RejectionReason> {
         if self.is_sealed() && request.last_event_id.as_ref().is_some_and(|id| self.is_ahead(id)) {
             return Err(RejectionReason::Sealed);
         }
         let nobody = BTreeSet::new();
         let leaving = self.taken_over(request)?.unwrap_or(&nobody);
         let max = limits.max_clients;
-        if self.registry.clients.len() - leaving.len() >= max {
+        if self.registry.len() - leaving.len() >= max {
             return Err(RejectionReason::Full { max });
         }
         let max = limits.max_per_key;
         let staying = |of_key: &BTreeSet<usize>| of_key.len() - of_key.intersection(leaving).count();
-        let count = |key| self.registry.keys.get(key).map_or(0, staying);
+        let count = |key| self.registry.with_key(key).map_or(0, staying);
         if request.keys.iter().any(|key| count(key) >= max) {
             return Err(RejectionReason::KeyFull { max });
         }
-        let leaving: Vec<_> = leaving.iter().filter_map(|index| self.registry.clients.get(*index)).collect();
-        self.check_feeds(request, &leaving, limits.max_per_topic)?;
-        Ok(leaving.into_iter().map(|client| client.control.clone()).collect())
+        let clients: Vec<_> = leaving.iter().filter_map(|index| self.registry.clients.get(*index)).collect();
+        self.check_feeds(request, &clients, limits.max_per_topic)?;
+        Ok(leaving.iter().copied().collect())
     }
 
     /// The clients of the request's session, if it takes the session over. Rejects it if the session is taken.
     fn taken_over(&self, request: &Subscribe) -> Result<Option<&BTreeSet<usize>>, RejectionReason> {
         let Some((session, policy)) = &request.session else { return Ok(None) };
-        match (policy, self.registry.keys.get(session)) {
+        match (policy, self.registry.with_key(session)) {
             (SessionPolicy::RejectNew, Some(_)) => Err(RejectionReason::SessionTaken),
             (SessionPolicy::TakeOver, of_session) => Ok(of_session),
             _ => Ok(None),
@@ -142,7 +149,7 @@ impl State {
             *leaving_of.entry(feed.id).or_default() += 1;
         }
         let count = |id| {
-            let subscribers = self.feeds.get(id).map_or(0, |feed| feed.subscribers);
+            let subscribers = self.feeds.get(id).map_or(0, |feed| feed.subscribers - feed.ending);
             subscribers - leaving_of.get(&id).copied().unwrap_or(0)
         };
         let (topics, prefixes) = request.disjoint();
@@ -164,11 +171,12 @@ impl State {
 
     /// Removes a client. The caller drops it after it has released the lock, because its filter is the application's.
     pub(super) fn unsubscribe(&mut self, slot: Slot) -> Option<Client> {
-        let client = self.registry.remove(slot)?;
+        let (client, presence) = self.registry.remove(slot)?;
         for SubscribedFeed { id, registration } in &client.subscribed {
             if let Some(feed) = self.feeds.get_mut(*id) {
                 feed.waiters.deregister(*registration);
                 feed.subscribers -= 1;
+                feed.ending -= usize::from(matches!(presence, Presence::Ending));
             }
             self.feeds.release(*id);
         }

@@ -205,6 +205,7 @@ impl Subscription {
             ReadOutcome::VerifyLastEvent { offset, position } => {
                 self.read_history(offset, position, ReadPurpose::Verify)
             }
+            ReadOutcome::End(request) => ControlFlow::Break(self.end(*request)),
             ReadOutcome::TooSlow => ControlFlow::Break(self.end_for(CloseReason::SlowConsumer)),
             ReadOutcome::Unsubscribed => ControlFlow::Break(Poll::Ready(None)),
         }

@@ -94,15 +94,15 @@ impl<'a> View<'a> {
         retained.into_iter().flatten().filter(move |(_, event)| self.has_topic(event.topic))
     }
 
-    /// Whether the client does not receive the event at `offset`, because a newer event of its key exists.
+    /// Whether the client does not receive the event at `offset`, because it receives a newer one of its key, up to `last`.
     #[inline]
-    pub(super) fn is_superseded(&self, store: &Store, offset: u64) -> bool {
+    pub(super) fn is_superseded(&self, store: &Store, offset: u64, last: u64) -> bool {
         if !self.coalesces() {
             return false;
         }
         let Some((entry, _)) = store.event(offset) else { return false };
         let (Some(key), Some(feed)) = (&entry.key, self.feeds.get(entry.topic)) else { return false };
-        feed.keys.is_superseded(key, offset)
+        feed.keys.is_superseded(key, offset, last)
     }
 
     /// The first offset at which a client can begin that has lost events up to `lost_to`.

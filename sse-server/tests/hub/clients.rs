@@ -43,7 +43,7 @@ async fn clients_listed_by_key_until_their_streams_close() {
     assert_eq!(body_ready(&hub, &mut one), ("event: ssekit:disconnect\ndata: bye\ndata: now\n\n".to_owned(), true));
     assert!(!hub.disconnect(info.id, &Disconnect::new()));
     assert_eq!((hub.len(), hub.count_of("tenant:1"), hub.count_of("user:1")), (1, 1, 0));
-    assert_eq!(hub.disconnect_key("tenant:1", &Disconnect::new()), 1);
+    assert_eq!(hub.disconnect_key("tenant:1", &Disconnect::new().immediately()), 1);
     let (handle, mut two) = (two.handle(), two);
     assert!(two.next().now_or_never().is_some_and(|end| end.is_none()), "a stream by itself ends too");
     assert_eq!((handle.close_reason(), hub.len(), hub.count_of("tenant:1")), (Some(CloseReason::Disconnected), 0, 0));
@@ -113,7 +113,7 @@ async fn streams_of_one_session_follow_its_policy() {
     // The clients whose session is taken over make room.
     let three = subscribe(SessionPolicy::TakeOver).unwrap();
     assert_eq!(body_ready(&hub, &mut one), ("id: ssekit:done\n\n".to_owned(), true));
-    assert_eq!(body_ready(&hub, &mut two), (": \n\nid: ssekit:done\n\n".to_owned(), true));
+    assert_eq!(body_ready(&hub, &mut two), (": \n\nid: E-0\n\nid: ssekit:done\n\n".to_owned(), true));
     assert_eq!((hub.len(), hub.count_of("s"), hub.streams().closed_count(CloseReason::Disconnected)), (1, 1, 2));
     drop((one, two, three));
     assert!(subscribe(SessionPolicy::RejectNew).is_ok());
@@ -138,13 +138,13 @@ async fn taken_over_session_frees_only_its_own_place() {
     assert_eq!((hub.len(), hub.count_of("s")), (1, 1));
     let last = bodies.pop().unwrap();
     for body in &mut bodies {
-        assert_eq!(body_ready(&hub, body), (": \n\nid: ssekit:done\n\n".to_owned(), true));
+        assert_eq!(body_ready(&hub, body), (": \n\nid: E-0\n\nid: ssekit:done\n\n".to_owned(), true));
     }
     assert_eq!((hub.len(), last.handle().close_reason()), (1, None));
     let other = Subscribe::topic("a").with_session("t", SessionPolicy::TakeOver);
     assert_eq!(hub.subscribe(other).unwrap_err().reason(), RejectionReason::TopicFull { max: 1 });
 
-    assert_eq!(hub.disconnect_key("s", &Disconnect::new()), 1);
+    assert_eq!(hub.disconnect_key("s", &Disconnect::new().immediately()), 1);
     assert_eq!((hub.len(), last.handle().close_reason()), (0, Some(CloseReason::Disconnected)), "at once");
 }
 

@@ -89,7 +89,7 @@ fn invalid_logs_rejected() {
         import(&text).map(drop)
     };
     for (from, to) in
-        [("log 1", "log 2"), ("data: one", "id: 1\ndat"), ("data: one", "data\n\ndat"), ("one\n\n", "one\nx")]
+        [("log 2", "log 1"), ("data: one", "id: 1\ndat"), ("data: one", "data\n\ndat"), ("one\n\n", "one\nx")]
     {
         let error = tampered(from, to).unwrap_err();
         assert!(!error.to_string().is_empty(), "{from:?} {to:?}");
@@ -98,7 +98,7 @@ fn invalid_logs_rejected() {
 
     // An offset is limited.
     let mut most = bytes.clone();
-    let next = "ssekit hub log 1\n".len() + 8;
+    let next = "ssekit hub log 2\n".len() + 8;
     most[next..next + 8].copy_from_slice(&u64::MAX.to_le_bytes());
     assert!(import(&most).is_err());
 }

@@ -1,6 +1,7 @@
 //! A hub with one or a few clients. `hub_model.rs` tests the combinations, `hub_threads.rs` the races.
 
 mod clients;
+mod ending;
 mod hand_over;
 
 use std::pin::Pin;
@@ -232,7 +233,7 @@ fn stream_outside_body_ends_when_hub_ends_it() {
     assert!(slow.next().now_or_never().is_some_and(|end| end.is_none()));
     assert_eq!((slow.handle().close_reason(), hub.len()), (Some(CloseReason::SlowConsumer), 1));
     // It also ends when there are always more events.
-    assert_eq!(hub.disconnect_key("k", &Disconnect::new()), 1);
+    assert_eq!(hub.disconnect_key("k", &Disconnect::new().immediately()), 1);
     assert!(kicked.next().now_or_never().is_some_and(|end| end.is_none()));
     assert_eq!((kicked.handle().close_reason(), hub.len()), (Some(CloseReason::Disconnected), 0));
 }

@@ -47,6 +47,12 @@ pub(super) struct Connection {
     pub(super) resume: ResumeOutcome,
     /// How the hub disconnected the client, if it did.
     pub(super) kicked: Option<Kick>,
+    /// The last offset that a disconnected client receives. `None` if nothing more is for it but the reason.
+    ends_after: Option<u64>,
+    /// Whether a disconnected client has received its last event, so that only the reason and the end remain.
+    has_farewell: bool,
+    /// Whether the client was disconnected twice, and its stream may have been at the end of the first.
+    is_ambiguous: bool,
     pub(super) is_over: bool,
     /// Whether the client has received the event that stops it from reconnecting.
     is_done: bool,
@@ -156,6 +162,9 @@ impl Client {
             id,
             resume,
             kicked: None,
+            ends_after: None,
+            has_farewell: false,
+            is_ambiguous: false,
             is_over: false,
             is_done: false,
             waiting: None,
@@ -292,8 +301,11 @@ impl Client {
             assert_eq!(block, ": \n\n");
             return None;
         }
-        if connection.kicked.is_some() {
-            return connection.farewell(block);
+        if connection.kicked.is_some() && (connection.ends_after.is_none() || is_farewell(block)) {
+            if !connection.has_farewell {
+                self.check_complete(log);
+            }
+            return self.connection.as_mut().expect("it is connected").farewell(block);
         }
         let offset = id.map(|id| {
             assert_eq!(id.epoch, log.epoch);
@@ -342,13 +354,24 @@ impl Client {
         let connection = self.connection.as_mut().expect("it is connected");
         let lost = log.lost(&self.by, connection.high, true).must.filter(|lost| *lost > connection.reported_to);
         assert_eq!(lost, None, "this offset is lost and was not reported before {block:?}");
-        let expected = log.deliverable(&self.by, connection.high).next();
+        let last = connection.ends_after.unwrap_or(u64::MAX);
+        let expected = match connection.ends_after {
+            // Newer events of its keys are not for it, so it also receives superseded ones, if they are in memory.
+            Some(_) if self.by.policy == SlowConsumerPolicy::Coalesce => {
+                let mut kept = log.kept(&self.by, connection.high).take_while(|offset| *offset <= last);
+                kept.find(|offset| log.event(*offset).wire == block || !log.is_superseded(*offset))
+            }
+            _ => log.deliverable(&self.by, connection.high).next().filter(|offset| *offset <= last),
+        };
         let expected =
             expected.unwrap_or_else(|| panic!("there is no event for the client, and it receives {block:?}"));
         let event = log.event(expected);
         assert!(block == event.wire, "{:.80?} instead of {:.80?}", block, event.wire);
         connection.low = expected + 1;
-        connection.high = log.deliverable(&self.by, expected + 1).next().unwrap_or(log.next());
+        connection.high = match connection.ends_after {
+            Some(_) => expected + 1,
+            None => log.deliverable(&self.by, expected + 1).next().unwrap_or(log.next()),
+        };
         connection.events += 1;
         connection.bytes += block.len() as u64;
         self.advance(log, expected - 1);
@@ -384,7 +407,7 @@ impl Client {
     fn gap_while_reading(&mut self, log: &Log, gap: &GapEvent<'_>) -> String {
         let connection = self.connection.as_mut().expect("it is connected");
         let GapEvent { block, to, id, .. } = *gap;
-        assert_ne!(self.by.policy, SlowConsumerPolicy::Disconnect);
+        assert!(self.by.policy != SlowConsumerPolicy::Disconnect || connection.kicked.is_some());
         assert_eq!(gap.reason, "slow_consumer");
         let from = gap.from.expect("it is known");
         let Lost { must, may } = log.lost(&self.by, connection.low, !log.is_forgetful());
@@ -444,6 +467,21 @@ impl Client {
         }
     }
 
+    /// Checks that a disconnected client has received the events before its end.
+    fn check_complete(&mut self, log: &Log) {
+        let connection = self.connection.as_mut().expect("it is connected");
+        connection.has_farewell = true;
+        let Some(last) = connection.ends_after else { return };
+        assert!(connection.head.is_empty(), "a disconnected client knows where it started");
+        let is_lost = |lost: &u64| *lost > connection.reported_to && *lost <= last;
+        assert_eq!(log.lost(&self.by, connection.high, true).must.filter(is_lost), None, "lost and not reported");
+        let missing = log.deliverable(&self.by, connection.high).find(|offset| *offset <= last);
+        assert_eq!(missing, None, "a client ends before this event");
+        if let Some(at) = self.at {
+            self.check(log, at + 1, last);
+        }
+    }
+
     /// Checks that a client whose stream is pending has received all its events.
     fn check_caught_up(&mut self, log: &Log, woken: Arc<Woken>) {
         let connection = self.connection.as_mut().expect("it is connected");
@@ -469,7 +507,8 @@ impl Client {
         connection.is_over = true;
         let expected = match connection.kicked {
             Some(kick) => {
-                assert_eq!(connection.is_done, kick == Kick::TakenOver);
+                assert!(connection.is_ambiguous || connection.is_done == (kick == Kick::TakenOver));
+                assert!(connection.has_farewell, "a client ends without its last events");
                 CloseReason::Disconnected
             }
             None => {
@@ -485,6 +524,15 @@ impl Client {
 }
 
 impl Connection {
+    /// The hub disconnects the client: after this offset, or at once. Only the first call counts, but for one at once.
+    pub(super) fn kick(&mut self, how: Kick, ends_after: Option<u64>) {
+        if self.kicked.is_none() || ends_after.is_none() && !self.has_farewell {
+            self.is_ambiguous = self.kicked.is_some_and(|kick| kick != how);
+            (self.kicked, self.ends_after) = (Some(how), ends_after);
+        }
+        self.expect_wake();
+    }
+
     /// Checks a block after the hub has disconnected the client.
     fn farewell(&mut self, block: &str) -> Option<String> {
         if block == "id: ssekit:done\n\n" {
@@ -537,6 +585,11 @@ impl<'a> GapEvent<'a> {
         let missed = self.missed.expect("it is known");
         assert!((lost..=self.to - from + 1).contains(&missed), "{:?}: {lost} lost", self.block);
     }
+}
+
+/// Whether a block is the last one of a client that the hub has disconnected.
+fn is_farewell(block: &str) -> bool {
+    block.starts_with("event: ssekit:disconnect\n") || block == "id: ssekit:done\n\n"
 }
 
 fn data(block: &str) -> &str {

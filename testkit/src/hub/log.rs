@@ -107,13 +107,19 @@ impl Log {
         is_in(by.pattern, event.topic) && passes(by.filter, event.topic, event.key, offset)
     }
 
-    /// The offsets that a subscriber receives from an offset on, in order.
-    pub(super) fn deliverable(&self, by: &Subscriber, from: u64) -> impl Iterator<Item = u64> {
+    /// The offsets from one on that the hub has for a subscriber, superseded ones included.
+    pub(super) fn kept(&self, by: &Subscriber, from: u64) -> impl Iterator<Item = u64> {
         let coalesces = by.policy == SlowConsumerPolicy::Coalesce;
         (from..self.next()).filter(move |offset| {
             let is_kept = *offset >= self.first || coalesces && self.compacted.contains(offset);
-            is_kept && self.is_wanted(by, *offset) && !(coalesces && self.is_superseded(*offset))
+            is_kept && self.is_wanted(by, *offset)
         })
+    }
+
+    /// The offsets that a subscriber receives from an offset on, in order.
+    pub(super) fn deliverable(&self, by: &Subscriber, from: u64) -> impl Iterator<Item = u64> {
+        let coalesces = by.policy == SlowConsumerPolicy::Coalesce;
+        self.kept(by, from).filter(move |offset| !(coalesces && self.is_superseded(*offset)))
     }
 
     /// Counts the events of a pattern in a range.

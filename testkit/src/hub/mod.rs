@@ -179,7 +179,7 @@ impl World {
                     self.clients.push(client);
                 }
             }
-            Operation::Disconnect(user) => self.disconnect(user),
+            Operation::Disconnect(user, is_immediate) => self.disconnect(user, is_immediate),
             Operation::HandOver => self.hand_over(),
             Operation::Advance(time) => {
                 tokio::time::advance(time).await;
@@ -209,11 +209,22 @@ impl World {
         }
     }
 
-    fn disconnect(&mut self, user: &'static str) {
-        let how = Disconnect::new().with_reason(REASON);
+    fn disconnect(&mut self, user: &'static str, is_immediate: bool) {
+        let mut how = Disconnect::new().with_reason(REASON);
+        if is_immediate {
+            how = how.immediately();
+        }
         let found = self.hub.disconnect_key(user, &how);
+        let last = self.log.next() - 1;
         let those = self.clients.iter_mut().filter(|client| client.by.user == Some(user));
-        assert_eq!(those.filter_map(connected).map(|connection| kick(connection, Kick::Out)).count(), found);
+        let open = those.filter_map(|client| client.connection.as_mut()).filter(|connection| !connection.is_over);
+        let (present, ending): (Vec<_>, Vec<_>) = open.partition(|connection| connection.kicked.is_none());
+        // A client that is about to end can be unregistered before it has read the end of its stream.
+        let possible = present.len()..=present.len() + if is_immediate { ending.len() } else { 0 };
+        assert!(possible.contains(&found), "{found} disconnected, of {possible:?}");
+        let ends_after = (!is_immediate).then_some(last);
+        present.into_iter().for_each(|connection| connection.kick(Kick::Out, ends_after));
+        ending.into_iter().filter(|_| is_immediate).for_each(|connection| connection.kick(Kick::Out, None));
     }
 
     /// The index of a client.
@@ -282,7 +293,8 @@ impl World {
                 assert_eq!(subscription.id(), self.last_number);
                 if let Some((session, SessionPolicy::TakeOver)) = by.session {
                     let others = self.clients.iter_mut().filter(|other| keys(&other.by).contains(session));
-                    others.filter_map(connected).for_each(|other| kick(other, Kick::TakenOver));
+                    let last = self.log.next() - 1;
+                    others.filter_map(connected).for_each(|other| other.kick(Kick::TakenOver, Some(last)));
                 }
                 self.log.evict();
                 client.connect(&self.log, subscription);
@@ -435,9 +447,4 @@ fn is_connected(client: &Client) -> bool {
 
 fn connected(client: &mut Client) -> Option<&mut Connection> {
     client.connection.as_mut().filter(|connection| !connection.is_over && connection.kicked.is_none())
-}
-
-fn kick(connection: &mut Connection, how: Kick) {
-    connection.kicked = Some(how);
-    connection.expect_wake();
 }

@@ -129,8 +129,8 @@ pub(super) enum Operation {
         /// The number of blocks that have not reached it.
         lost: u8,
     },
-    /// The hub disconnects all clients of a user.
-    Disconnect(&'static str),
+    /// The hub disconnects all clients of a user: after the events that are published, or at once.
+    Disconnect(&'static str, bool),
     /// The log moves to another hub. The connections of all clients are cut.
     HandOver,
     /// Time passes.
@@ -192,7 +192,7 @@ fn operation([kind, a, b, c]: [u8; 4]) -> Operation {
         21 => Operation::PollAll,
         22 => Operation::Drop(a),
         23..=26 => Operation::Resume { client: a, lost: b.saturating_sub(100) },
-        27 => Operation::Disconnect(pick(&USERS, a)),
+        27 => Operation::Disconnect(pick(&USERS, a), b % 4 == 0),
         28 => Operation::HandOver,
         29..=30 => Operation::Advance(Duration::from_millis(u64::from(a % 16))),
         _ => Operation::Stats,
