@@ -1,6 +1,7 @@
 //! Why Redis cannot be used.
 
 use std::fmt;
+use std::sync::Arc;
 
 use redis::RedisError;
 
@@ -59,4 +60,9 @@ impl From<RedisError> for RedisConnectError {
             _ => Self::Redis(error),
         }
     }
+}
+
+/// Turns text into the source of a [`PublishError`].
+pub(crate) fn reason(text: &str) -> Arc<dyn std::error::Error + Send + Sync> {
+    Arc::from(Box::<dyn std::error::Error + Send + Sync>::from(text))
 }

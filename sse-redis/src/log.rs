@@ -1,6 +1,5 @@
 //! The log: publishing through the queue, and reading old events page by page.
 
-use std::error::Error;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -183,9 +182,4 @@ async fn read_page(shared: &Shared, from: Position) -> Result<Vec<Entry>, RedisC
     entries.truncate(len.max(1));
     shared.count(|status| status.pages += 1);
     Ok(entries)
-}
-
-/// Turns text into the source of a [`PublishError`].
-pub(crate) fn reason(text: &str) -> Arc<dyn Error + Send + Sync> {
-    Arc::from(Box::<dyn Error + Send + Sync>::from(text))
 }

@@ -8,7 +8,7 @@ use ssekit_server::hub::{Position, PublishError};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep_until};
 
-use crate::log;
+use crate::error;
 
 /// How many bytes an event takes beside its own: in memory, and as a command but for the stream's key.
 const OVERHEAD: usize = 128;
@@ -122,7 +122,7 @@ impl Queue {
             }
             waiting.items.front().map(|item| item.deadline)
         };
-        late.into_iter().for_each(|item| item.end(Err(PublishError::Unavailable(log::reason(reason)))));
+        late.into_iter().for_each(|item| item.end(Err(PublishError::Unavailable(error::reason(reason)))));
         next
     }
 

@@ -10,8 +10,7 @@ use tokio::time::sleep;
 use crate::connection::{Connection, is_passing};
 use crate::entry::{self, MAX_OFFSET};
 use crate::epoch;
-use crate::error::RedisConnectError;
-use crate::log;
+use crate::error::{self, RedisConnectError};
 use crate::queue::Item;
 use crate::shared::{Backoff, Part, Shared};
 
@@ -169,7 +168,7 @@ impl Writer {
                 }
                 Some(error) if !epoch::is_passed(error.details()) => {
                     failed += 1;
-                    item.end(Err(PublishError::Refused(log::reason(&error.to_string()))));
+                    item.end(Err(PublishError::Refused(error::reason(&error.to_string()))));
                 }
                 // The stream is gone, or its epoch is over.
                 _ => {
