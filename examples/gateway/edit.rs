@@ -1,4 +1,4 @@
-//! What the gateway looks at in an event, and what it changes.
+//! The fields of an event that the gateway reads, and the one that it changes.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -8,11 +8,11 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use ssekit::{EncodedEvent, Event, ReceivedEvent};
 
-/// A model's name upstream, and the one that clients see.
+/// The name of a model upstream, and the name that clients see.
 #[derive(Clone, Debug)]
 pub(crate) struct Rename {
     from: String,
-    /// As JSON.
+    /// The new name as JSON.
     to: String,
 }
 
@@ -20,12 +20,12 @@ impl FromStr for Rename {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, &'static str> {
-        let (from, to) = text.split_once('=').ok_or("it is no FROM=TO")?;
+        let (from, to) = text.split_once('=').ok_or("expected FROM=TO")?;
         Ok(Self { from: from.to_owned(), to: serde_json::Value::from(to).to_string() })
     }
 }
 
-/// As much of a chunk as is looked at, borrowed from the event; the rest is skipped.
+/// The fields of a chunk that the gateway reads, borrowed from the event. Parsing skips all others.
 #[derive(Deserialize)]
 struct Chunk<'a> {
     #[serde(borrow)]
@@ -46,18 +46,18 @@ struct Delta<'a> {
     content: Option<&'a RawValue>,
 }
 
-/// What is to become of an event.
+/// The outcome of reading an event.
 #[derive(Debug)]
 pub(crate) struct Look {
-    /// How many tokens are in it, if the upstream sends each by itself, as most do.
+    /// The number of tokens, if the upstream sends each token by itself, as most do.
     pub(crate) tokens: usize,
-    /// The event to be sent instead, if it is changed.
+    /// The event to send instead, if the gateway changed it.
     pub(crate) changed: Option<EncodedEvent>,
 }
 
 impl Look {
     pub(crate) fn at(event: &ReceivedEvent, rename: &Rename) -> Self {
-        // What is no chunk, an error of the upstream's say, is not the gateway's business.
+        // Other data, such as an error of the upstream, is sent unchanged.
         let Ok(chunk) = serde_json::from_str::<Chunk<'_>>(&event.data) else {
             return Self { tokens: 0, changed: None };
         };
@@ -70,10 +70,9 @@ impl Look {
     }
 }
 
-/// The same event with another model, and all else as it was: what is before it and behind it goes straight into the
-/// frame.
+/// Returns the event with the new model name. The text before and after the name is copied straight into the new event.
 fn renamed(event: &ReceivedEvent, model: &RawValue, rename: &Rename) -> Result<EncodedEvent, fmt::Error> {
-    // The value is a part of the data.
+    // The raw value is a slice of the data, so its address gives its position.
     let start = model.get().as_ptr().addr().wrapping_sub(event.data.as_ptr().addr());
     let (Some(before), Some(after)) = (event.data.get(..start), event.data.get(start + model.get().len()..)) else {
         return Err(fmt::Error);

@@ -1,25 +1,24 @@
-//! A gateway before a language model: it looks at each event of the upstream's answer, changes some, and sends all
-//! others on as the bytes that they were.
+//! A gateway in front of a language model. It reads each event of the upstream's answer, changes some events, and sends the
+//! original bytes of all others.
 //!
 //! `cargo run --release --example gateway -- [--addr HOST:PORT] [--upstream URL] [--rename FROM=TO]`
 //!
-//! # What is copied
+//! # Copies
 //!
-//! Of an event that is not changed, nothing, in this program and in ssekit: what hyper has read from the upstream's socket is
-//! what it is given to write. The event's frame is a slice of that chunk ([`RelayStream`]), the channel and the body pass it
-//! on, and hyper writes it by a vectored write, with the size of its HTTP chunk beside it. To look at the event copies
-//! nothing either: it is borrowed from the chunk, and of its JSON only positions are kept.
+//! This program and ssekit copy nothing of an unchanged event. The event is a slice of the chunk that hyper has read from
+//! the upstream ([`RelayStream`]). The channel and the body pass the slice on, and hyper writes it by a vectored write.
+//! Reading the event borrows from the chunk too.
 //!
-//! But for this:
+//! Exceptions:
 //!
-//! - An event that came in several chunks is joined, by one copy (and by another for its data, to look at it). So is
-//!   data of several lines, for the looking only.
-//! - Text of up to 23 bytes, `[DONE]` say, is copied into the decoded event, since that is cheaper than to share it.
-//! - An event that is changed is written anew, once: what is before and behind the change is copied into its frame.
-//! - The kernel copies all of it, from one socket and to the other.
+//! - An event that came in several chunks is joined by one copy, and by another one for its data. Data of several lines is
+//!   joined for reading.
+//! - Text of up to 23 bytes, such as `[DONE]`, is copied into the decoded event, because a copy is cheaper than sharing.
+//! - A changed event is written once. The text before and after the change is copied.
+//! - The kernel copies all bytes from one socket and to the other.
 //!
-//! By default a body joins what is ready at once into one HTTP chunk, by a copy. Here it does not (`with_max_chunk(0)`),
-//! and each event is a chunk of its own.
+//! By default, a body copies events that are ready together into one HTTP chunk. Here, each event is a chunk of its own
+//! (`with_max_chunk(0)`).
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -67,7 +66,7 @@ Usage: gateway [--addr HOST:PORT] [--upstream URL] [--rename FROM=TO]
   --rename FROM=TO  the model FROM is TO in streams (default demo-1=gateway-1)
 ";
 
-/// What an answer has to come to its end when the program is to end: it could not be had again.
+/// The time that an open answer gets during a shutdown. The client cannot get it again.
 const LAST_WORDS: Duration = Duration::from_secs(10);
 
 struct Arguments {
@@ -98,7 +97,7 @@ fn authority(url: &str) -> Result<Authority, BoxError> {
     let uri: Uri = url.parse()?;
     match (uri.scheme() == Some(&Scheme::HTTP), uri.authority(), uri.path()) {
         (true, Some(authority), "/") => Ok(authority.clone()),
-        _ => Err("it is no http://HOST:PORT".into()),
+        _ => Err("expected http://HOST:PORT".into()),
     }
 }
 
@@ -143,7 +142,7 @@ async fn completions(State(gateway): State<Gateway>, request: Request) -> Respon
             if content_type.is_some_and(|value| value.starts_with("text/event-stream")) {
                 return gateway.relay(response.into_body());
             }
-            // No stream was asked for, or the upstream refuses.
+            // The client asked for no stream, or the upstream refused the request.
             let content_type = content_type.unwrap_or("application/octet-stream").to_owned();
             (response.status(), [(CONTENT_TYPE, content_type)], Body::new(response.into_body())).into_response()
         }
@@ -155,7 +154,7 @@ async fn completions(State(gateway): State<Gateway>, request: Request) -> Respon
 }
 
 impl Gateway {
-    /// Asks over a connection of its own, which ends with the answer's body: at its end, or when that is dropped.
+    /// Sends the request over a new connection, which closes when the body of the answer ends or is dropped.
     async fn ask(&self, request: Request) -> Result<hyper::Response<Incoming>, BoxError> {
         let host = self.upstream.host().trim_matches(['[', ']']);
         let stream = TcpStream::connect((host, self.upstream.port_u16().unwrap_or(80))).await?;
@@ -180,7 +179,7 @@ impl Gateway {
             .with_max_chunk(0)
             .with_group(&self.streams)
             .with_drain_policy(DrainPolicy::FinishThenClose { max: LAST_WORDS })
-            // The answer's body has gone by then, and the connection to the upstream with it.
+            // By then, the body of the answer is dropped, and the connection to the upstream is closed.
             .on_close(move |reason| match reason {
                 CloseReason::StreamEnd => eprintln!("gateway: {counts} in {:.1?}", start.elapsed()),
                 reason => eprintln!("gateway: {counts}, then the request was cancelled upstream: {reason}"),
@@ -189,7 +188,7 @@ impl Gateway {
     }
 }
 
-/// Writes the upstream's answer to the client; no faster than the client takes it.
+/// Sends the events of the upstream to the client, no faster than the client reads.
 async fn pass_on(answer: Incoming, sender: &Sender, rename: &Rename, counts: &Counts) -> Result<(), SendError> {
     let chunks = BodyStream::new(answer).try_filter_map(async |frame| Ok(frame.into_data().ok()));
     let mut events = pin!(RelayStream::new(chunks));
@@ -211,7 +210,7 @@ async fn pass_on(answer: Incoming, sender: &Sender, rename: &Rename, counts: &Co
     }
 }
 
-/// Tells the client, which would else take a stream that ends for an answer that is complete.
+/// Sends an error event. Without it, the client would take the stream for complete.
 async fn fail(sender: &Sender, message: &str) -> Result<(), SendError> {
     eprintln!("gateway: {message}");
     sender.send(failure(message)).await
@@ -225,7 +224,7 @@ fn error_object(message: &str) -> Value {
     json!({ "error": { "message": message, "type": "gateway_error" } })
 }
 
-/// What has been sent on.
+/// The counts of an answer.
 #[derive(Default)]
 struct Counts {
     tokens: AtomicUsize,
@@ -249,7 +248,7 @@ impl std::fmt::Display for Counts {
     }
 }
 
-/// Says what to ask. Whoever started it need not listen, so an error is none.
+/// Prints how to use the gateway. An error is ignored, because nobody may read the output.
 fn announce(local: SocketAddr, upstream: &Authority) {
     let url = format!("http://{local}/v1/chat/completions");
     let body = |model| format!(r#"{{"model": "{model}", "stream": true, "messages": []}}"#);

@@ -1,25 +1,24 @@
-//! A server that is replaced by a new version of itself, with nobody refused, no event stream broken off, and no event lost
-//! or doubled.
+//! A server that replaces itself by a new version. No client is refused, no stream breaks off, and no event is lost or sent
+//! twice.
 //!
 //! `cargo run --release --example restart -- [--addr HOST:PORT] [--retry MS] [--patience SECONDS]`
 //!
-//! On SIGHUP it starts its successor, which is whatever stands at the path of its own program by then, and gives it its
-//! listening socket and the hub's log. Then it stops to accept; it tells its clients when to come back, and ends. They go on
-//! behind their last event, whichever process that was from. If the successor fails, or says nothing for the patience, the
-//! server goes on and says why. Whoever connects meanwhile waits in the socket's queue, which both have.
+//! On SIGHUP the server starts its successor: the program that is at its own path at that time. It gives the successor the
+//! listening socket and the log of the hub. Then it accepts no more connections, tells its clients when to reconnect, and
+//! ends. The clients resume after their last event. If the successor fails or is silent for too long, the server continues
+//! and prints the reason. Clients that connect in the meantime wait in the queue of the shared socket.
 //!
-//! Only one of them ever publishes. They agree by the successor's standard input and output:
+//! Only one process publishes at a time. The processes agree through the standard input and output of the successor:
 //!
-//! 1. The successor starts, and says a line when all that is missing is the log.
-//! 2. The server seals its hub, and sends the log, and how many bytes that has before it. From here on who publishes is
-//!    told to try again.
-//! 3. The successor has imported the log, and says so in a second line. It accepts nothing yet.
-//! 4. The server answers with one byte: from now on the log is the successor's, which serves, and publishes.
+//! 1. The successor starts, and prints a line when only the log is missing.
+//! 2. The server seals its log, and sends the length of the log and the log. Publishers must now try again later.
+//! 3. The successor imports the log, and prints a second line. It accepts no connection yet.
+//! 4. The server answers with one byte. From now on, the successor owns the log, serves and publishes.
 //!
-//! Before that byte the server can change its mind: it kills the successor, and when that is gone it unseals its hub. It
-//! never does so behind it.
+//! Before that byte, the server can still stop the successor: it kills that process, waits for its end and unseals the log.
+//! After that byte, it never does so.
 //!
-//! The socket is file descriptor 3, as systemd has it, so that systemd can be the first to give it:
+//! The socket is file descriptor 3, as systemd passes it, so systemd can provide the first one:
 //!
 //! ```ini
 //! # restart.socket
@@ -32,14 +31,14 @@
 //! # restart.service
 //! [Service]
 //! Type=notify
-//! # The successor says that it is the service from now on.
+//! # The successor reports that it is the service now.
 //! NotifyAccess=all
 //! ExecStart=/usr/local/bin/restart
 //! ExecReload=kill -HUP $MAINPID
 //! ```
 //!
-//! `systemctl reload restart` is then what is described above. `systemctl restart restart` refuses nobody either, but
-//! who connects waits until the old server has drained and the new one has started, and the log begins anew.
+//! `systemctl reload restart` then does what is described above. `systemctl restart restart` refuses no client either, but
+//! a new client waits until the old server has drained and the new one has started, and the log starts empty.
 
 #[path = "../common/mod.rs"]
 #[cfg(unix)]

@@ -1,4 +1,4 @@
-//! The server: a clock, and the notes that somebody publishes.
+//! The server: a clock, and notes that anybody publishes.
 
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -76,7 +76,7 @@ async fn run(Arguments { addr, retry, patience }: Arguments) -> Result<(), Strin
         successor::inherited().map_err(|error| format!("the socket that was given is of no use: {error}"))?;
     let (listener, local) = inherited.map_or_else(|| listen(&addr), Ok)?;
     let socket = listener.try_clone().map_err(|error| error.to_string())?;
-    // Caught before anyone knows of this process.
+    // The signal is caught before anybody knows this process.
     let shutdown = shutdown()?;
     let hangup = signal(SignalKind::hangup()).map_err(|error| format!("cannot catch signals: {error}"))?;
 
@@ -108,7 +108,7 @@ async fn run(Arguments { addr, retry, patience }: Arguments) -> Result<(), Strin
     Ok(())
 }
 
-/// Comes when there is a successor that serves.
+/// Completes when a successor serves.
 async fn hand_over(mut hangup: Signal, listener: TcpListener, log: MemoryLog, patience: Duration) {
     loop {
         hangup.recv().await;
@@ -122,7 +122,7 @@ async fn hand_over(mut hangup: Signal, listener: TcpListener, log: MemoryLog, pa
     }
 }
 
-/// The first event of each connection. The hub's own, which follows, says what the client has missed.
+/// The first event of each connection. The resume event of the hub follows.
 #[derive(Serialize)]
 struct Hello {
     generation: u64,
@@ -138,16 +138,16 @@ async fn events(State(hub): State<Hub>, request: SseRequest) -> impl IntoRespons
     hub.respond(&request, subscribe)
 }
 
-/// Publishes a note; its place among the events.
+/// Publishes a note, and answers with its position.
 async fn publish(State(hub): State<Hub>, note: String) -> Response {
     match hub.publish(NOTES, Event::data(&note).with_event_type(event_type!("note"))).await {
         Ok(position) => position.to_string().into_response(),
-        // The log is on its way to the successor, who takes the note in a moment.
+        // The successor gets the log now, and accepts the note in a moment.
         Err(error) => (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "1")], error.to_string()).into_response(),
     }
 }
 
-/// Publishes the time, every second. While the log is sealed it cannot: the successor does.
+/// Publishes the time every second. While the log is sealed, only the successor can publish.
 async fn clock(hub: Hub) {
     let mut seconds = interval(Duration::from_secs(1));
     seconds.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -162,7 +162,7 @@ fn milliseconds() -> u64 {
     u64::try_from(since_1970.as_millis()).unwrap_or_default()
 }
 
-/// Says that it is about to serve, to whoever has started it: a user, or its predecessor, which reads one line.
+/// Prints that the server is about to serve. The reader is a user, or the predecessor, which reads one line.
 fn announce(local: SocketAddr) {
     let id = process::id();
     let _ = write!(
@@ -175,7 +175,7 @@ fn announce(local: SocketAddr) {
     );
 }
 
-/// For the log, which all generations share.
+/// Prints a line to the standard error that all generations share.
 fn say(what: &str) {
     eprintln!("restart: generation {}, process {}, {what}", generation(), process::id());
 }

@@ -1,4 +1,4 @@
-//! From one process to the next: the listening socket, the hub's log, and who is which.
+//! The hand-over from one process to the next: the listening socket, the log and the generation.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -16,18 +16,18 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
-/// Counts the processes, for their clients to see which they are served by.
+/// The environment variable with the generation, which clients see.
 const GENERATION: &str = "RESTART_GENERATION";
 
-/// 1 is the first.
+/// Returns the generation of this process. The first one is 1.
 pub(crate) fn generation() -> u64 {
     env::var(GENERATION).ok().and_then(|text| text.parse().ok()).unwrap_or(1)
 }
 
-/// The socket that this process was started with, if it was.
+/// Returns the socket that this process was started with.
 pub(crate) fn inherited() -> io::Result<Option<(TcpListener, SocketAddr)>> {
     let Some(listener) = ListenFd::from_env().take_tcp_listener(0)? else { return Ok(None) };
-    // Systemd sets but some of them.
+    // systemd sets only some options.
     SocketOptions::new().apply(&listener)?;
     let local = listener.local_addr()?;
     Ok(Some((listener, local)))
@@ -42,7 +42,7 @@ pub(crate) fn log() -> Result<MemoryLog, String> {
     MemoryLog::import(&bytes, RetentionOptions::new()).map_err(|error| format!("cannot import the log: {error}"))
 }
 
-/// Asks for the log. It may block: this process has nothing else to do yet.
+/// Requests the log. This may block, because the process has nothing else to do yet.
 fn receive() -> io::Result<Vec<u8>> {
     writeln!(io::stdout(), "ready for the log")?;
     let mut input = io::stdin().lock();
@@ -53,12 +53,12 @@ fn receive() -> io::Result<Vec<u8>> {
     if log.len() as u64 == len { Ok(log) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
 }
 
-/// Waits until the log is this process's alone, to publish to.
+/// Waits until this process alone may publish.
 pub(crate) fn consent() -> io::Result<()> {
     if generation() == 1 { Ok(()) } else { io::stdin().read_exact(&mut [0]) }
 }
 
-/// Starts a successor, waits until it serves, and returns its process ID. If it fails, the log is as it was.
+/// Starts a successor, waits until it serves, and returns its process ID. After a failure the log is unchanged.
 pub(crate) async fn start(listener: &TcpListener, log: &MemoryLog, patience: Duration) -> Result<u32, String> {
     let mut child = spawn(listener)?;
     let handed_over = match timeout(patience, hand_over(&mut child, log)).await {
@@ -66,10 +66,10 @@ pub(crate) async fn start(listener: &TcpListener, log: &MemoryLog, patience: Dur
         Err(_) => Err(format!("it does not serve after {patience:?}")),
     };
     if handed_over.is_ok() {
-        // From now on it does not go with this process.
+        // The successor now outlives this process.
         mem::forget(child);
     } else {
-        // Until it is gone, both might publish. That it cannot be killed means that it is.
+        // Until the successor is gone, both processes might publish. A failure to kill it means that it is gone.
         let _ = child.kill().await;
         log.unseal();
     }
@@ -77,24 +77,24 @@ pub(crate) async fn start(listener: &TcpListener, log: &MemoryLog, patience: Dur
 }
 
 fn spawn(listener: &TcpListener) -> Result<Child, String> {
-    // What this process was called by, not what it is: a link to the program may lead to a newer one by now.
+    // The path by which this process was started. A link at that path may lead to a newer program by now.
     let arguments: Vec<_> = env::args_os().collect();
     let (program, arguments) = arguments.split_first().ok_or("the name of the program is not known")?;
     let mut command = process::Command::new(program);
     command.args(arguments);
     command.env("LISTEN_FDS", "1").env(GENERATION, (generation() + 1).to_string());
-    // Systemd's, for this process alone.
+    // systemd sets these variables for this process alone.
     for name in ["LISTEN_PID", "LISTEN_FDNAMES", "LISTEN_PIDFDID"] {
         command.env_remove(name);
     }
     let parent_fd: OwnedFd = listener.try_clone().map_err(|error| error.to_string())?.into();
     command.fd_mappings(vec![FdMapping { parent_fd, child_fd: 3 }]).map_err(|error| error.to_string())?;
-    // Of its output only two lines count, and only for this process, which will not be there to read more.
+    // Only two lines of the output matter. This process ends before it could read more.
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
     Command::from(command).kill_on_drop(true).spawn().map_err(|error| format!("{program:?}: {error}"))
 }
 
-/// Gives the log to a successor, when it is ready, and lets it serve; its process ID.
+/// Gives the log to a successor that is ready, lets it serve, and returns its process ID.
 async fn hand_over(child: &mut Child, log: &MemoryLog) -> Result<u32, String> {
     let id = child.id().ok_or("it has ended")?;
     let (mut input, output) = (child.stdin.take().ok_or("it has no input")?, child.stdout.take());
@@ -106,7 +106,7 @@ async fn hand_over(child: &mut Child, log: &MemoryLog) -> Result<u32, String> {
         input.write_all(&(bytes.len() as u64).to_le_bytes()).await.ok()?;
         input.write_all(&bytes).await.ok()?;
         line().await?;
-        // Nothing may come behind this that can fail.
+        // Nothing after this step may fail.
         input.write_all(b"\n").await.ok()
     }
     .await;
@@ -117,7 +117,7 @@ async fn hand_over(child: &mut Child, log: &MemoryLog) -> Result<u32, String> {
     Err(format!("it has ended with {status}"))
 }
 
-/// Tells systemd, if it has started this service, that this process is the one that serves.
+/// Notifies systemd, if it started this service, that this process serves now.
 pub(crate) fn notify() -> io::Result<()> {
     let Some(path) = env::var_os("NOTIFY_SOCKET") else { return Ok(()) };
     let state = format!("READY=1\nMAINPID={}", process::id());

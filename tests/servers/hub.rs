@@ -84,7 +84,7 @@ async fn rejected_client_gets_a_stream_only_for_get_that_accepts_one() {
             let retry: u64 = hard.headers()["retry-after"].to_str().unwrap().parse().unwrap();
             assert!((30..=60).contains(&retry), "{retry}");
             let text = soon(chunks(hard).next()).await.unwrap().unwrap();
-            assert_eq!(text, "there are 1 clients of this topic, the most there may be");
+            assert_eq!(text, "topic has 1 clients, the maximum");
         }
         // A permanent rejection is a status for every request.
         let long = format!("/hub/{}", "x".repeat(257));
