@@ -47,6 +47,9 @@ macro_rules! __stream_settings {
     };
 }
 
+#[cfg(feature = "hub")]
+pub(crate) use __stream_settings as stream_settings;
+
 /// Makes the response type of an adapter, a newtype of [`EventBody`](crate::EventBody).
 #[doc(hidden)]
 #[macro_export]

@@ -126,7 +126,7 @@ impl HubResponse {
         })
     }
 
-    crate::__stream_settings! {}
+    crate::adapter::stream_settings! {}
 
     /// Turns the answer into a response, for any framework with the types of the crates http and http-body.
     pub fn into_http(self) -> Response<HubBody> {
