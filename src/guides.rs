@@ -1,6 +1,10 @@
-//! Guides: the comparison with other crates, and how to migrate from each of them.
+//! Guides: event streams on any framework, the comparison with other crates, and how to migrate from each of them.
 //!
 //! The modules have no items. Their pages are the files of the folder `docs` of the package.
+
+/// A page with a tested program for each framework: hyper, tower, axum, actix-web, warp, salvo and poem.
+#[doc = include_str!("../docs/frameworks.md")]
+pub mod frameworks {}
 
 /// A comparison of ssekit with five other crates, with a source for each cell.
 #[doc = include_str!("../docs/comparison.md")]

@@ -10,6 +10,7 @@
 //!   `MessageEvent::json`):
 //!   those of `ssekit-core`.
 //! - **server**: the module `server`, a response body for any HTTP server.
+//! - **serve**: the function `server::serve`, a server on hyper that drains open streams. Brings `server`.
 //! - **axum**: the module `axum`, responses, extractors and a server. Brings `server`.
 //! - **client**: the module `client`, an EventSource for programs on reqwest.
 //! - **hub**: the module `hub`, one log of events for many clients. Brings `server`; **tracing** brings `hub`, **metrics** brings `server`.

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use http::header::{ACCEPT, HeaderName, HeaderValue};
-use http::{HeaderMap, Method, Request, Uri};
+use http::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 
 use crate::accept::wants_event_stream;
 use crate::last_event_id::{LastEventId, LastEventIdError};
@@ -143,6 +143,32 @@ impl SseRequestRejection {
             Self::Malformed(_) => 400,
             Self::Finished => 204,
         }
+    }
+
+    /// Turns the rejection into its answer, for any framework with the types of the crates http and http-body.
+    ///
+    /// The body is the reason as text. It is empty for the status 204.
+    ///
+    /// ```
+    /// use ssekit_server::SseRequest;
+    ///
+    /// let request = http::Request::get("/events").header("last-event-id", "ssekit:done").body(())?;
+    /// let answer = SseRequest::from_http(&request).unwrap_err().into_http();
+    /// assert_eq!(answer.status(), 204);
+    /// assert_eq!(answer.body(), "");
+    /// # Ok::<(), http::Error>(())
+    /// ```
+    pub fn into_http(self) -> Response<String> {
+        let (status, text) = match self {
+            Self::Malformed(error) => (StatusCode::BAD_REQUEST, error.to_string()),
+            Self::Finished => (StatusCode::NO_CONTENT, String::new()),
+        };
+        let mut response = Response::new(text);
+        *response.status_mut() = status;
+        if status == StatusCode::BAD_REQUEST {
+            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        }
+        response
     }
 }
 

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use futures_core::Stream;
 use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
@@ -14,6 +15,7 @@ use super::rejection::{Rejection, RetryStream};
 use super::resume::ResumeOutcome;
 use super::subscription::Subscription;
 use crate::body::EventBody;
+use crate::body_error::BodyError;
 use crate::request::SseRequest;
 use crate::stream_handle::StreamHandle;
 
@@ -176,7 +178,7 @@ pin_project! {
 
 impl Body for HubBody {
     type Data = Bytes;
-    type Error = <EventBody<Subscription> as Body>::Error;
+    type Error = BodyError;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         match self.project().inner.project() {
@@ -191,6 +193,16 @@ impl Body for HubBody {
             Inner::Text { text } => SizeHint::with_exact(text.as_ref().map_or(0, |text| text.len() as u64)),
             Inner::Stream { .. } | Inner::Retry { .. } => SizeHint::new(),
         }
+    }
+}
+
+/// The chunks of the body, for a framework that sends a stream instead of an [`http_body::Body`].
+impl Stream for HubBody {
+    type Item = Result<Bytes, BodyError>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        // Neither an event stream nor a text has trailers.
+        self.poll_frame(cx).map_ok(|frame| frame.into_data().unwrap_or_default())
     }
 }
 

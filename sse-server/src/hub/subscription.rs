@@ -17,7 +17,7 @@ use std::fmt;
 use std::mem;
 use std::ops::ControlFlow;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -76,7 +76,8 @@ pub struct Subscription {
 struct HistoryRead {
     /// The offset of its first event.
     from: u64,
-    page: Page,
+    /// Never locked. The lock makes a subscription `Sync`, which warp requires of a body.
+    page: Mutex<Page>,
     purpose: ReadPurpose,
 }
 
@@ -167,7 +168,8 @@ impl Subscription {
         // The hub is read after the page, so news is no reason to poll again.
         self.control.wakeups.take_new_events();
         let (from, purpose) = (read.from, read.purpose);
-        let page = match read.page.as_mut().poll(cx) {
+        let page = read.page.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let page = match page.as_mut().poll(cx) {
             Poll::Ready(Ok(page)) => page,
             Poll::Ready(Err(_)) => return ControlFlow::Break(self.end_for(CloseReason::Error)),
             Poll::Pending => return ControlFlow::Break(self.wait(cx)),
@@ -213,7 +215,7 @@ impl Subscription {
 
     /// Begins to read a page of the history.
     fn read_history(&mut self, from: u64, position: Position, purpose: ReadPurpose) -> ControlFlow<Polled> {
-        let page = self.hub.log.clone().read(position);
+        let page = Mutex::new(self.hub.log.clone().read(position));
         self.history_read = Some(Box::new(HistoryRead { from, page, purpose }));
         ControlFlow::Continue(())
     }
