@@ -12,8 +12,6 @@ use crate::workloads::{CHUNK_16K, CHUNK_SIZES, WHOLE};
 
 const NEXT_EVENT: &str = "ssekit-next-event";
 const EVENT_STREAM: &str = "ssekit-event-stream";
-/// What the root README has room for.
-const SPEED: [&str; 4] = ["openai", "anthropic", "ticks", "multi-line"];
 
 /// All tables of the benches' own README.
 pub fn all(report: &Report) -> String {
@@ -55,19 +53,32 @@ pub fn all(report: &Report) -> String {
     format!("{text}{notes}")
 }
 
-/// The short table of the root README.
+/// Returns the table of the root README: each of our forms next to the best rival of its kind, on every workload.
 pub fn speed(report: &Report) -> String {
     let (label, chunk_size) = CHUNK_16K;
-    let mut table = Table::new(["GiB/s", "`next_event`", "`EventStream`", "best rival", "`next_event` is"]);
-    for workload in SPEED {
+    let mut table = Table::new([
+        "GiB/s",
+        "`next_event` (borrowed)",
+        "best other (owned)",
+        "`next_event` is",
+        "`EventStream` (shared)",
+        "best other stream",
+        "`EventStream` is",
+    ]);
+    for size in &report.decoded {
+        let workload = size.workload;
         let id = |name: &str| decode_id(workload, label, name);
-        let gib = |name: &str| gib(report, size(&report.decoded, workload)?, &id(name)).map(number);
-        let rivals = rivals(workload, chunk_size, |_| true);
-        let best = report.best(rivals.iter().copied(), id);
-        let best_cell = best.and_then(|best| Some(format!("{} (`{best}`)", gib(best)?)));
-        let ratio = report.ratio(&id(NEXT_EVENT), &ids(&rivals, id)).map(|ratio| format!("{}x", number(ratio)));
-        let cells = [gib(NEXT_EVENT), gib(EVENT_STREAM), best_cell, ratio].map(or_dash);
-        table.row(format!("`{workload}`"), cells);
+        let gib = |name: &str| gib(report, size, &id(name)).map(number);
+        let beside = |ours: &str, is_of: fn(&decoders::Contestant) -> bool| {
+            let rivals = rivals(workload, chunk_size, is_of);
+            let best = report.best(rivals.iter().copied(), id);
+            let best_cell = best.and_then(|best| Some(format!("{} (`{best}`)", gib(best)?)));
+            let ratio = report.ratio(&id(ours), &ids(&rivals, id)).map(|ratio| format!("{}x", number(ratio)));
+            [gib(ours), best_cell, ratio]
+        };
+        let [speed, best, ratio] = beside(NEXT_EVENT, |_| true);
+        let [stream, best_stream, stream_ratio] = beside(EVENT_STREAM, |decoder| decoder.is_stream);
+        table.row(format!("`{workload}`"), [speed, best, ratio, stream, best_stream, stream_ratio].map(or_dash));
     }
     table.to_string()
 }
