@@ -70,6 +70,8 @@ fn readme_programs_compile_with_exactly_their_features() {
     let workspace = Path::new(env!("CARGO_TARGET_TMPDIR")).join("readme");
     let _ = fs::remove_dir_all(&workspace);
     fs::create_dir_all(&workspace).unwrap();
+    // Kept from run to run.
+    let target = workspace.with_file_name("readme-target");
     fs::write(workspace.join("Cargo.toml"), "[workspace]\nresolver = \"3\"\nmembers = [\"program*\"]\n").unwrap();
     // The versions that the rest of the tests use.
     fs::copy(root.join("Cargo.lock"), workspace.join("Cargo.lock")).unwrap();
@@ -84,7 +86,7 @@ fn readme_programs_compile_with_exactly_their_features() {
         let check = Command::new(env!("CARGO"))
             .args(["check", "--quiet", "--package", &program.name])
             .current_dir(&workspace)
-            .env("CARGO_TARGET_DIR", workspace.join("target"))
+            .env("CARGO_TARGET_DIR", &target)
             .env("RUSTFLAGS", "-D warnings")
             .output()
             .unwrap();
