@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// A program and the dependencies that its `cargo add` lines name.
@@ -62,36 +62,93 @@ fn dependencies(lines: &str) -> String {
     manifest
 }
 
-#[test]
-fn readme_programs_compile_with_exactly_their_features() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let programs = programs(include_str!("../README.md"));
-    assert!(programs.len() >= 10, "{} programs found", programs.len());
-    let workspace = Path::new(env!("CARGO_TARGET_TMPDIR")).join("readme");
-    let _ = fs::remove_dir_all(&workspace);
-    fs::create_dir_all(&workspace).unwrap();
-    // Kept from run to run.
-    let target = workspace.with_file_name("readme-target");
-    fs::write(workspace.join("Cargo.toml"), "[workspace]\nresolver = \"3\"\nmembers = [\"program*\"]\n").unwrap();
-    // The versions that the rest of the tests use.
-    fs::copy(root.join("Cargo.lock"), workspace.join("Cargo.lock")).unwrap();
-    for program in &programs {
-        let package = workspace.join(&program.name);
-        fs::create_dir_all(package.join("src")).unwrap();
-        fs::write(package.join("Cargo.toml"), &program.manifest).unwrap();
-        fs::write(package.join("src/main.rs"), &program.source).unwrap();
+/// The packages of a test, in a workspace of their own.
+struct Workspace(PathBuf);
+
+impl Workspace {
+    fn new(name: &str, programs: &[Program]) -> Self {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let workspace = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        let _ = fs::remove_dir_all(&workspace);
+        fs::create_dir_all(&workspace).unwrap();
+        fs::write(workspace.join("Cargo.toml"), "[workspace]\nresolver = \"3\"\nmembers = [\"program*\"]\n").unwrap();
+        // The versions that the other tests use.
+        fs::copy(root.join("Cargo.lock"), workspace.join("Cargo.lock")).unwrap();
+        for program in programs {
+            let package = workspace.join(&program.name);
+            fs::create_dir_all(package.join("src")).unwrap();
+            fs::write(package.join("Cargo.toml"), &program.manifest).unwrap();
+            fs::write(package.join("src/main.rs"), &program.source).unwrap();
+        }
+        Self(workspace)
     }
-    for program in &programs {
-        // One at a time: with several packages, cargo would give each the features of all.
+
+    /// Compiles one package. With several at a time, cargo would give each the features of all.
+    fn check(&self, program: &Program) -> Result<(), String> {
         let check = Command::new(env!("CARGO"))
             .args(["check", "--quiet", "--package", &program.name])
-            .current_dir(&workspace)
-            .env("CARGO_TARGET_DIR", &target)
+            .current_dir(&self.0)
+            // Kept from run to run.
+            .env("CARGO_TARGET_DIR", self.0.with_file_name("programs-target"))
             .env("RUSTFLAGS", "-D warnings")
             .output()
             .unwrap();
-        let stderr = String::from_utf8_lossy(&check.stderr);
-        assert!(check.status.success(), "{}\n{}\n{stderr}", program.manifest, program.source);
+        if check.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&check.stderr).into_owned()) }
+    }
+}
+
+#[test]
+fn readme_programs_compile_with_exactly_their_features() {
+    let programs = programs(include_str!("../README.md"));
+    assert!(programs.len() >= 10, "{} programs found", programs.len());
+    let workspace = Workspace::new("readme", &programs);
+    for program in &programs {
+        if let Err(stderr) = workspace.check(program) {
+            panic!("{}\n{}\n{stderr}", program.manifest, program.source);
+        }
+    }
+}
+
+#[test]
+fn wrong_type_is_reported_with_the_fix() {
+    let cases = [
+        (
+            "ssekit::server::EventBody::new(futures_util::stream::iter([Price])).into_http();",
+            "`Price` cannot be sent as an event",
+            "`ssekit::JsonData(value)` sends a value that implements `serde::Serialize`",
+        ),
+        (
+            "drop(ssekit::hub::Hub::default().publish(\"news\", \"hello\"));",
+            "`&str` cannot be sent as an event",
+            "`Event::data(text)` sends text",
+        ),
+        (
+            "drop(ssekit::Event::data(\"x\").with_id(\"a-1\"));",
+            "`&str` is not an event ID that is always valid",
+            "integers are IDs as they are: `.with_id(42)`",
+        ),
+        (
+            "drop(ssekit::Event::data(\"x\").with_event_type(\"news\"));",
+            "`&str` is not an event type that is always valid",
+            "the compiler checks a literal",
+        ),
+    ];
+    let program = |(n, (line, ..)): (usize, &(&str, &str, &str))| {
+        let manifest = dependencies("cargo add ssekit --features hub\ncargo add futures-util\n");
+        let name = format!("program{n}");
+        Program {
+            manifest: format!(
+                "[package]\nname = \"{name}\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\n[dependencies]\n{manifest}"
+            ),
+            source: format!("pub struct Price;\n\nfn main() {{\n    {line}\n}}\n"),
+            name,
+        }
+    };
+    let programs: Vec<_> = cases.iter().enumerate().map(program).collect();
+    let workspace = Workspace::new("wrong", &programs);
+    for (program, (line, message, note)) in programs.iter().zip(cases) {
+        let stderr = workspace.check(program).unwrap_err();
+        assert!(stderr.contains(message) && stderr.contains(note), "{line}\n{stderr}");
     }
 }
 
