@@ -1,8 +1,8 @@
-//! The floors of ARCHITECTURE.md: an arrow points only to a lower one.
+//! The direction of dependencies: packages depend on lower floors only, and modules have no circles.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use toml::Table;
 
@@ -20,127 +20,6 @@ const PACKAGES: [(&str, &str, u32); 7] = [
 /// All that core may depend on: no runtime, no framework.
 const CORE_DEPENDENCIES: [&str; 8] =
     ["bytes", "bytestring", "futures-core", "memchr", "pin-project-lite", "serde", "serde_json", "simdutf8"];
-
-/// Modules by floor, for each package that has several.
-const MODULES: [(&str, &[(&str, u32)]); 8] = [
-    (
-        "sse-core",
-        &[
-            ("buffer", 0),
-            ("limits", 0),
-            ("message_event", 0),
-            ("unchecked", 0),
-            ("sink", 1),
-            ("text", 1),
-            ("lexer", 2),
-            ("utf8", 2),
-            ("event", 3),
-            ("block", 3),
-            ("decoder", 4),
-            ("encode", 4),
-            ("owned", 4),
-            ("frame", 5),
-            ("stream", 5),
-            ("relay", 6),
-        ],
-    ),
-    (
-        "sse-server",
-        &[
-            ("accept", 0),
-            ("pool", 0),
-            ("batch", 1),
-            ("into_event", 2),
-            ("response", 0),
-            ("schedule", 0),
-            ("socket", 0),
-            ("test", 0),
-            ("keep_alive", 1),
-            ("last_event_id", 0),
-            ("close", 1),
-            ("control", 2),
-            ("channel", 3),
-            ("drain", 3),
-            ("preface", 0),
-            ("from_fn", 4),
-            ("links", 4),
-            ("serve", 5),
-            ("body", 5),
-            ("hub", 6),
-        ],
-    ),
-    (
-        "sse-server/src/hub",
-        &[
-            ("disconnect", 0),
-            ("options", 0),
-            ("position", 0),
-            ("store", 0),
-            ("waiters", 0),
-            ("compaction", 1),
-            ("epochs", 1),
-            ("publishing", 1),
-            ("rejection", 1),
-            ("resume", 1),
-            ("feeds", 2),
-            ("new_event", 2),
-            ("subscribe", 2),
-            ("view", 3),
-            ("page", 4),
-            ("registry", 4),
-            ("deadlines", 5),
-            ("state", 6),
-            ("hand_over", 7),
-            ("reading", 7),
-            ("recent_events", 7),
-            ("start_point", 7),
-            ("stats", 7),
-            ("ending", 8),
-            ("log", 8),
-            ("subscribing", 8),
-            ("history_page", 9),
-            ("inner", 9),
-            ("memory_log", 9),
-            ("subscription", 10),
-            ("response", 11),
-        ],
-    ),
-    (
-        "sse-client",
-        &[
-            ("client", 0),
-            ("machine", 0),
-            ("retry_after", 0),
-            ("comments", 1),
-            ("error", 1),
-            ("item", 1),
-            ("request", 2),
-            ("event_source", 3),
-            ("builder", 4),
-        ],
-    ),
-    ("sse-client/src/machine", &[("exchange", 0), ("failure", 0), ("invalid", 1), ("retry", 1), ("target", 1)]),
-    ("sse-axum", &[("serve", 0)]),
-    ("sse-actix", &[("server", 0), ("test", 0)]),
-    (
-        "sse-redis",
-        &[
-            ("error", 0),
-            ("options", 0),
-            ("source", 0),
-            ("status", 0),
-            ("entry", 1),
-            ("queue", 1),
-            ("connection", 2),
-            ("epoch", 3),
-            ("shared", 3),
-            ("maintenance", 4),
-            ("reader", 4),
-            ("writer", 4),
-            ("log", 5),
-        ],
-    ),
-];
 
 fn manifest(folder: &str) -> Table {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder).join("Cargo.toml");
@@ -182,63 +61,87 @@ fn core_names_no_runtime_and_no_framework() {
     assert_eq!(needed, CORE_DEPENDENCIES.map(String::from).into());
 }
 
-#[test]
-fn modules_use_lower_floors_only() {
-    for (folder, modules) in MODULES {
-        // A module of several files has floors of its own, and calls itself `super`.
-        let is_nested = folder.contains("/src/");
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder).join(if is_nested { "" } else { "src" });
-        let (root, marker) = if is_nested { ("mod", "super::") } else { ("lib", "crate::") };
-        for entry in fs::read_dir(&source).unwrap() {
-            let path = entry.unwrap().path();
-            let module = path.file_stem().unwrap().to_str().unwrap();
-            if module == root {
-                continue;
-            }
-            let own = floor(modules, module).unwrap_or_else(|| panic!("{module} of {folder} is not in the table"));
-            let file = if path.is_dir() { path.join("mod.rs") } else { path.clone() };
-            for (name, other) in uses(&file, marker, modules) {
-                assert!(other < own, "{folder}: {module} on floor {own} uses {name} on floor {other}");
-            }
+/// For each module of a folder, the modules of that folder that its code names.
+type Graph = BTreeMap<String, BTreeSet<String>>;
+
+/// Reads the modules of a folder. A module that is a folder counts as one.
+fn graph(folder: &Path, marker: &str) -> Graph {
+    let is_module = |path: &Path| path.extension().is_none_or(|extension| extension == "rs");
+    let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).filter(|path| is_module(path));
+    let mut graph = Graph::new();
+    for path in paths {
+        let module = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        if module != "lib" && module != "mod" && module != "tests" {
+            let used = files(&path).iter().flat_map(|file| names(file, marker)).filter(|name| *name != module);
+            graph.entry(module).or_default().extend(used);
         }
     }
-    for (package, module) in [("sse-server", "hub"), ("sse-client", "machine")] {
-        let modules = MODULES.iter().find(|(folder, _)| *folder == package).unwrap().1;
-        let own = floor(modules, module).unwrap();
-        for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(package).join("src").join(module)).unwrap()
-        {
-            for (name, other) in uses(&entry.unwrap().path(), "crate::", modules) {
-                assert!(other < own, "{package}: {module} on floor {own} uses {name} on floor {other}");
-            }
-        }
+    let modules: BTreeSet<String> = graph.keys().cloned().collect();
+    for used in graph.values_mut() {
+        used.retain(|name| modules.contains(name));
     }
+    graph
 }
 
-fn floor(modules: &[(&str, u32)], name: &str) -> Option<u32> {
-    modules.iter().find(|(module, _)| *module == name).map(|(_, floor)| *floor)
+/// The files of a module. `super::` of a file in a folder means the folder's module, so those are other names.
+fn files(path: &Path) -> Vec<PathBuf> {
+    if !path.is_dir() {
+        return vec![path.to_owned()];
+    }
+    fs::read_dir(path).unwrap().flat_map(|entry| files(&entry.unwrap().path())).collect()
 }
 
-/// The modules that a file uses, and their floors.
-fn uses(file: &Path, marker: &str, modules: &[(&str, u32)]) -> Vec<(String, u32)> {
+/// The names after `marker` in the code of a file, without comments, tests and macros for other crates.
+fn names(file: &Path, marker: &str) -> Vec<String> {
     let text = fs::read_to_string(file).unwrap();
-    let mut used = Vec::new();
-    // What is documented may be above.
-    let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
-    // A macro's `$crate::` is used by whom it is for.
-    let is_macros = |line: &str, at: usize| line[..at].ends_with('$') || line.contains("#[doc");
-    let uses = code.flat_map(|line| line.match_indices(marker).map(move |(at, _)| (line, at)));
-    for (line, at) in uses.filter(|(line, at)| !is_macros(line, *at)) {
-        let rest = &line[at + marker.len()..];
-        let name: String = rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
-        match floor(modules, &name) {
-            Some(other) => used.push((name, other)),
-            // Tests have all of their module.
-            None if name.is_empty() && rest.starts_with('*') => {}
-            // A line like `use crate::{...}` would hide from this test.
-            None => panic!("{} uses {marker}{name}: name its module", file.display()),
+    let code = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
+    let lines = code.lines().filter(|line| !line.trim_start().starts_with("//") && !line.contains("#[doc"));
+    let uses = lines.flat_map(|line| line.match_indices(marker).map(move |(at, _)| (&line[..at], &line[at..])));
+    uses.filter(|(before, _)| !before.ends_with('$') && !before.ends_with("super::"))
+        .map(|(_, rest)| {
+            let rest = rest.trim_start_matches(marker);
+            assert!(!rest.starts_with('{'), "{}: `{marker}{{` hides modules from this test", file.display());
+            rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
+        })
+        .collect()
+}
+
+/// A way from `module` back to it.
+fn cycle(graph: &Graph, module: &str, way: &mut Vec<String>, seen: &mut BTreeSet<String>) -> bool {
+    let Some(used) = graph.get(module) else { return false };
+    way.push(module.to_owned());
+    for next in used {
+        if way.first() == Some(next) || (seen.insert(next.clone()) && cycle(graph, next, way, seen)) {
+            return true;
         }
     }
-    used
+    way.pop();
+    false
+}
+
+#[test]
+fn modules_do_not_depend_on_each_other_in_circles() {
+    for (folder, ..) in PACKAGES {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder).join("src");
+        let nested = fs::read_dir(&source).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir());
+        let folders = [(source.clone(), "crate::")].into_iter().chain(nested.map(|path| (path, "super::")));
+        for (folder, marker) in folders {
+            let graph = graph(&folder, marker);
+            for module in graph.keys() {
+                let mut way = Vec::new();
+                let is_circle = cycle(&graph, module, &mut way, &mut BTreeSet::new());
+                assert!(!is_circle, "{}: {} -> {module}", folder.display(), way.join(" -> "));
+            }
+        }
+    }
+}
+
+#[test]
+fn circle_of_modules_is_found() {
+    let edge = |from: &str, to: &[&str]| (from.to_owned(), to.iter().map(ToString::to_string).collect());
+    let graph = Graph::from([edge("a", &["b"]), edge("b", &["c"]), edge("c", &["a", "d"]), edge("d", &[])]);
+    let found = |module| cycle(&graph, module, &mut Vec::new(), &mut BTreeSet::new());
+    assert!(found("a") && found("b") && found("c") && !found("d"));
 }
 
 /// `unsafe` of a library lives in one module.
@@ -246,20 +149,14 @@ fn uses(file: &Path, marker: &str, modules: &[(&str, u32)]) -> Vec<(String, u32)
 fn unsafe_code_is_in_one_place() {
     for (folder, ..) in PACKAGES {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder).join("src");
-        let nested =
-            ["hub", "machine"].into_iter().flat_map(|module| fs::read_dir(source.join(module)).into_iter().flatten());
-        let entries = fs::read_dir(&source).unwrap().chain(nested);
-        for entry in entries {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                continue;
-            }
+        for path in files(&source) {
             let text = fs::read_to_string(&path).unwrap();
             let is_unsafe = text.lines().any(|line| {
                 let code = line.split("//").next().unwrap_or_default();
                 code.split(|c: char| !(c.is_alphanumeric() || c == '_')).any(|word| word == "unsafe")
             });
-            assert_eq!(is_unsafe, path.ends_with("sse-core/src/unchecked.rs"), "unsafe code in {}", path.display());
+            let is_scan = path.ends_with("sse-core/src/scan.rs") || path.ends_with("sse-core/src/scan/digits.rs");
+            assert_eq!(is_unsafe, is_scan, "unsafe code in {}", path.display());
         }
     }
 }

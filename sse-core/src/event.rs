@@ -147,30 +147,6 @@ impl<'a> Event<'a> {
     }
 }
 
-#[cfg(feature = "json")]
-impl Event<'static> {
-    /// Makes an event whose data is `value` as JSON.
-    ///
-    /// The JSON text takes one allocation. [`JsonData`](crate::JsonData) writes a value directly into a response
-    /// instead.
-    ///
-    /// # Errors
-    ///
-    /// [`JsonEncodeError`](crate::JsonEncodeError) when `value` cannot be serialised: its `Serialize` fails, or a map
-    /// has keys that are not strings.
-    ///
-    /// ```
-    /// use ssekit_core::{Event, event_type};
-    ///
-    /// let event = Event::json(&[1, 2])?.with_event_type(event_type!("point"));
-    /// assert_eq!(event.to_string(), "event: point\ndata: [1,2]\n\n");
-    /// # Ok::<(), ssekit_core::JsonEncodeError>(())
-    /// ```
-    pub fn json(value: &(impl serde::Serialize + ?Sized)) -> Result<Self, crate::JsonEncodeError> {
-        serde_json::to_string(value).map(Self::data).map_err(crate::JsonEncodeError::new)
-    }
-}
-
 /// Makes an event to send from a received event.
 ///
 /// The type `message` and an empty last event ID are left out. So a stream that resets its ID looks like one without

@@ -98,25 +98,10 @@ impl<'a> EventChunk<'a> {
         self.0.encode(event);
     }
 
-    /// Serialises a value directly into the chunk, as the data of an event.
-    ///
-    /// `head` has the other fields of the event.
-    ///
-    /// # Errors
-    ///
-    /// [`JsonEncodeError`](crate::JsonEncodeError) when `value` cannot be serialised. The chunk is then unchanged.
+    /// Returns the buffer.
     #[cfg(feature = "json")]
-    pub fn encode_json(
-        &mut self,
-        head: &Event<'_>,
-        value: &(impl serde::Serialize + ?Sized),
-    ) -> Result<(), crate::JsonEncodeError> {
-        match crate::json::encode(head, value, self.0.room())? {
-            #[cfg(feature = "std")]
-            crate::json::Serialised::InRoom(len) => self.0.advance(len),
-            crate::json::Serialised::Apart(event) => self.0.push(event),
-        }
-        Ok(())
+    pub(crate) fn buffer(&mut self) -> &mut dyn EventBuffer {
+        self.0
     }
 }
 

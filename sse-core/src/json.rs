@@ -42,6 +42,48 @@ impl<T: serde::Serialize> IntoEvent for JsonData<T> {
     }
 }
 
+impl Event<'static> {
+    /// Makes an event whose data is `value` as JSON.
+    ///
+    /// [`JsonData`] serialises a value of a stream without this intermediate text.
+    ///
+    /// # Errors
+    ///
+    /// [`JsonEncodeError`] when `value` cannot be serialised: its `Serialize` fails, or a map
+    /// has keys that are not strings.
+    ///
+    /// ```
+    /// use ssekit_core::{Event, event_type};
+    ///
+    /// let event = Event::json(&[1, 2])?.with_event_type(event_type!("point"));
+    /// assert_eq!(event.to_string(), "event: point\ndata: [1,2]\n\n");
+    /// # Ok::<(), ssekit_core::JsonEncodeError>(())
+    /// ```
+    pub fn json(value: &(impl serde::Serialize + ?Sized)) -> Result<Self, JsonEncodeError> {
+        serde_json::to_string(value).map(Self::data).map_err(JsonEncodeError)
+    }
+}
+
+impl EventChunk<'_> {
+    /// Serialises a value straight into the chunk, as the data of an event with the other fields of `head`.
+    ///
+    /// # Errors
+    ///
+    /// [`JsonEncodeError`] when `value` cannot be serialised. The chunk is then unchanged.
+    pub fn encode_json(
+        &mut self,
+        head: &Event<'_>,
+        value: &(impl serde::Serialize + ?Sized),
+    ) -> Result<(), JsonEncodeError> {
+        match encode(head, value, self.buffer().room())? {
+            #[cfg(feature = "std")]
+            Serialised::InRoom(len) => self.buffer().advance(len),
+            Serialised::Apart(event) => self.buffer().push(event),
+        }
+        Ok(())
+    }
+}
+
 impl EncodedEvent {
     /// Encodes an event whose data is `value` as JSON.
     ///
@@ -213,12 +255,6 @@ impl std::io::Write for SpillingWriter<'_> {
 /// A value cannot be serialised as JSON.
 #[derive(Debug)]
 pub struct JsonEncodeError(serde_json::Error);
-
-impl JsonEncodeError {
-    pub(crate) fn new(error: serde_json::Error) -> Self {
-        Self(error)
-    }
-}
 
 impl fmt::Display for JsonEncodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

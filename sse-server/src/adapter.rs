@@ -61,7 +61,10 @@ macro_rules! __response_type {
 
         impl<S> $name<S> {
             /// Creates a response with the events of `stream`.
-            pub fn new(stream: S) -> Self {
+            pub fn new(stream: S) -> Self
+            where
+                S: ::futures_core::Stream<Item: $crate::IntoEvent>,
+            {
                 Self($crate::EventBody::new(stream))
             }
 

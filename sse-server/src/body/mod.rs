@@ -9,8 +9,9 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
+use futures_core::Stream;
 use pin_project_lite::pin_project;
-use ssekit_core::{BoxError, EncodedEvent};
+use ssekit_core::{BoxError, EncodedEvent, IntoEvent};
 use tokio::time::Sleep;
 
 use crate::batch::Batch;
@@ -33,7 +34,7 @@ pub const DEFAULT_STALL_TIMEOUT: Duration = Duration::from_secs(10);
 pin_project! {
     /// A response body that sends a stream of events.
     ///
-    /// It is an [`http_body::Body`], and a [`Stream`](futures_core::Stream) of `Bytes`.
+    /// It is an [`http_body::Body`], and a [`Stream`] of `Bytes`.
     ///
     /// - **Flush**: all events that are ready go out at once, as one chunk.
     /// - **Preamble**: the first chunk goes out at once, with an empty comment and the reconnection time if there is one.
@@ -102,7 +103,10 @@ enum State {
 
 impl<S> EventBody<S> {
     /// Creates a body that sends the events of `stream`.
-    pub fn new(stream: S) -> Self {
+    pub fn new(stream: S) -> Self
+    where
+        S: Stream<Item: IntoEvent>,
+    {
         Self::with_control(stream, StreamControl::new(DEFAULT_STALL_TIMEOUT))
     }
 
