@@ -72,35 +72,37 @@ fn graph(folder: &Path, marker: &str) -> Graph {
     for path in paths {
         let module = path.file_stem().unwrap().to_str().unwrap().to_owned();
         if module != "lib" && module != "mod" && module != "tests" {
-            let used = files(&path).iter().flat_map(|file| names(file, marker)).filter(|name| *name != module);
-            graph.entry(module).or_default().extend(used);
+            let used = graph.entry(module).or_default();
+            files(&path).iter().for_each(|file| used.extend(names(file, marker)));
         }
     }
     let modules: BTreeSet<String> = graph.keys().cloned().collect();
-    for used in graph.values_mut() {
-        used.retain(|name| modules.contains(name));
+    for (module, used) in &mut graph {
+        used.retain(|name| name != module && modules.contains(name));
     }
     graph
 }
 
-/// The files of a module. `super::` of a file in a folder means the folder's module, so those are other names.
+/// The files of a module, without its tests.
 fn files(path: &Path) -> Vec<PathBuf> {
-    if !path.is_dir() {
-        return vec![path.to_owned()];
+    match path.file_name().and_then(|name| name.to_str()) {
+        Some("tests.rs" | "tests") => Vec::new(),
+        _ if path.is_dir() => fs::read_dir(path).unwrap().flat_map(|entry| files(&entry.unwrap().path())).collect(),
+        _ => vec![path.to_owned()],
     }
-    fs::read_dir(path).unwrap().flat_map(|entry| files(&entry.unwrap().path())).collect()
 }
 
 /// The names after `marker` in the code of a file, without comments, tests and macros for other crates.
 fn names(file: &Path, marker: &str) -> Vec<String> {
     let text = fs::read_to_string(file).unwrap();
     let code = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
-    let lines = code.lines().filter(|line| !line.trim_start().starts_with("//") && !line.contains("#[doc"));
+    let lines = code.lines().filter(|line| !line.trim_start().starts_with("//") && !line.contains("doc = "));
     let uses = lines.flat_map(|line| line.match_indices(marker).map(move |(at, _)| (&line[..at], &line[at..])));
     uses.filter(|(before, _)| !before.ends_with('$') && !before.ends_with("super::"))
         .map(|(_, rest)| {
             let rest = rest.trim_start_matches(marker);
-            assert!(!rest.starts_with('{'), "{}: `{marker}{{` hides modules from this test", file.display());
+            let hides = rest.starts_with('{') && rest.contains("::");
+            assert!(!hides, "{}: name the module in {marker}{rest}", file.display());
             rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
         })
         .collect()

@@ -6,8 +6,6 @@ use crate::encoded_event::EncodedEvent;
 use crate::event::Event;
 use crate::message_event::MessageEvent;
 use crate::received_event::ReceivedEvent;
-#[cfg(feature = "stream")]
-use crate::relay::RelayEvent;
 
 /// An error of any type.
 pub type BoxError = Box<dyn core::error::Error + Send + Sync>;
@@ -179,14 +177,6 @@ impl_by_event!(
     ReceivedEvent: |event| Event::try_from(&event)?,
     &ReceivedEvent: |event| Event::try_from(event)?
 );
-
-/// Sends the bytes in which the event was received.
-#[cfg(feature = "stream")]
-impl IntoEvent for RelayEvent {
-    fn into_event(self) -> Result<EncodedEvent, BoxError> {
-        Ok(EncodedEvent::from(self))
-    }
-}
 
 /// Sends the value, or fails with the error.
 impl<T: IntoEvent, E: Into<BoxError>> IntoEvent for Result<T, E> {

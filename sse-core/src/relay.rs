@@ -12,6 +12,7 @@ use pin_project_lite::pin_project;
 use crate::decoder::Decoder;
 use crate::encoded_event::EncodedEvent;
 use crate::event::Event;
+use crate::into_event::{BoxError, IntoEvent};
 use crate::limits::Limits;
 use crate::received_event::{ReceivedEvent, SharedStr};
 use crate::stream::StreamError;
@@ -225,5 +226,12 @@ impl From<RelayEvent> for EncodedEvent {
             // This cannot happen: a decoded event can be encoded.
             Err(_) => Self::from(Event::data(&event.data)),
         })
+    }
+}
+
+/// Sends the bytes that the event was received as.
+impl IntoEvent for RelayEvent {
+    fn into_event(self) -> Result<EncodedEvent, BoxError> {
+        Ok(EncodedEvent::from(self))
     }
 }
