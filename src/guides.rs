@@ -29,3 +29,7 @@ pub mod migrating_from_reqwest_eventsource {}
 /// A guide for programs that use eventsource-client.
 #[doc = include_str!("../docs/migrating/eventsource-client.md")]
 pub mod migrating_from_eventsource_client {}
+
+/// How to run a hub on several nodes, with Redis or Valkey.
+#[doc = include_str!("../docs/several-nodes.md")]
+pub mod several_nodes {}

@@ -124,8 +124,3 @@ pub use ssekit_server::hub;
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
-
-/// The examples of the page on several nodes, compiled.
-#[cfg(doctest)]
-#[doc = include_str!("../docs/several-nodes.md")]
-struct SeveralNodes;
