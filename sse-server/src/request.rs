@@ -16,10 +16,7 @@ const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// - [`wants_event_stream`](Self::wants_event_stream): whether the `Accept` header names `text/event-stream`.
 /// - [`is_get`](Self::is_get): whether the method is GET.
 ///
-/// The adapters have an extractor with this name, which dereferences to this type. A hub
-#[cfg_attr(feature = "hub", doc = "[responds](crate::hub::Hub::respond)")]
-#[cfg_attr(not(feature = "hub"), doc = "responds")]
-/// to it.
+/// The adapters have an extractor with this name, which dereferences to this type. `Hub::respond` answers such a request.
 ///
 /// ```
 /// use ssekit_server::SseRequest;

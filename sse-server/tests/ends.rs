@@ -322,7 +322,7 @@ async fn sender_waits_while_the_channel_is_full() {
     let mut client = client(body);
     let task = tokio::spawn(async move {
         for n in 0..1000 {
-            sender.send(Event::data(&n.to_string())).await.unwrap();
+            sender.send(Event::data(n.to_string())).await.unwrap();
         }
     });
     for n in 0..1000 {
