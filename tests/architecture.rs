@@ -162,3 +162,85 @@ fn unsafe_code_is_in_one_place() {
         }
     }
 }
+
+/// Hidden items are not covered by semver, so a package that uses them names the exact version.
+#[test]
+fn package_that_uses_hidden_items_pins_the_version() {
+    let hidden = [("ssekit-core", "__from_whole_events"), ("ssekit-server", "ssekit_server::__")];
+    for (folder, package, _) in PACKAGES {
+        let source = files(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder).join("src"));
+        for (other, marker) in hidden.iter().filter(|(other, _)| *other != package) {
+            if source.iter().any(|path| fs::read_to_string(path).unwrap().contains(marker)) {
+                let version = &manifest(folder)["dependencies"][*other]["version"];
+                let is_pinned = version.as_str().unwrap().starts_with('=');
+                assert!(is_pinned, "{package} needs the exact version of {other}, not {version:?}");
+            }
+        }
+    }
+}
+
+/// Names that reviewers could not place.
+const OLD_TYPES: [&str; 20] = [
+    "ConnectError",
+    "DataError",
+    "End",
+    "EventInfo",
+    "Finish",
+    "Frame",
+    "IntoFrame",
+    "Item",
+    "JsonError",
+    "Kicked",
+    "Line",
+    "Memory",
+    "OldEvent",
+    "OwnedEvent",
+    "Publication",
+    "Seat",
+    "Standing",
+    "Streams",
+    "Tail",
+    "Then",
+];
+const OLD_FUNCTIONS: [&str; 9] =
+    ["as_json", "behind", "by", "fed", "go_on", "kick", "leave_out", "start_over", "take_news"];
+const OLD_MODULES: [&str; 9] =
+    ["admission", "block", "control", "join", "keeper", "lanes", "links", "preface", "unchecked"];
+
+/// The types in a record of the public API, and its functions.
+fn old_names(record: &str) -> Vec<&str> {
+    let is_old = |line: &&str| {
+        // A line without indentation is `path::Name kind`. An enum's variant is `Name` or `Name(..)`.
+        let item = line.starts_with("ssekit").then(|| line.split([' ', ',']).next()).flatten();
+        let name = item.map_or(line.trim(), |path| path.rsplit("::").next().unwrap());
+        let name = name.split(|c: char| !(c.is_alphanumeric() || c == '_')).next().unwrap();
+        let function = line.split("fn ").nth(1).and_then(|rest| rest.split(['(', '<']).next());
+        OLD_TYPES.contains(&name) || OLD_FUNCTIONS.contains(&function.unwrap_or_default())
+    };
+    record.lines().filter(is_old).map(str::trim).collect()
+}
+
+#[test]
+fn old_names_are_neither_public_nor_modules() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for file in files(&root.join("testkit/public-api/record")) {
+        let record = fs::read_to_string(&file).unwrap();
+        assert_eq!(old_names(&record), [""; 0], "in {}", file.display());
+    }
+    for (folder, ..) in PACKAGES {
+        for file in files(&root.join(folder).join("src")) {
+            let parts =
+                file.strip_prefix(root).unwrap().iter().map(|part| part.to_str().unwrap().trim_end_matches(".rs"));
+            let old: Vec<_> = parts.filter(|part| OLD_MODULES.contains(part)).collect();
+            assert_eq!(old, [""; 0], "in {}", file.display());
+        }
+    }
+}
+
+#[test]
+fn old_names_in_a_record_are_found() {
+    let record =
+        "ssekit::Frame struct\n  pub struct Frame(/* private fields */);\n    pub fn kick(&self)\n      Kicked,\n";
+    assert_eq!(old_names(record), ["ssekit::Frame struct", "pub fn kick(&self)", "Kicked,"]);
+    assert_eq!(old_names("ssekit::EncodedEvent struct\n    type Item = u8\n    pub fn byte(&self)\n"), [""; 0]);
+}

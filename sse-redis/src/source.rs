@@ -19,7 +19,7 @@ impl RedisSource {
     /// use ssekit_redis::RedisSource;
     ///
     /// // A Sentinel knows who is the master by now.
-    /// let source = RedisSource::by(|| async {
+    /// let source = RedisSource::from_fn(|| async {
     ///     let mut sentinel = Client::open("redis://127.0.0.1:26379")?.get_multiplexed_async_connection().await?;
     ///     let mut command = redis::cmd("SENTINEL");
     ///     command.arg("get-master-addr-by-name").arg("mymaster");
@@ -28,7 +28,7 @@ impl RedisSource {
     /// });
     /// # let _ = source;
     /// ```
-    pub fn by<F>(find: impl Fn() -> F + Send + Sync + 'static) -> Self
+    pub fn from_fn<F>(find: impl Fn() -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = RedisResult<Client>> + Send + 'static,
     {
@@ -42,7 +42,7 @@ impl RedisSource {
 
 impl From<Client> for RedisSource {
     fn from(client: Client) -> Self {
-        Self::by(move || std::future::ready(Ok(client.clone())))
+        Self::from_fn(move || std::future::ready(Ok(client.clone())))
     }
 }
 

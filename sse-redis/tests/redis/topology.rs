@@ -78,7 +78,7 @@ async fn a_sentinel_says_who_the_master_is() {
     master.wait_for_replica();
     let sentinel = RedisSentinel::start(&master);
     let addr = sentinel.addr();
-    let source = RedisSource::by(move || async move {
+    let source = RedisSource::from_fn(move || async move {
         let mut sentinel = RedisClient::open(format!("redis://{addr}/"))?.get_multiplexed_async_connection().await?;
         let mut command = cmd("SENTINEL");
         command.arg("get-master-addr-by-name").arg("mymaster");
@@ -128,7 +128,7 @@ async fn a_cluster_says_where_the_key_is() {
     let error = wrong.unwrap_err();
     assert!(matches!(error, RedisConnectError::Redis(_)) && error.to_string().contains(&port), "{error}");
     let url = one.url();
-    let source = RedisSource::by(move || {
+    let source = RedisSource::from_fn(move || {
         let url = url.clone();
         async move { owner(&url, "test:events").await }
     });
@@ -158,7 +158,7 @@ async fn what_is_old_is_asked_of_the_server_that_the_source_names() {
     let master = RedisSetup::new().start();
     let replica = RedisSetup::new().replica_of(&master).start();
     let url = Arc::new(Mutex::new(master.url()));
-    let source = RedisSource::by({
+    let source = RedisSource::from_fn({
         let url = url.clone();
         move || std::future::ready(RedisClient::open(&**url.lock().unwrap()))
     });
