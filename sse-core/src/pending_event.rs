@@ -24,8 +24,11 @@ use crate::utf8::PartialChar;
 /// data:  [ first line \n second line \n unfinished li ]    + up to 3 bytes in value.partial_char
 /// ```
 ///
-/// Invariants: `data.len() <= limits.data`, `event_type.len() <= limits.event_type`, and each ID buffer has at most
-/// `limits.last_event_id` bytes.
+/// Invariants, where `id` is each of the three ID buffers:
+///
+/// - `data.len() <= limits.data`
+/// - `event_type.len() <= limits.event_type`
+/// - `id.len() <= limits.last_event_id`
 #[derive(Clone, Debug)]
 pub(crate) struct PendingEvent<D, M> {
     pub(crate) limits: Limits,
@@ -98,7 +101,7 @@ impl<D: Buffer, M: Buffer> PendingEvent<D, M> {
         self.data.clear();
     }
 
-    /// Whether there is no unfinished event.
+    /// Whether no event is unfinished.
     // An empty type does not count: whether it is held depends on where the chunks were cut.
     pub(crate) fn is_empty(&self) -> bool {
         let has_type = self.held.has(Held::EVENT_TYPE) && !self.event_type.as_str().is_empty();
