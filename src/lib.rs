@@ -86,6 +86,7 @@
 //! | **redis-tls** | `rediss://` URLs, by rustls | `redis` |
 //! | **client** | the module `client`: an EventSource on reqwest, with TLS, HTTP/2 and gzip | `std`, `bytes` |
 //! | **metrics** | metrics of all streams and hubs, for a recorder of the crate `metrics` | `server` |
+//! | **serde** | `Serialize` for stats, reports and status | `server` |
 //! | **tracing** | a span for each client of a hub | `hub` |
 //! | **test** | `server::test::TestClient`, for tests of handlers | `server` |
 

@@ -67,6 +67,7 @@ impl Shared {
         first: Position,
     ) -> Self {
         let status = RedisStatus {
+            key: options.key.as_str().into(),
             is_reading: false,
             is_writing: false,
             is_answering: false,

@@ -182,6 +182,7 @@ impl Default for DrainOptions {
 
 /// The result of a drain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct DrainReport {
     /// The number of streams that were open when the drain began.
@@ -196,7 +197,8 @@ pub struct DrainReport {
     pub forced: usize,
     /// The number of streams that were opened since the first drain began, and whose clients were told to reconnect later.
     pub rejected: usize,
-    /// The duration of the drain.
+    /// The duration of the drain. Serialised in seconds.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::seconds::serialize"))]
     pub took: Duration,
 }
 

@@ -51,6 +51,7 @@
 //! # Crate features
 //!
 //! - **hub**: the module `hub`. It needs the crate memchr.
+//! - **serde**: `Serialize` for `DrainReport` and the hub's stats, clients, topics and gaps. Durations are in seconds.
 //! - **metrics**: the module `metrics`. It needs the crate metrics.
 //! - **tracing**: a span of the crate tracing for each client of a hub. It enables `hub`.
 //! - **net**: `SocketOptions` and `TcpKeepAlive`, for Unix and Windows. It needs the crate socket2.
@@ -86,6 +87,8 @@ pub mod metrics;
 mod pool;
 mod request;
 mod schedule;
+#[cfg(feature = "serde")]
+mod seconds;
 #[cfg(feature = "serve")]
 mod serve;
 #[cfg(feature = "net")]

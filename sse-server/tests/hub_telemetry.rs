@@ -95,31 +95,34 @@ fn stats_are_recorded_only_on_request() {
     metrics::with_local_recorder(&recorder, || {
         let hub = Hub::with_log(
             MemoryLog::new(RetentionOptions::new().with_max_events(3)),
-            HubOptions::new().with_max_clients(1),
+            HubOptions::new().with_name("news").with_max_clients(1),
         );
         one_client(&hub);
         assert!(recorder.0.lock().unwrap().is_empty());
         let _client = hub.subscribe(Subscribe::topic("a")).unwrap();
         assert!(hub.subscribe(Subscribe::topic("a")).is_err());
         hub.stats().record();
+        // Another hub does not overwrite the values.
+        Hub::default().stats().record();
     });
     let values = recorder.0.lock().unwrap();
     for (name, expected) in [
-        ("ssekit_hub_clients", 1.0),
-        ("ssekit_hub_topics", 2.0),
-        ("ssekit_hub_events", 3.0),
-        ("ssekit_hub_max_lag", 0.0),
-        ("ssekit_hub_published", 3.0),
-        ("ssekit_hub_delivered", 2.0),
-        ("ssekit_hub_gaps", 0.0),
-        ("ssekit_hub_rejected", 1.0),
-        ("ssekit_hub_resumes outcome=fresh", 2.0),
-        ("ssekit_hub_resumes outcome=gap", 0.0),
-        ("ssekit_hub_closed reason=slow_consumer", 0.0),
+        ("ssekit_hub_clients hub=news", 1.0),
+        ("ssekit_hub_topics hub=news", 2.0),
+        ("ssekit_hub_events hub=news", 3.0),
+        ("ssekit_hub_max_lag_events hub=news", 0.0),
+        ("ssekit_hub_published_total hub=news", 3.0),
+        ("ssekit_hub_evicted_total hub=news", 0.0),
+        ("ssekit_hub_delivered_total hub=news", 2.0),
+        ("ssekit_hub_gaps_total hub=news", 0.0),
+        ("ssekit_hub_rejected_total hub=news", 1.0),
+        ("ssekit_hub_resumes_total hub=news outcome=fresh", 2.0),
+        ("ssekit_hub_resumes_total hub=news outcome=gap", 0.0),
+        ("ssekit_hub_published_total hub=default", 0.0),
     ] {
         assert_eq!(values.get(name), Some(&expected), "{name}");
     }
-    assert_eq!(values.len(), 12 + 6 + 9);
+    assert_eq!(values.len(), 2 * (13 + 6), "one value for each hub");
 }
 
 /// Writes down spans and events.

@@ -141,9 +141,9 @@ async fn what_goes_wrong_is_logged_and_counted_and_no_event_is() {
     let values = values.0.lock().unwrap();
     let (status, value) = (hub.log().status(), |name: &str| values.get(name).copied());
     assert_eq!(value("ssekit_redis_ready"), Some(1.0));
-    assert_eq!(value("ssekit_redis_published"), Some(11.0));
-    assert_eq!(value("ssekit_redis_skipped"), Some(10.0));
-    assert_eq!(value("ssekit_redis_entries"), Some(status.entries as f64));
-    assert_eq!(value("ssekit_redis_disconnects"), Some(status.disconnects as f64));
+    assert_eq!(value("ssekit_redis_published_total"), Some(11.0));
+    assert_eq!(value("ssekit_redis_skipped_total"), Some(10.0));
+    assert_eq!(value("ssekit_redis_entries_total"), Some(status.entries as f64));
+    assert_eq!(value("ssekit_redis_disconnects_total"), Some(status.disconnects as f64));
     assert_eq!(values.len(), 10);
 }

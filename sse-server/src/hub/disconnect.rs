@@ -14,6 +14,10 @@ pub const DISCONNECT_EVENT_TYPE: &str = "ssekit:disconnect";
 /// It is no longer listed or counted from the call on, so its place is free. A client that makes no progress for its stall
 /// timeout ([`DEFAULT_STALL_TIMEOUT`](crate::DEFAULT_STALL_TIMEOUT) unless its body sets one) is closed without the rest.
 ///
+/// An event counts as published when it is in the [`RecentEvents`](super::RecentEvents) of this process. With `RedisLog`,
+/// that is shortly after `publish(..).await` returns: wait until [`Hub::position`](super::Hub::position) has reached the
+/// event's position.
+///
 /// ```
 /// use futures_util::{FutureExt, StreamExt};
 /// use ssekit_core::Event;

@@ -371,7 +371,7 @@ impl Hub {
         let mut state = self.state();
         let now = state.now();
         state.evict(now);
-        state.stats(self.streams())
+        state.stats(&self.0.options.name, self.streams())
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -27,6 +27,14 @@ impl fmt::Display for Position {
     }
 }
 
+/// Serialised as text: the event's ID.
+#[cfg(feature = "serde")]
+impl serde::Serialize for Position {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 impl FromStr for Position {
     type Err = PositionError;
 

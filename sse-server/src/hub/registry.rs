@@ -1,6 +1,7 @@
 //! The registry of connected clients.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -111,6 +112,7 @@ pub(super) struct Slot {
 
 /// A snapshot of one client of a [`Hub`](super::Hub).
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct ClientInfo {
     /// The number of the client, counted from 1 since the hub was created.
@@ -124,8 +126,10 @@ pub struct ClientInfo {
     /// The outcome of resuming after its last event ID.
     pub resume: ResumeOutcome,
     /// The time since it subscribed.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::seconds::serialize"))]
     pub age: Duration,
     /// The time since the server last took bytes for it, if it has taken any.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::seconds::serialize_option"))]
     pub last_write: Option<Duration>,
     /// The number of events in memory that the client has not read, before its filter.
     pub lag: u64,
@@ -135,6 +139,13 @@ pub struct ClientInfo {
     pub bytes: u64,
     /// The number of gap events delivered to it.
     pub gaps: u64,
+}
+
+impl fmt::Display for ClientInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { id, resume, age, lag, events, bytes, gaps, .. } = self;
+        write!(f, "client {id}: {resume} {age:.1?} ago, {events} events of {bytes} bytes, {gaps} gaps, lag {lag}")
+    }
 }
 
 impl Registry {

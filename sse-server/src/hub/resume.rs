@@ -170,6 +170,39 @@ fn control_event(event_type: &str, id: Position, data: &str) -> EncodedEvent {
     EncodedEvent::from(Event { event_type, id, ..Event::data(data) })
 }
 
+#[cfg(feature = "serde")]
+mod serde_impls {
+    use serde::ser::{Serialize, SerializeStruct, Serializer};
+
+    use super::{Gap, GapReason, ResumeOutcome};
+
+    /// Serialised by its name: see [`ResumeOutcome::as_str`].
+    impl Serialize for ResumeOutcome {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            serializer.serialize_str(self.as_str())
+        }
+    }
+
+    /// Serialised by its name: see [`GapReason::as_str`].
+    impl Serialize for GapReason {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            serializer.serialize_str(self.as_str())
+        }
+    }
+
+    /// Serialised as the data of the gap event.
+    impl Serialize for Gap {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            let mut gap = serializer.serialize_struct("Gap", 4)?;
+            gap.serialize_field("reason", &self.reason)?;
+            gap.serialize_field("from", &self.from)?;
+            gap.serialize_field("to", &self.to)?;
+            gap.serialize_field("missed", &self.missed)?;
+            gap.end()
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -186,5 +219,13 @@ mod tests {
         let expected = "event: ssekit:resume\nid: 7-1\ndata: {\"outcome\":\"resumed\",\"missed\":2}\n\n";
         assert_eq!(resume.as_bytes(), expected.as_bytes());
         assert_eq!(position_event(at(0)).as_bytes(), b"id: 7-0\n\n");
+    }
+
+    #[cfg(feature = "serde")]
+    #[test]
+    fn gap_is_serialised_as_the_data_of_its_event() {
+        let gap =
+            Gap { reason: GapReason::Retention, from: None, to: Position { epoch: 7, offset: 9 }, missed: Some(4) };
+        assert_eq!(serde_json::to_string(&gap).unwrap(), gap.to_string());
     }
 }

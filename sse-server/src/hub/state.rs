@@ -56,6 +56,7 @@ pub(super) struct Counts {
     pub(super) published_bytes: u64,
     pub(super) delivered: u64,
     pub(super) delivered_bytes: u64,
+    pub(super) evicted: u64,
     pub(super) gaps: u64,
     pub(super) rejected: u64,
     pub(super) resumes: [u64; ResumeOutcome::KINDS],
@@ -287,6 +288,7 @@ impl State {
             _ => true,
         };
         self.store.pop_front();
+        self.counts.evicted += 1;
         self.feeds.evict(topic, offset, is_lost);
     }
 }

@@ -1,5 +1,6 @@
-//! What a hub counts.
+//! Snapshots of a hub: its counts, and its topics.
 
+use std::fmt;
 use std::sync::Arc;
 
 use super::feeds::Feed;
@@ -9,47 +10,70 @@ use super::state::State;
 use crate::close::CloseReason;
 use crate::drain::StreamGroup;
 
-/// What a [`Hub`](super::Hub) has and what it has done, as it was when it was asked for.
+/// A snapshot of what a [`Hub`](super::Hub) has and has done: see [`Hub::stats`](super::Hub::stats).
+///
+/// `Display` writes one line. With the feature `serde` it can be serialised; positions are texts.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct HubStats {
-    /// The clients that are connected.
+    /// The name of the hub: see [`HubOptions::with_name`](super::HubOptions::with_name).
+    pub name: Arc<str>,
+    /// The number of clients.
     pub clients: usize,
-    /// The topics that have events or clients, or had events.
+    /// The number of topics, including topics without events that are remembered.
     pub topics: usize,
-    /// The oldest event that is kept, or the next one.
+    /// The position of the oldest event in memory, or of the next event if there is none.
     pub first: Position,
-    /// The place of the next event.
+    /// The position of the next event.
     pub next: Position,
-    /// How many events are kept.
+    /// The number of events in memory.
     pub events: usize,
-    /// How many bytes those have.
+    /// The number of bytes of these events.
     pub bytes: usize,
-    /// How many older events are kept since they are the newest of their key.
-    pub compacted: usize,
-    /// The most events that wait for a client.
+    /// The number of older events that are retained as the newest of their key.
+    pub retained: usize,
+    /// The largest number of events that one client has not read.
     pub max_lag: u64,
-    /// How many events were published.
+    /// The number of events published.
     pub published: u64,
-    /// How many bytes those have on the wire.
+    /// The number of bytes of these events on the wire.
     pub published_bytes: u64,
-    /// How many events were given to clients, each counted.
+    /// The number of events evicted from memory. Some of them may be retained as the newest of their key.
+    pub evicted: u64,
+    /// The number of events delivered. An event counts once for each client.
     pub delivered: u64,
-    /// How many bytes those have.
+    /// The number of bytes of these events.
     pub delivered_bytes: u64,
-    /// How many gaps clients were told of.
+    /// The number of gap events that clients received.
     pub gaps: u64,
-    /// How many clients were not taken.
+    /// The number of rejected subscribers.
     pub rejected: u64,
-    /// How many were new, up to date, resumed, and so on.
+    /// The number of clients by the outcome of resuming.
     pub resumes: ResumeCounts,
-    /// How many streams have ended, and why: [`StreamGroup::closed_count`].
+    /// The number of closed streams by reason: see [`StreamGroup::closed_count`].
+    #[cfg_attr(feature = "serde", serde(serialize_with = "serialize_closed"))]
     pub closed: Vec<(CloseReason, u64)>,
 }
 
-/// How many clients stood where when they came: see [`ResumeOutcome`].
+impl fmt::Display for HubStats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, clients, topics, events, bytes, published, delivered, gaps, max_lag, .. } = self;
+        write!(f, "hub {name}: {clients} clients, {topics} topics, {events} events of {bytes} bytes; ")?;
+        write!(f, "{published} published, {delivered} delivered, {gaps} gaps, largest lag {max_lag}")
+    }
+}
+
+/// Serialises the counts as a map by [`CloseReason::as_str`].
+#[cfg(feature = "serde")]
+fn serialize_closed<S: serde::Serializer>(closed: &[(CloseReason, u64)], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(closed.iter().map(|(reason, count)| (reason.as_str(), count)))
+}
+
+/// The number of clients by the outcome of resuming: see [`ResumeOutcome`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[expect(missing_docs, reason = "they are ResumeOutcome's")]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[expect(missing_docs, reason = "the fields have the names of ResumeOutcome's variants")]
 #[non_exhaustive]
 pub struct ResumeCounts {
     pub fresh: u64,
@@ -61,7 +85,7 @@ pub struct ResumeCounts {
 }
 
 impl ResumeCounts {
-    /// Each with its name: see [`ResumeOutcome::as_str`].
+    /// Iterates over the counts with the names of their outcomes: see [`ResumeOutcome::as_str`].
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
         let Self { fresh, up_to_date, resumed, gap, epoch_changed, malformed } = *self;
         [
@@ -76,35 +100,57 @@ impl ResumeCounts {
     }
 }
 
-/// What a [`Topic`](TopicInfo) has.
+impl fmt::Display for ResumeCounts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, (outcome, count)) in self.iter().enumerate() {
+            let comma = if n > 0 { ", " } else { "" };
+            write!(f, "{comma}{count} {outcome}")?;
+        }
+        Ok(())
+    }
+}
+
+/// A snapshot of one topic: see [`Hub::topics`](super::Hub::topics).
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct TopicInfo {
-    /// Its name.
+    /// The name of the topic.
     pub name: Arc<str>,
-    /// How many of its events are kept.
+    /// The number of its events in memory.
     pub events: usize,
-    /// How many clients subscribe to it by its name.
+    /// The number of clients that subscribe to it by its name.
     pub clients: usize,
     /// Whether it is [finished](super::Hub::finish_topic).
     pub is_finished: bool,
 }
 
+impl fmt::Display for TopicInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, events, clients, is_finished } = self;
+        let finished = if *is_finished { ", finished" } else { "" };
+        write!(f, "topic {name}: {events} events, {clients} clients{finished}")
+    }
+}
+
 impl State {
-    pub(super) fn stats(&self, streams: &StreamGroup) -> HubStats {
+    /// Returns a snapshot for the hub with this name and these streams.
+    pub(super) fn stats(&self, name: &Arc<str>, streams: &StreamGroup) -> HubStats {
         let counts = &self.counts;
         let [fresh, up_to_date, resumed, gap, epoch_changed, malformed]: [u64; ResumeOutcome::KINDS] = counts.resumes;
         HubStats {
+            name: name.clone(),
             clients: self.registry.len(),
             topics: self.feeds.topics().len(),
             first: self.epochs.at(self.store.first()),
             next: self.epochs.at(self.store.next()),
             events: self.store.len(),
             bytes: self.store.bytes(),
-            compacted: self.compaction.len(),
+            retained: self.compaction.len(),
             max_lag: self.registry.after(0).map(|client| self.lag(client)).max().unwrap_or(0),
             published: counts.published,
             published_bytes: counts.published_bytes,
+            evicted: counts.evicted,
             delivered: counts.delivered,
             delivered_bytes: counts.delivered_bytes,
             gaps: counts.gaps,
@@ -114,6 +160,7 @@ impl State {
         }
     }
 
+    /// Returns a snapshot of the topics that have events or clients.
     pub(super) fn topics(&self) -> Vec<TopicInfo> {
         let feeds = self.feeds.topics().filter_map(|(name, id)| Some((name, self.feeds.get(id)?)));
         let info = |(name, feed): (&Arc<str>, &Feed)| TopicInfo {
@@ -128,28 +175,43 @@ impl State {
 
 #[cfg(feature = "metrics")]
 impl HubStats {
-    /// Tells the [`metrics`] recorder of the process: counters and gauges whose names begin with `ssekit_hub_`. Call it
-    /// now and then, or when the metrics are asked for; no event costs anything for it.
+    /// Sets the hub's metrics, which [`metrics`](crate::metrics) lists, to the values of this snapshot.
+    ///
+    /// Call it from time to time, or whenever the metrics are scraped. So an event costs nothing for the metrics of its
+    /// hub. The label `hub` is the name of the hub.
+    ///
+    /// ```
+    /// ssekit_server::metrics::describe_metrics();
+    /// let hub = ssekit_server::hub::Hub::default();
+    /// hub.stats().record();
+    /// ```
     pub fn record(&self) {
-        use metrics::{counter, gauge};
+        use crate::metrics as m;
+        use ::metrics::{counter, gauge};
 
-        gauge!("ssekit_hub_clients").set(self.clients as f64);
-        gauge!("ssekit_hub_topics").set(self.topics as f64);
-        gauge!("ssekit_hub_events").set(self.events as f64);
-        gauge!("ssekit_hub_bytes").set(self.bytes as f64);
-        gauge!("ssekit_hub_compacted").set(self.compacted as f64);
-        gauge!("ssekit_hub_max_lag").set(self.max_lag as f64);
-        counter!("ssekit_hub_published").absolute(self.published);
-        counter!("ssekit_hub_published_bytes").absolute(self.published_bytes);
-        counter!("ssekit_hub_delivered").absolute(self.delivered);
-        counter!("ssekit_hub_delivered_bytes").absolute(self.delivered_bytes);
-        counter!("ssekit_hub_gaps").absolute(self.gaps);
-        counter!("ssekit_hub_rejected").absolute(self.rejected);
-        for (outcome, count) in self.resumes.iter() {
-            counter!("ssekit_hub_resumes", "outcome" => outcome).absolute(count);
+        for (metric, value) in [
+            (m::HUB_CLIENTS, self.clients as f64),
+            (m::HUB_TOPICS, self.topics as f64),
+            (m::HUB_EVENTS, self.events as f64),
+            (m::HUB_BYTES, self.bytes as f64),
+            (m::HUB_RETAINED, self.retained as f64),
+            (m::HUB_MAX_LAG, self.max_lag as f64),
+        ] {
+            gauge!(metric.name, "hub" => self.name.clone()).set(value);
         }
-        for (reason, count) in &self.closed {
-            counter!("ssekit_hub_closed", "reason" => reason.as_str()).absolute(*count);
+        for (metric, value) in [
+            (m::HUB_PUBLISHED, self.published),
+            (m::HUB_PUBLISHED_BYTES, self.published_bytes),
+            (m::HUB_EVICTED, self.evicted),
+            (m::HUB_DELIVERED, self.delivered),
+            (m::HUB_DELIVERED_BYTES, self.delivered_bytes),
+            (m::HUB_GAPS, self.gaps),
+            (m::HUB_REJECTED, self.rejected),
+        ] {
+            counter!(metric.name, "hub" => self.name.clone()).absolute(value);
+        }
+        for (outcome, count) in self.resumes.iter() {
+            counter!(m::HUB_RESUMES.name, "hub" => self.name.clone(), "outcome" => outcome).absolute(count);
         }
     }
 }

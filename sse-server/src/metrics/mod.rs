@@ -109,9 +109,79 @@ pub(crate) const STREAM_BYTES: Metric = Metric::counter(
 const STREAMS: &[Metric] =
     &[STREAMS_OPEN, STREAMS_CLOSED, STREAMS_REJECTED, STREAM_DURATION, STREAM_FIRST_EVENT, STREAM_EVENTS, STREAM_BYTES];
 
+pub(crate) const HUB_CLIENTS: Metric =
+    Metric::gauge("ssekit_hub_clients", Unit::Count, &["hub"], "Clients of the hub.");
+pub(crate) const HUB_TOPICS: Metric =
+    Metric::gauge("ssekit_hub_topics", Unit::Count, &["hub"], "Topics that are remembered.");
+pub(crate) const HUB_EVENTS: Metric = Metric::gauge("ssekit_hub_events", Unit::Count, &["hub"], "Events in memory.");
+pub(crate) const HUB_BYTES: Metric =
+    Metric::gauge("ssekit_hub_event_bytes", Unit::Bytes, &["hub"], "Bytes of the events in memory.");
+pub(crate) const HUB_RETAINED: Metric = Metric::gauge(
+    "ssekit_hub_retained_events",
+    Unit::Count,
+    &["hub"],
+    "Older events that are retained as the newest of their key.",
+);
+pub(crate) const HUB_MAX_LAG: Metric = Metric::gauge(
+    "ssekit_hub_max_lag_events",
+    Unit::Count,
+    &["hub"],
+    "The largest number of events that one client has not read.",
+);
+pub(crate) const HUB_PUBLISHED: Metric =
+    Metric::counter("ssekit_hub_published_total", Unit::Count, &["hub"], "Events that were published.");
+pub(crate) const HUB_PUBLISHED_BYTES: Metric = Metric::counter(
+    "ssekit_hub_published_bytes_total",
+    Unit::Bytes,
+    &["hub"],
+    "Bytes of the events that were published.",
+);
+pub(crate) const HUB_EVICTED: Metric =
+    Metric::counter("ssekit_hub_evicted_total", Unit::Count, &["hub"], "Events that were evicted from memory.");
+pub(crate) const HUB_DELIVERED: Metric = Metric::counter(
+    "ssekit_hub_delivered_total",
+    Unit::Count,
+    &["hub"],
+    "Events that were delivered, once for each client.",
+);
+pub(crate) const HUB_DELIVERED_BYTES: Metric = Metric::counter(
+    "ssekit_hub_delivered_bytes_total",
+    Unit::Bytes,
+    &["hub"],
+    "Bytes of the events that were delivered.",
+);
+pub(crate) const HUB_GAPS: Metric =
+    Metric::counter("ssekit_hub_gaps_total", Unit::Count, &["hub"], "Gap events that clients received.");
+pub(crate) const HUB_REJECTED: Metric =
+    Metric::counter("ssekit_hub_rejected_total", Unit::Count, &["hub"], "Subscribers that were rejected.");
+pub(crate) const HUB_RESUMES: Metric = Metric::counter(
+    "ssekit_hub_resumes_total",
+    Unit::Count,
+    &["hub", "outcome"],
+    "Clients by the outcome of resuming.",
+);
+
+/// The metrics of a hub: see `HubStats::record`.
+const HUB: &[Metric] = &[
+    HUB_CLIENTS,
+    HUB_TOPICS,
+    HUB_EVENTS,
+    HUB_BYTES,
+    HUB_RETAINED,
+    HUB_MAX_LAG,
+    HUB_PUBLISHED,
+    HUB_PUBLISHED_BYTES,
+    HUB_EVICTED,
+    HUB_DELIVERED,
+    HUB_DELIVERED_BYTES,
+    HUB_GAPS,
+    HUB_REJECTED,
+    HUB_RESUMES,
+];
+
 /// All metrics of this crate, in the order of the table.
 fn all() -> impl Iterator<Item = &'static Metric> {
-    STREAMS.iter()
+    STREAMS.iter().chain(HUB)
 }
 
 /// Tells the recorder the units and descriptions of all metrics of this crate.

@@ -49,8 +49,8 @@ impl CounterFn for Handle {
         self.add(value as f64);
     }
 
-    fn absolute(&self, _: u64) {
-        unreachable!("stream counters are incremented");
+    fn absolute(&self, value: u64) {
+        self.recorder.0.lock().unwrap().values.insert(self.key.clone(), vec![value as f64]);
     }
 }
 
@@ -63,8 +63,8 @@ impl GaugeFn for Handle {
         self.add(-value);
     }
 
-    fn set(&self, _: f64) {
-        unreachable!("stream gauges are incremented and decremented");
+    fn set(&self, value: f64) {
+        self.recorder.0.lock().unwrap().values.insert(self.key.clone(), vec![value]);
     }
 }
 
@@ -235,4 +235,16 @@ fn events_of_a_hub_are_counted_one_by_one() {
     });
     assert_eq!(recorder.value("ssekit_stream_events_total prices"), [5.0]);
     assert_eq!(recorder.value("ssekit_stream_first_event_seconds prices").len(), 1);
+}
+
+#[cfg(feature = "hub")]
+#[test]
+fn hub_emits_the_metrics_of_the_table_with_their_labels() {
+    let recorder = with_recorder(async |_| crate::hub::Hub::default().stats().record());
+    let registered = std::mem::take(&mut recorder.0.lock().unwrap().registered);
+    let expected = super::HUB.iter().map(|metric| {
+        let labels = metric.labels.iter().map(|label| (*label).to_owned()).collect();
+        (metric.name.to_owned(), format!("{:?}", metric.kind), labels)
+    });
+    assert_eq!(registered, expected.collect());
 }

@@ -189,3 +189,28 @@ fn first_event_that_cannot_be_encoded_rejects_the_subscriber() {
     assert_eq!(rejection.source().unwrap().to_string(), "first");
     assert_eq!((hub.len(), hub.stats().rejected), (0, 1));
 }
+
+#[cfg(feature = "serde")]
+#[test]
+fn snapshots_are_serialised_and_displayed() {
+    use ssekit_server::hub::{MemoryLog, RetentionOptions};
+
+    let log = MemoryLog::with_epoch(7, RetentionOptions::new());
+    let hub = Hub::with_log(log, HubOptions::new().with_name("news"));
+    let _client = hub.subscribe(Subscribe::topic("a").with_key("k")).unwrap();
+    hub.publish("a", Event::data("x")).now().unwrap();
+    hub.finish_topic("b").unwrap();
+    let json = |value: serde_json::Result<serde_json::Value>| value.unwrap();
+    let stats = json(serde_json::to_value(hub.stats()));
+    assert_eq!((&stats["name"], &stats["next"], &stats["published"]), (&"news".into(), &"7-2".into(), &1.into()));
+    assert_eq!((&stats["resumes"]["fresh"], &stats["closed"]["client_gone"]), (&1.into(), &0.into()));
+    let client = json(serde_json::to_value(&hub.clients()[0]));
+    assert_eq!((&client["resume"], &client["lag"], &client["keys"][0]), (&"fresh".into(), &1.into(), &"k".into()));
+    assert!(client["age"].is_f64() && client["last_write"].is_null(), "{client}");
+    let topic = json(serde_json::to_value(&hub.topics()[0]));
+    assert_eq!(topic.to_string(), r#"{"clients":1,"events":1,"is_finished":false,"name":"a"}"#);
+    assert_eq!(hub.topics()[0].to_string(), "topic a: 1 events, 1 clients");
+    assert!(hub.stats().to_string().starts_with("hub news: 1 clients, 2 topics, 1 events of "), "{}", hub.stats());
+    assert!(hub.clients()[0].to_string().starts_with("client 1: fresh "), "{}", hub.clients()[0]);
+    assert!(hub.stats().resumes.to_string().starts_with("1 fresh, 0 up_to_date, "));
+}

@@ -30,7 +30,7 @@ fn imported_log_continues_after_last_event() {
     let new = hub(&new_log);
     let (before, after) = (old.stats(), new.stats());
     assert_eq!((before.first, before.next, before.bytes), (after.first, after.next, after.bytes));
-    assert_eq!((after.events, after.compacted, after.published), (3, 1, 0));
+    assert_eq!((after.events, after.retained, after.published), (3, 1, 0));
     for hub in [&old, &new] {
         let resume = |offset| {
             let subscribe = Subscribe::topic("a").with_last_event_id(id(hub, offset));

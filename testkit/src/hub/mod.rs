@@ -389,7 +389,7 @@ impl World {
         assert_eq!((stats.first.epoch, stats.next.epoch), (log.epoch, log.epoch));
         assert_eq!(stats.events as u64, log.next() - log.first);
         assert_eq!(stats.bytes, log.bytes(log.first..log.next()));
-        assert_eq!(stats.compacted, log.compacted.len());
+        assert_eq!(stats.retained, log.compacted.len());
         assert_eq!((stats.published, stats.rejected), (self.published, self.rejected));
         assert_eq!(stats.clients, self.hub.len());
         assert_eq!(stats.resumes.iter().map(|(_, count)| count).sum::<u64>(), self.last_number);
