@@ -141,11 +141,11 @@ async fn post_is_sent_once_with_the_content_type_of_the_file() {
 
 /// The end of the stream is final, unless there is --reconnect.
 async fn check_ends_of_a_post(server: &Server, post: &[&str]) {
-    let mut once = tail(&[&[&*server.url("/")], &post[..]].concat());
+    let mut once = tail(&[&[&*server.url("/")], post].concat());
     server.opened().await;
     once.says(CONNECTED).await;
     once.ends(0, "", "tail: server ended the response, after 0 events\n").await;
-    let mut again = tail(&[&[&*server.url("/"), "--reconnect"], &post[..]].concat());
+    let mut again = tail(&[&[&*server.url("/"), "--reconnect"], post].concat());
     let (mut connection, _) = server.opened().await;
     again.says(CONNECTED).await;
     connection.write("retry: 10\ndata: [DONE]\n\n").await;
@@ -158,10 +158,10 @@ async fn check_ends_of_a_post(server: &Server, post: &[&str]) {
 
 /// An overloaded server is asked again only with --max-retries.
 async fn check_refusals_of_a_post(server: &Server, post: &[&str]) {
-    let once = tail(&[&[&*server.url("/")], &post[..]].concat());
+    let once = tail(&[&[&*server.url("/")], post].concat());
     server.refused(503, "", "").await;
     once.ends(1, "", "tail: final error: server answered with status 503\n").await;
-    let mut again = tail(&[&[&*server.url("/"), "--max-retries", "1"], &post[..]].concat());
+    let mut again = tail(&[&[&*server.url("/"), "--max-retries", "1"], post].concat());
     server.refused(503, "", "").await;
     assert!(again.said().await.starts_with("tail: server answered with status 503; next attempt in "));
     server.refused(503, "", "").await;

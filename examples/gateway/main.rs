@@ -217,7 +217,7 @@ async fn fail(sender: &Sender, message: &str) -> Result<(), SendError> {
 }
 
 fn failure(message: &str) -> EncodedEvent {
-    EncodedEvent::from(Event::data(&error_object(message).to_string()))
+    EncodedEvent::from(Event::data(error_object(message).to_string()))
 }
 
 fn error_object(message: &str) -> Value {

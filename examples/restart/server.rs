@@ -153,7 +153,7 @@ async fn clock(hub: Hub) {
     seconds.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
         seconds.tick().await;
-        let _ = hub.publish(CLOCK, Event::data(&milliseconds().to_string())).await;
+        let _ = hub.publish(CLOCK, Event::data(milliseconds().to_string())).await;
     }
 }
 

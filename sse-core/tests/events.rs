@@ -28,9 +28,9 @@ fn text_of_every_kind_encodes_the_same() {
     let events = [
         Event::data("a\nb"),
         Event::data(&owned),
-        Event::data(&"a\nb"),
-        Event::data(&Cow::Borrowed("a\nb")),
-        Event::data(&owned.clone().into_boxed_str()).into_owned(),
+        Event::data("a\nb"),
+        Event::data(Cow::Borrowed("a\nb")),
+        Event::data(owned.clone().into_boxed_str()).into_owned(),
         Event::data(owned.clone()),
         Event::data(owned.clone().into_boxed_str()),
         Event::data(Cow::Borrowed("a\nb")),

@@ -260,7 +260,7 @@ mod tests {
 
     #[test]
     fn lone_encoded_event_is_shared() {
-        let frame = EncodedEvent::from(Event::data(&"x".repeat(100)));
+        let frame = EncodedEvent::from(Event::data("x".repeat(100)));
         let mut batch = Batch::new(1000);
         batch.push(frame.clone());
         assert_eq!(batch.take().unwrap().as_ptr(), frame.as_bytes().as_ptr());

@@ -256,6 +256,7 @@ impl StreamGroup {
     ///   drain is over, unless another server takes them.
     ///
     /// The group does not become ready again. Dropping the future leaves the remaining streams open.
+    #[expect(clippy::too_many_lines, reason = "the steps of a drain, in their order")]
     pub async fn drain(&self, options: DrainOptions) -> DrainReport {
         let start = Instant::now();
         let deadline = start + options.deadline;

@@ -91,7 +91,7 @@ async fn drain_spreads_the_ends_and_events_go_out_until_then() {
 #[tokio::test(start_paused = true)]
 async fn ready_events_go_out_before_the_farewell() {
     let streams = StreamGroup::new();
-    let events = stream::iter((0..100).map(|n| EncodedEvent::from(Event::data(&n.to_string())))).chain(pending());
+    let events = stream::iter((0..100).map(|n| EncodedEvent::from(Event::data(n.to_string())))).chain(pending());
     let mut client = client(EventBody::new(events).with_group(&streams).with_max_chunk(50));
     client.next_chunk().await.unwrap().unwrap();
     let (_, (text, _)) = future::join(streams.drain(DrainOptions::new()), rest(client)).await;
@@ -105,7 +105,7 @@ async fn finish_then_close_lets_a_stream_run_to_its_end() {
     let answer = |seconds: u64| {
         let words = stream::iter(0..seconds).then(async |n| {
             sleep(SECOND).await;
-            EncodedEvent::from(Event::data(&n.to_string()))
+            EncodedEvent::from(Event::data(n.to_string()))
         });
         let policy = DrainPolicy::FinishThenClose { max: 10 * SECOND };
         client(EventBody::new(words).with_group(&streams).with_drain_policy(policy))

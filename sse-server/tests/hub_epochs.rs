@@ -57,7 +57,7 @@ impl Shared {
             position: *position,
             topic: "a".into(),
             key: None,
-            event: Some(Event::data(&position.to_string()).into()),
+            event: Some(Event::data(position.to_string()).into()),
         }));
     }
 }
@@ -73,7 +73,7 @@ fn id(position: Position) -> Option<LastEventId> {
 fn publish(hub: &Hub, tail: &RecentEvents, count: u64) {
     for _ in 0..count {
         let last = tail.last_position();
-        let _ = hub.publish("a", Event::data(&at(last.epoch, last.offset + 1).to_string())).now();
+        let _ = hub.publish("a", Event::data(at(last.epoch, last.offset + 1).to_string())).now();
     }
 }
 
@@ -253,7 +253,7 @@ fn client_ahead_of_memory_resumes_if_history_has_its_event() {
     let told = "event: ssekit:gap\nid: 7-2\ndata: {\"reason\":\"epoch_changed\",\"from\":null,\"to\":\"7-2\",\"missed\":null}\n\n";
     assert_eq!(all(&mut wrong), format!("id: 7-6\n\n{told}"));
     for offset in 3..=6 {
-        tail.append_at(at(7, offset), &NewEvent::new("a", Event::data(&format!("7-{offset}")))).unwrap();
+        tail.append_at(at(7, offset), &NewEvent::new("a", Event::data(format!("7-{offset}")))).unwrap();
     }
     assert_eq!((all(&mut right), all(&mut last)), (events(7, 5..=6), events(7, [6])));
     assert_eq!(all(&mut wrong), events(7, 3..=6));
@@ -458,7 +458,7 @@ fn new_client_starts_after_skipped_offsets() {
         let log = Shared::default();
         let tail = RecentEvents::with_epoch(7, RetentionOptions::new());
         let append = |offset| {
-            tail.append_at(at(7, offset), &NewEvent::new("a", Event::data(&format!("7-{offset}")))).unwrap();
+            tail.append_at(at(7, offset), &NewEvent::new("a", Event::data(format!("7-{offset}")))).unwrap();
         };
         [1, 2, 5, 6].into_iter().for_each(append);
         log.keep(first.as_slice());

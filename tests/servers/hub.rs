@@ -35,7 +35,7 @@ async fn reconnecting_client_resumes_after_its_last_event() {
         let mut other = events(Client::connect(server.addr, http).await.get("/hub/a", &[]).await);
         until("both are there", || app.hub.len() == 2).await;
         for n in 1..=3 {
-            app.hub.publish("a", Event::data(&n.to_string())).now().unwrap();
+            app.hub.publish("a", Event::data(n.to_string())).now().unwrap();
             assert_eq!(next(&mut other, 1).await.0, [n.to_string()], "at once");
         }
         let (texts, id) = next(&mut one, 3).await;
@@ -43,7 +43,7 @@ async fn reconnecting_client_resumes_after_its_last_event() {
         drop((one, client));
         until("it is gone", || app.hub.len() == 1).await;
         for n in 4..=2000 {
-            app.hub.publish("a", Event::data(&n.to_string())).now().unwrap();
+            app.hub.publish("a", Event::data(n.to_string())).now().unwrap();
         }
         let mut client = Client::connect(server.addr, http).await;
         let mut back = events(client.get("/hub/a", &[("last-event-id", &id)]).await);
@@ -131,7 +131,7 @@ async fn drain_delivers_pending_events_to_each_client() {
         }
         until("all are there", || app.hub.len() == 20).await;
         for n in 0..100 {
-            app.hub.publish("a", Event::data(&n.to_string())).now().unwrap();
+            app.hub.publish("a", Event::data(n.to_string())).now().unwrap();
         }
         server.stop();
         for (mut events, _client) in open {

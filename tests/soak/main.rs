@@ -49,7 +49,7 @@ async fn publish(hub: Hub, is_over: Arc<AtomicBool>) {
             let topic = fastrand::u64(..TOPICS);
             let number = numbers.entry(topic).or_default();
             *number += 1;
-            hub.publish(&topic.to_string(), Event::data(&number.to_string())).now().unwrap();
+            hub.publish(&topic.to_string(), Event::data(number.to_string())).now().unwrap();
         }
     }
 }

@@ -76,7 +76,7 @@ async fn what_is_not_in_memory_comes_from_redis() {
     let a = node(&server.url()).await;
     let start = a.position();
     for n in 0..5000 {
-        let publishing = a.publish("news", Event::data(&n.to_string()));
+        let publishing = a.publish("news", Event::data(n.to_string()));
         if n % 500 == 499 {
             publishing.await.unwrap();
         }

@@ -269,7 +269,7 @@ async fn a_stream_that_is_made_anew_by_others_gets_no_id_that_was_given() {
     }
     server.command(&[b"DEL", b"test:events"]);
     add(&server, "1-1", &[b"foo", b"bar"]);
-    let publishing: Vec<_> = (3..9).map(|n| a.publish("news", Event::data(&n.to_string()))).collect();
+    let publishing: Vec<_> = (3..9).map(|n| a.publish("news", Event::data(n.to_string()))).collect();
     for publishing in publishing {
         if let Ok(position) = publishing.await {
             assert!(!given.contains(&position), "{position}");

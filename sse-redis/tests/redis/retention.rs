@@ -34,7 +34,7 @@ async fn a_client_whose_events_are_trimmed_is_told() {
     let a = node_with(&server.url(), options(), RetentionOptions::new().with_max_events(20)).await;
     let start = a.position();
     for n in 0..2000 {
-        let publishing = a.publish("news", Event::data(&n.to_string()));
+        let publishing = a.publish("news", Event::data(n.to_string()));
         if n % 100 == 99 {
             publishing.await.unwrap();
         }

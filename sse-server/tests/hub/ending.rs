@@ -289,7 +289,7 @@ fn finished_topic_ends_its_clients_and_tells_later_ones() {
 
     // A client that missed an event, one that missed none, and one that is new.
     for (last, missed) in [(Some(1), "id: E-2\ndata: 2\n\n"), (Some(2), ""), (None, "")] {
-        let last = last.map_or(None, |offset| id(&hub, offset));
+        let last = last.and_then(|offset| id(&hub, offset));
         let mut late = hub.subscribe(Subscribe::topic("a").with_last_event_id(last.clone())).unwrap();
         let start = last.map_or("E-3".to_owned(), |id| format!("E-{}", id.as_str().split_once('-').unwrap().1));
         assert_eq!(ready(&hub, &mut late), format!("id: {start}\n\n{missed}id: ssekit:done\n\n"));

@@ -86,12 +86,12 @@ impl ssekit_server::hub::Log for Old {
 
 /// What an event is on the wire, without its ID.
 fn frame(position: Position) -> EncodedEvent {
-    Event::data(&format!("{}/{}", position.epoch, position.offset)).into()
+    Event::data(format!("{}/{}", position.epoch, position.offset)).into()
 }
 
 /// With its ID.
 pub(super) fn wire(position: Position) -> String {
-    format!("id: {position}\n{}", Event::data(&format!("{}/{}", position.epoch, position.offset)))
+    format!("id: {position}\n{}", Event::data(format!("{}/{}", position.epoch, position.offset)))
 }
 
 impl Log {
