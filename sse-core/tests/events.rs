@@ -22,6 +22,7 @@ fn event_from_closure_owns_its_text() {
     assert_eq!(text, "id: 1\ndata: 1\n\nid: 2\ndata: 2\n\n");
 }
 
+#[allow(clippy::needless_borrows_for_generic_args, reason = "the test is about the borrowed kinds")]
 #[test]
 fn text_of_every_kind_encodes_the_same() {
     let (owned, received) = (String::from("a\nb"), SharedStr::from("a\nb"));
