@@ -1,4 +1,4 @@
-//! One connection: what is asked by it, and how long it is waited for.
+//! One connection: its commands and their timeouts.
 
 use std::future::Future;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::entry::{self, Entry};
 use crate::error::RedisConnectError;
 use crate::source::RedisSource;
 
-/// The library's own limit on time is none: a blocking read waits for longer than others.
+/// Timeouts are applied here and not by the library, because a blocking read waits longer than other commands.
 #[derive(Clone)]
 pub(crate) struct Connection {
     inner: MultiplexedConnection,
@@ -47,10 +47,10 @@ impl Connection {
         self.ask_for(command, Duration::ZERO).await
     }
 
-    /// The same, of a command that takes so much longer.
+    /// Sends a command that may take longer by this time.
     pub(crate) async fn ask_for(&mut self, command: &Cmd, longer: Duration) -> Result<Value, RedisConnectError> {
         let timeout = self.timeout.saturating_add(longer);
-        // Not by `query_async`, which builds all of an answer anew, looking for errors deep in it.
+        // `query_async` would copy the whole answer to search it for errors.
         match within(timeout, async { Ok(self.inner.send_packed_command(command).await?) }).await? {
             Value::ServerError(error) => Err(RedisError::from(error).into()),
             answer => Ok(answer),

@@ -1,4 +1,4 @@
-//! What stands in the stream.
+//! The entries of the stream.
 
 use bytes::Bytes;
 use redis::{Cmd, Value};
@@ -158,7 +158,7 @@ pub(crate) fn entries_of_streams(value: Value) -> Result<Vec<Entry>, RedisConnec
     entries(stream.ok_or(RedisConnectError::Unexpected("stream"))?)
 }
 
-/// What is told of a stream by its names.
+/// Returns a field of the answer to `XINFO STREAM`.
 pub(crate) fn look_up(value: &Value, name: &str) -> Option<Value> {
     let is_it = |value: &Value| match value {
         Value::BulkString(found) => found == name.as_bytes(),

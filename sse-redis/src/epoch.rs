@@ -63,7 +63,7 @@ pub(crate) async fn join_epoch(
                 return Ok(epoch);
             }
             Ok(_) => return Err(RedisConnectError::Unexpected("id")),
-            // Another process was faster: look at what it has begun.
+            // Another process has begun an epoch meanwhile: examine it.
             Err(RedisConnectError::Redis(error)) if is_passed(error.detail()) => {}
             Err(error) => return Err(error),
         }

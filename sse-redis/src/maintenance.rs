@@ -93,7 +93,7 @@ async fn trim(
             connection.before(key, &first.epoch.to_string(), 1).await?.first().map_or(0, |entry| entry.position.offset)
         }
     };
-    // What is before the one is too old, and what is from the other on is not.
+    // Offsets before `known` are too old; offsets from `young` on are not.
     let (mut known, mut young) = (first.offset, end.saturating_add(1));
     while known < young {
         let middle = known + (young - known) / 2;

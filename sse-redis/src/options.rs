@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-/// Where a hub's events are in Redis, and how many.
+/// The stream of a hub in Redis, and its limits.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct RedisOptions {
@@ -15,8 +15,9 @@ pub struct RedisOptions {
 }
 
 impl RedisOptions {
-    /// All events are in the stream with this key, which is nothing else's. Some 100,000 are kept, of at most 256 KiB each, for
-    /// however long.
+    /// Uses the stream with this key, and for nothing else.
+    ///
+    /// Keeps about 100,000 events of at most 256 KiB each, with no maximum age.
     pub fn new(key: impl Into<String>) -> Self {
         Self {
             key: key.into(),
@@ -30,43 +31,52 @@ impl RedisOptions {
         }
     }
 
-    /// The same, with some so many events kept (at least 1): Redis drops them by the block, of 100 as it comes, and so
-    /// keeps a few more. Each process trims when it publishes, so all should say the same.
+    /// Sets the maximum number of events in Redis (default 100,000, at least 1).
+    ///
+    /// Redis trims by blocks of about 100 events, so it keeps slightly more. Each process trims when it publishes: use the same
+    /// number in all processes.
     pub fn with_max_events(mut self, events: usize) -> Self {
         self.max_events = events.max(1);
         self
     }
 
-    /// The same, with events kept for at most so long (at least a second), but for the very last: by the clock of the process
-    /// that has published them, next to that of the one that looks after it, once in a second.
+    /// Sets the maximum age of events in Redis (default: none, at least 1 second).
+    ///
+    /// Each process trims once a second. An event's age is the difference between its publisher's clock and the clock of the process
+    /// that trims. The last event stays.
     pub fn with_max_age(mut self, age: Duration) -> Self {
         self.max_age = Some(age.max(Duration::from_secs(1)));
         self
     }
 
-    /// The same, with events of at most so many bytes. It has to be less than what each hub may keep. What is read at once has
-    /// 64 MiB at the most, or one event, if none is larger.
+    /// Sets the maximum size of an event in bytes (default 256 KiB).
+    ///
+    /// It must be less than [`RetentionOptions::with_max_bytes`](ssekit_server::hub::RetentionOptions::with_max_bytes) of every
+    /// process. One read from Redis returns at most 64 MiB, or one event.
     pub fn with_max_event_bytes(mut self, bytes: usize) -> Self {
         self.max_event_bytes = bytes;
         self
     }
 
-    /// The same, where at most so many events (65,536 if this is not called), of so many bytes in all (64 MiB), wait to be
-    /// published. The next is [refused](ssekit_server::hub::PublishError::Overloaded).
+    /// Sets how many events and bytes may wait to be published (default 65,536 events and 64 MiB).
+    ///
+    /// Another event fails with [`Overloaded`](ssekit_server::hub::PublishError::Overloaded).
     pub fn with_max_queued(mut self, events: usize, bytes: usize) -> Self {
         (self.max_queued, self.max_queued_bytes) = (events, bytes);
         self
     }
 
-    /// The same, where a process that starts has so many of the last events in memory at once, instead of 1,000. The others
-    /// are read when a client needs them.
+    /// Sets how many of the last events a process reads into memory at its start (default 1,000).
+    ///
+    /// Older events are read when a client needs them.
     pub fn with_preload(mut self, events: usize) -> Self {
         self.preload = events;
         self
     }
 
-    /// The same, where Redis is waited for so long, instead of 5 seconds: to take a connection, to answer, and to come back
-    /// while an event waits to be published. At least 100 ms, at most an hour.
+    /// Sets how long to wait for Redis (default 5 seconds, from 100 ms to an hour).
+    ///
+    /// It bounds a connection attempt, an answer, and the time that an event waits while Redis is away.
     pub fn with_timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout.clamp(Duration::from_millis(100), Duration::from_secs(3600));
         self

@@ -109,7 +109,7 @@ impl Queue {
         }
     }
 
-    /// Ends those that have waited for too long, for this reason. The next one's time, if there is one.
+    /// Fails the events whose deadline has passed, for this reason. Returns the next deadline, if there is one.
     fn end_late(&self, reason: &Arc<str>) -> Option<Instant> {
         let now = Instant::now();
         let mut late = Vec::new();

@@ -14,7 +14,7 @@ use crate::error::RedisConnectError;
 use crate::options::RedisOptions;
 use crate::shared::{Backoff, PageLen, Part, Shared};
 
-/// How long Redis waits before it says that there is nothing new.
+/// The time that a blocking read waits for a new entry.
 const BLOCK: Duration = Duration::from_secs(1);
 /// How many epochs are looked for in the stream.
 const MAX_EPOCHS: usize = 64;
@@ -52,7 +52,7 @@ impl Start {
         let last = entries
             .first()
             .map_or(read, |first| Position { offset: first.position.offset.saturating_sub(1), ..first.position });
-        // Behind others there is no event of its epoch.
+        // At a higher offset its epoch has no events.
         let last = Position { offset: Some(last.offset).filter(|offset| *offset < MAX_OFFSET).unwrap_or(0), ..last };
         // Where the epochs before ended.
         let (mut before, mut first) = (Vec::new(), last);
@@ -140,7 +140,7 @@ impl Reader {
         }
         self.shared.page_len.learn(&entries);
         if let Some(first) = entries.first().filter(|first| first.position.epoch != self.at.epoch) {
-            // Also if it is none of a hub's. The others of the page are one behind the other.
+            // A foreign entry counts too. Within a page, no entry is missing.
             self.is_broken |= !self.is_behind_the_last(connection, first).await?;
         }
         for entry in &entries {

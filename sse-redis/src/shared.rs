@@ -1,4 +1,4 @@
-//! What the tasks of a hub share.
+//! The state that the tasks of a log share.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,7 +17,7 @@ use crate::status::RedisStatus;
 
 /// How many bytes a page of entries has, about.
 const PAGE: usize = 256 * 1024;
-/// How many entries it has at the most.
+/// The maximum number of entries of a page.
 const MAX_ENTRIES: usize = 1024;
 /// How many bytes, if all of them are as large as they may be.
 const MAX_PAGE: usize = 64 << 20;
@@ -85,7 +85,7 @@ impl Shared {
             losses: 0,
         };
         let acked = Position { epoch: 0, offset: 0 };
-        // Whoever is served has been connected.
+        // The log was connected before it serves anybody.
         Self {
             queue: Queue::new(options.max_queued, options.max_queued_bytes),
             source,
@@ -165,7 +165,7 @@ impl Shared {
         }
     }
 
-    /// An entry that is no event of a hub.
+    /// Counts an entry that is not an event of a hub.
     pub(crate) fn skip(&self, position: Position) {
         let skipped = {
             let mut state = self.state();
@@ -211,7 +211,7 @@ impl PageLen {
         self.len.load(Ordering::Relaxed)
     }
 
-    /// These came.
+    /// Adapts the length of a page to the sizes of these entries.
     pub(crate) fn learn(&self, entries: &[Entry]) {
         let bytes: usize = entries.iter().map(Entry::size).sum();
         if let Some(mean) = bytes.checked_div(entries.len()) {

@@ -14,14 +14,14 @@ use crate::error::{self, RedisConnectError};
 use crate::queue::Item;
 use crate::shared::{Backoff, Part, Shared};
 
-/// How many events a batch has at the most.
+/// The maximum number of events of a batch.
 const MAX_BATCH: usize = 1024;
 /// How many bytes, unless one event has more.
 const MAX_BATCH_BYTES: usize = 1 << 20;
 const MIN_BATCH_BYTES: usize = 1 << 10;
 /// How long is waited before it is looked for another epoch.
 const PAUSE: Duration = Duration::from_millis(10);
-/// How many words a command has at the most.
+/// The maximum number of arguments of a command.
 const MAX_ARGS: usize = 15;
 
 /// Publishes for ever, first by a connection that has been made, in that epoch.
@@ -108,7 +108,7 @@ impl Writer {
         let mut commands = Pipeline::with_capacity(batch.len());
         for item in batch {
             let mut command = Cmd::with_capacity(MAX_ARGS, options.key.len() + item.size());
-            // Not made anew: what was in it is lost, and the epoch with it.
+            // A deleted stream is not created again: its events and its epoch are lost.
             command
                 .arg("XADD")
                 .arg(&options.key)
