@@ -90,7 +90,7 @@ mod waiters;
 use std::fmt;
 use std::sync::{Arc, MutexGuard};
 
-use ssekit_core::IntoEvent;
+use ssekit_core::{BoxError, IntoEvent};
 
 use crate::body::DEFAULT_STALL_TIMEOUT;
 use crate::drain::{DrainOptions, DrainReport, StreamGroup, jitter};
@@ -180,7 +180,7 @@ impl Hub {
     fn publish_new(&self, topic: &str, key: Option<&str>, event: impl IntoEvent) -> Publishing {
         match event.into_event() {
             Ok(event) => self.0.log.publish(NewEvent { topic, key, event }),
-            Err(error) => Publishing::done(Err(PublishError::Event(error.into()))),
+            Err(error) => unsendable(error),
         }
     }
 
@@ -377,6 +377,12 @@ impl Hub {
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.state()
     }
+}
+
+/// Returns the outcome for a value that cannot be sent. It is not inlined, so that other publishes are cheaper.
+#[cold]
+fn unsendable(error: BoxError) -> Publishing {
+    Publishing::done(Err(PublishError::Event(error.into())))
 }
 
 impl Default for Hub {
