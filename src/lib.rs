@@ -78,6 +78,7 @@
 //! | **stream** | `EventStream`, `RelayStream` | `bytes` |
 //! | **json** | `JsonData`, `Event::json`, `MessageEvent::json`, requests with a JSON body | `bytes` |
 //! | **server** | the module `server`: a response body for any HTTP server | `std`, `bytes` |
+//! | **net** | `server::SocketOptions`, for the listener of any server; `axum`, `actix` and `serve` bring it | `server` |
 //! | **serve** | `server::serve`: a server on hyper that drains open streams | `server` |
 //! | **axum** | the module `axum`: responses, extractors, a server | `server` |
 //! | **actix** | the module `actix`: the same for actix-web; needs Rust 1.89 | `server` |

@@ -32,6 +32,9 @@ pin_project! {
     ///
     /// An event that is unfinished at the end of the inner stream is discarded.
     ///
+    /// It is `Unpin` if the inner stream is. Pin an inner stream that is not with `Box::pin`, if
+    /// [`into_decoder`](Self::into_decoder) is needed later.
+    ///
     /// ```
     /// use futures_util::{StreamExt, stream};
     /// use ssekit_core::EventStream;
@@ -95,7 +98,25 @@ impl<S> EventStream<S> {
     /// Returns the decoder, for the next connection.
     ///
     /// After [`reconnect`](crate::BufferedDecoder::reconnect) it has only the last event ID and the reconnection
-    /// time.
+    /// time. Without that call, an unfinished event would be joined with the next connection.
+    ///
+    /// ```
+    /// use futures_util::{StreamExt, stream};
+    /// use ssekit_core::EventStream;
+    ///
+    /// # futures_util::FutureExt::now_or_never(async {
+    /// let mut events = EventStream::new(stream::iter([Ok::<_, std::io::Error>("id: 7\ndata: a\n\ndata: cut o")]));
+    /// assert_eq!(events.next().await.unwrap()?.data, "a");
+    /// assert!(events.next().await.is_none());
+    ///
+    /// let mut decoder = events.into_decoder();
+    /// decoder.reconnect();
+    /// let mut events = EventStream::with_decoder(stream::iter([Ok::<_, std::io::Error>("data: b\n\n")]), decoder);
+    /// let event = events.next().await.unwrap()?;
+    /// assert_eq!((&*event.data, &*event.last_event_id), ("b", "7"));
+    /// # Ok::<(), ssekit_core::StreamError<std::io::Error>>(())
+    /// # }).unwrap().unwrap();
+    /// ```
     pub fn into_decoder(self) -> Decoder {
         self.decoder
     }
@@ -155,6 +176,9 @@ where
 }
 
 /// An error of an [`EventStream`].
+///
+/// With the feature `std` it converts into an `io::Error` with `From`, if `E` is an error: an `E` that is an `io::Error`
+/// is returned as it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StreamError<E> {

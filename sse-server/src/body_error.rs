@@ -8,21 +8,25 @@ use ssekit_core::BoxError;
 /// The reason why a stream failed: the error of its application, or of an event that could not be encoded.
 ///
 /// A server that gets it from a body cuts the response short, so that the client does not take the stream for complete.
+/// It converts into an [`io::Error`](std::io::Error) with `From`. `on_close` reports only that a stream failed: log the
+/// error in the stream itself, for example with `inspect_err`.
 ///
 /// ```
 /// use std::io;
-/// use futures_util::{FutureExt, StreamExt, stream};
+/// use futures_util::{StreamExt, stream};
 /// use ssekit_core::Event;
 /// use ssekit_server::EventBody;
 ///
-/// # async {
+/// # let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+/// # runtime.block_on(async {
 /// let mut body = EventBody::new(stream::iter([Ok(Event::data("one")), Err("the source is gone")]));
 /// assert_eq!(body.next().await.unwrap()?, ": \n\ndata: one\n\n");
 /// let error = body.next().await.unwrap().unwrap_err();
 /// assert_eq!(error.to_string(), "the source is gone");
 /// assert_eq!(io::Error::from(error).kind(), io::ErrorKind::Other);
 /// # Ok::<(), ssekit_server::BodyError>(())
-/// # };
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
 pub struct BodyError(BoxError);
