@@ -107,7 +107,8 @@ pub enum DrainPolicy {
     ///
     /// For an answer that is under way and that the client cannot get again.
     FinishThenClose {
-        /// The time from the start of the drain. The deadline of the drain applies too.
+        /// The time from the start of the drain. The [deadline](DrainOptions::with_deadline) of the drain applies too: raise
+        /// it if `max` is longer.
         max: Duration,
     },
 }
@@ -253,7 +254,8 @@ impl StreamGroup {
     /// - At the deadline all streams that are left end by force.
     /// - From now on the group is not [ready](Self::is_ready). A new stream is answered with status 200, a `retry` line
     ///   and its end, because an EventSource gives up for good at status 503. The server must answer requests until the
-    ///   drain is over, unless another server takes them.
+    ///   drain is over, unless another server takes them. A handler for other clients, such as a `fetch` with POST, asks
+    ///   [`is_ready`](Self::is_ready) before it starts any work, and answers 503.
     ///
     /// The group does not become ready again. Dropping the future leaves the remaining streams open.
     #[expect(clippy::too_many_lines, reason = "the steps of a drain, in their order")]

@@ -72,6 +72,8 @@ impl Disconnect {
 
     /// Ends streams at once, without the events that are already published and not yet delivered.
     ///
+    /// The [reason](Self::with_reason) and the mark of [`AfterEnd::Stop`] are still sent to a client that reads.
+    ///
     /// Use it when a client must not receive them, for example when a right is revoked. It also ends clients at once that an
     /// earlier call is about to end.
     ///
