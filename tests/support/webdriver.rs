@@ -17,6 +17,23 @@ use tokio::time::timeout;
 use super::process::{Process, command};
 use super::{Result, SOON, START, request};
 
+/// Starts chromedriver, and returns its address.
+///
+/// It chooses a port that is free for IPv4, and exits if another program has the same port for IPv6. So it may take several
+/// attempts.
+async fn start_driver(directory: &Path) -> (Process, SocketAddr) {
+    let mut command = command(&installed("chromedriver"));
+    command.arg("--port=0").env("HOME", directory).env("TMPDIR", directory);
+    for _ in 0..10 {
+        let mut driver = Process::start("chromedriver", &mut command).unwrap();
+        if let Ok(port) = driver.says("started successfully on port ", SOON).await {
+            let port = port.trim_end_matches('.').parse().unwrap();
+            return (driver, SocketAddr::from(([127, 0, 0, 1], port)));
+        }
+    }
+    panic!("chromedriver does not start")
+}
+
 pub(crate) struct Browser {
     /// The browser is in its group of processes.
     _driver: Process,
@@ -28,11 +45,7 @@ pub(crate) struct Browser {
 impl Browser {
     /// Opens a window that remembers nothing, and leaves nothing outside `directory`.
     pub(crate) async fn open(directory: &Path) -> Self {
-        let mut command = command(&installed("chromedriver"));
-        command.arg("--port=0").env("HOME", directory).env("TMPDIR", directory);
-        let mut driver = Process::start("chromedriver", &mut command).unwrap();
-        let port = driver.says("started successfully on port ", SOON).await.expect("chromedriver goes on");
-        let addr = SocketAddr::from(([127, 0, 0, 1], port.trim_end_matches('.').parse().unwrap()));
+        let (driver, addr) = start_driver(directory).await;
         let arguments = [
             "--headless=new",
             "--no-sandbox",
