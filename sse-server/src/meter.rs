@@ -71,7 +71,7 @@ mod without_metrics {
     use crate::stream_control::StreamControl;
 
     #[derive(Default)]
-    pub(crate) struct Meter;
+    pub(crate) struct Meter {}
 
     impl Meter {
         #[cfg(feature = "hub")]
