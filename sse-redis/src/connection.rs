@@ -18,11 +18,11 @@ pub(crate) struct Connection {
     timeout: Duration,
 }
 
-/// What is known of the stream.
+/// The first entry and the last ID of the stream.
 pub(crate) struct Stream {
-    /// The last ID that it has given.
+    /// The last ID that the stream has assigned.
     pub(crate) last: Position,
-    /// Its oldest entry.
+    /// The oldest entry of the stream.
     pub(crate) first: Option<Entry>,
 }
 
@@ -35,7 +35,7 @@ impl Connection {
             if matches!(client.get_connection_info().addr(), redis::ConnectionAddr::TcpTls { .. })
                 && rustls::crypto::CryptoProvider::get_default().is_none()
             {
-                // Somebody else may have been faster.
+                // An error means that another thread has installed a provider first.
                 let _ = rustls::crypto::ring::default_provider().install_default();
             }
             Ok(client.get_multiplexed_async_connection_with_config(&config).await?)
@@ -47,7 +47,7 @@ impl Connection {
         self.ask_for(command, Duration::ZERO).await
     }
 
-    /// Sends a command that may take longer by this time.
+    /// Sends a command whose answer may take longer than the timeout, by `longer`.
     pub(crate) async fn ask_for(&mut self, command: &Cmd, longer: Duration) -> Result<Value, RedisConnectError> {
         let timeout = self.timeout.saturating_add(longer);
         // `query_async` would copy the whole answer to search it for errors.
@@ -57,20 +57,20 @@ impl Connection {
         }
     }
 
-    /// All of them at once; their answers, of which each may be an error.
+    /// Sends all commands at once. Each of the answers may be an error.
     pub(crate) async fn ask_all(&mut self, commands: &Pipeline) -> Result<Vec<Value>, RedisConnectError> {
         let answers = async { Ok(self.inner.send_packed_commands(commands, 0, commands.len()).await?) };
         within(self.timeout, answers).await
     }
 
-    /// The last entries before an ID, the last of them first.
+    /// Returns the last entries before an ID, the latest entry first.
     pub(crate) async fn before(&mut self, key: &str, end: &str, count: usize) -> Result<Vec<Entry>, RedisConnectError> {
         let mut command = cmd("XREVRANGE");
         command.arg(key).arg(end).arg("-").arg("COUNT").arg(count);
         entry::entries(self.ask(&command).await?)
     }
 
-    /// The first entries from one on.
+    /// Returns the first entries from a position on.
     pub(crate) async fn from(
         &mut self,
         key: &str,
@@ -82,7 +82,7 @@ impl Connection {
         entry::entries(self.ask(&command).await?)
     }
 
-    /// What is known of the stream, if there is one.
+    /// Returns the first entry and the last ID of the stream, if it exists.
     pub(crate) async fn stream(&mut self, key: &str) -> Result<Option<Stream>, RedisConnectError> {
         let answer = self.ask(cmd("XINFO").arg("STREAM").arg(key)).await;
         let told = match answer {
@@ -95,7 +95,7 @@ impl Connection {
         Ok(Some(Stream { last, first: entry::look_up(&told, "first-entry").and_then(entry::entry) }))
     }
 
-    /// Lines of `INFO`.
+    /// Returns the lines of a section of `INFO`.
     pub(crate) async fn info(&mut self, section: &str) -> Result<String, RedisConnectError> {
         match self.ask(cmd("INFO").arg(section)).await? {
             Value::BulkString(text) => Ok(String::from_utf8_lossy(&text).into_owned()),
@@ -117,7 +117,7 @@ fn is_no_such_key(error: &RedisError) -> bool {
 }
 
 impl RedisConnectError {
-    /// Whether the server has answered, if only by an error: the connection is good for more.
+    /// Returns whether the server has answered, if only with an error. The connection can then be used again.
     pub(crate) fn is_of_server(&self) -> bool {
         match self {
             Self::Redis(error) => {
@@ -129,7 +129,7 @@ impl RedisConnectError {
     }
 }
 
-/// Whether a server's error is of the moment, or of this server: another connection may be better.
+/// Returns whether a server's error is temporary, or specific to this server. Another connection may then work.
 pub(crate) fn is_passing(code: Option<&str>) -> bool {
     let passing = ["READONLY", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "MOVED", "ASK", "TRYAGAIN", "BUSY", "UNBLOCKED"];
     code.is_some_and(|code| passing.contains(&code))

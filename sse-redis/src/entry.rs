@@ -6,16 +6,16 @@ use ssekit_server::hub::{LoggedEvent, NewEvent, Position};
 
 use crate::error::RedisConnectError;
 
-/// An epoch that has got so far is not gone on with: at a million events a second after 12 days. From here on there are no
-/// events, so that the offsets of all epochs, whoever has chosen them, never add up to more than the hub can count.
+/// The offset at which an epoch ends, after 12 days at a million events a second. Entries from this offset on are not events.
+/// So the sum of the offsets of all epochs never exceeds the hub's counter, even if another program has chosen them.
 pub(crate) const MAX_OFFSET: u64 = 1 << 40;
 const TOPIC: &[u8] = b"topic";
 const KEY: &[u8] = b"key";
 const AT: &[u8] = b"at";
 const EVENT: &[u8] = b"event";
-/// The first of an epoch has this alone, and `at`: the replication ID of the server where it began.
+/// The replication ID of the server where an epoch began. The first entry of an epoch has this field and `at`.
 const EPOCH: &[u8] = b"epoch";
-/// It has this if events may be missing before it, whatever was read.
+/// Marks the first entry of an epoch if events may be missing before it, whatever was read.
 const LOST: &[u8] = b"lost";
 
 /// An entry of the stream.
@@ -24,12 +24,12 @@ pub(crate) struct Entry {
     fields: Vec<Value>,
 }
 
-/// What an entry is.
+/// The content of an entry.
 pub(crate) enum Content<'a> {
-    /// An epoch begins.
+    /// The beginning of an epoch.
     Epoch,
     Event(NewEvent<'a>),
-    /// Nothing that a hub has written.
+    /// An entry that no hub has written.
     Foreign,
 }
 
@@ -45,22 +45,22 @@ impl Entry {
         std::str::from_utf8(self.field(name)?).ok()
     }
 
-    /// When it was added, in milliseconds since 1970.
+    /// Returns the time when the entry was added, in milliseconds since 1970.
     pub(crate) fn at(&self) -> Option<u64> {
         self.text(AT)?.parse().ok()
     }
 
-    /// The replication ID of the server where an epoch began, if it is the first of one.
+    /// Returns the replication ID of the server where an epoch began, if this is the first entry of an epoch.
     pub(crate) fn server(&self) -> Option<&[u8]> {
         self.field(EPOCH).filter(|_| self.position.offset == 0)
     }
 
-    /// Whether an epoch begins by this, and events may be missing before it.
+    /// Returns whether an epoch begins with this entry, and events may be missing before it.
     pub(crate) fn is_break(&self) -> bool {
         self.server().is_some() && self.field(LOST).is_some()
     }
 
-    /// How many bytes it has, about.
+    /// Returns the approximate size of the entry in bytes.
     pub(crate) fn size(&self) -> usize {
         let sizes = self.fields.iter().map(|value| match value {
             Value::BulkString(value) => value.len(),
@@ -107,7 +107,7 @@ pub(crate) fn write_event(command: &mut Cmd, topic: &str, key: Option<&str>, at:
     command.arg(EVENT).arg(block);
 }
 
-/// Adds the fields of an epoch's beginning.
+/// Adds the fields of the first entry of an epoch to its command.
 pub(crate) fn write_epoch(command: &mut Cmd, server: &[u8], at: u64, is_lost: bool) {
     command.arg(EPOCH).arg(server).arg(AT).arg(at);
     if is_lost {
@@ -115,7 +115,7 @@ pub(crate) fn write_epoch(command: &mut Cmd, server: &[u8], at: u64, is_lost: bo
     }
 }
 
-/// An ID of the stream.
+/// Parses an ID of the stream.
 pub(crate) fn position(value: &Value) -> Option<Position> {
     match value {
         Value::BulkString(id) => std::str::from_utf8(id).ok()?.parse().ok(),
@@ -124,27 +124,27 @@ pub(crate) fn position(value: &Value) -> Option<Position> {
     }
 }
 
-/// The entries that a range has.
+/// Parses the entries of a range.
 pub(crate) fn entries(value: Value) -> Result<Vec<Entry>, RedisConnectError> {
     let Value::Array(values) = value else { return Err(RedisConnectError::Unexpected("entries")) };
     values.into_iter().map(|value| entry(value).ok_or(RedisConnectError::Unexpected("entry"))).collect()
 }
 
-/// One of them.
+/// Parses one entry.
 pub(crate) fn entry(value: Value) -> Option<Entry> {
     let Value::Array(parts) = value else { return None };
     let mut parts = parts.into_iter();
     let position = position(&parts.next()?)?;
     match parts.next()? {
         Value::Array(fields) => Some(Entry { position, fields }),
-        // It was deleted while it was read.
+        // The entry was deleted while it was read.
         Value::Nil => Some(Entry { position, fields: Vec::new() }),
         _ => None,
     }
 }
 
-/// The entries that one stream has of those that were waited for; none if none came. In version 3 of the protocol it is a
-/// map.
+/// Parses the answer to `XREAD` for one stream. Without new entries, the answer is nil and the result is empty. In version 3
+/// of the protocol, the answer is a map.
 pub(crate) fn entries_of_streams(value: Value) -> Result<Vec<Entry>, RedisConnectError> {
     let stream = match value {
         Value::Nil => return Ok(Vec::new()),

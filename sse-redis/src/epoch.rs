@@ -1,13 +1,14 @@
-//! Before anything is published by a connection: in which epoch.
+//! Finds the epoch in which a connection publishes, before it publishes anything.
 //!
-//! An epoch begins by an entry whose ID is `{epoch}-0`, and which names the server: its replication ID, which it has from
-//! its start, or from when it became a master. By Redis's own rule no entry can be added behind it with an ID of an earlier
-//! epoch. So what is published at a server that has lost events, being started again or a replica before, has other IDs than
-//! those had; and where an epoch ended is seen in the stream, by all processes alike.
+//! An epoch begins with an entry whose ID is `{epoch}-0`. The entry contains the replication ID of the server. A server
+//! gets its replication ID when it starts, or when it becomes a master. After this entry, Redis refuses IDs of earlier
+//! epochs. A server may have lost events, because it was restarted or was a replica. New events on such a server have other
+//! IDs than the lost events. All processes see in the stream where an epoch ended.
 //!
-//! It is named after the time, in microseconds, and up to a second more at random: two processes that begin one at the same
-//! time, each at a server that takes itself for the master, give no ID twice. And the ID `*`, which Redis makes of
-//! milliseconds, is always one of the present epoch, so that others who add entries do not end it.
+//! The number of an epoch is the time in microseconds, plus a random time of up to one second. Two processes may begin an
+//! epoch at the same time, each at a server that considers itself the master. The random time keeps their IDs different.
+//! Redis makes the ID `*` from milliseconds, so it is always an ID of the present epoch. Other programs that add entries
+//! with `*` do not end the epoch.
 
 use std::time::SystemTime;
 
@@ -18,13 +19,14 @@ use crate::connection::Connection;
 use crate::entry::{self, MAX_OFFSET};
 use crate::error::RedisConnectError;
 
-/// The first version that can count on in an epoch.
+/// The first major version of Redis that can assign the next offset of an epoch.
 const MIN_VERSION: u64 = 7;
-/// How many epochs may begin at the same time, of which one is chosen.
+/// The range of the random number that is added to a new epoch, in microseconds.
 const SPREAD: u64 = 1_000_000;
 
-/// The epoch in which to publish by this connection; it begins a new one if need be. All up to `known` has been seen in the
-/// stream. `is_lost` if something was that none can know by its ID: all clients of all processes are to be told.
+/// Returns the epoch in which this connection publishes. Begins a new epoch if necessary. All entries up to `known` have been
+/// seen in the stream. If `is_lost`, events are lost that no process can recognise by their IDs: all clients of all processes
+/// receive a gap event.
 pub(crate) async fn join_epoch(
     connection: &mut Connection,
     key: &str,
@@ -70,7 +72,7 @@ pub(crate) async fn join_epoch(
     }
 }
 
-/// Whether an ID was refused since there is a higher one, or the highest. Redis has no code for it.
+/// Returns whether Redis refused an ID because the stream has a higher one, or the highest one. Redis has no code for this.
 pub(crate) fn is_passed(detail: Option<&str>) -> bool {
     let texts = ["equal or smaller", "exhausted the last possible", "too large to be stored"];
     detail.is_some_and(|detail| texts.iter().any(|text| detail.contains(text)))
@@ -80,7 +82,7 @@ fn line<'a>(info: &'a str, name: &str) -> Option<&'a str> {
     info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
 }
 
-/// In milliseconds since 1970.
+/// Returns the time in milliseconds since 1970.
 pub(crate) fn now() -> u64 {
     let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX)

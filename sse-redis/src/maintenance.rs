@@ -1,4 +1,4 @@
-//! Looks after the stream, once in a second: whether it is there, where it begins, and what is too old in it.
+//! Checks the stream once a second: whether it exists, where it begins, and which entries are too old.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,7 +15,7 @@ use crate::error::RedisConnectError;
 use crate::shared::{Part, Shared};
 
 const EVERY: Duration = Duration::from_secs(1);
-/// How many entries that say nothing of their age are passed over.
+/// The maximum number of entries without a time to skip.
 const AGELESS: usize = 100;
 
 /// Runs until it is aborted.
@@ -46,7 +46,7 @@ async fn look(shared: &Shared) -> Result<(), RedisConnectError> {
         shared.count(|status| status.losses += 1);
         shared.is_lost.store(true, Ordering::Relaxed);
         shared.rejoin.notify_one();
-        // Or the others are connected to another server by now.
+        // The other connections may be connected to another server by now.
         shared.stop_asking().await;
         return Ok(());
     };
@@ -62,8 +62,8 @@ async fn look(shared: &Shared) -> Result<(), RedisConnectError> {
     Ok(())
 }
 
-/// The first entry of its epoch from a place on, if it is too old. What says nothing of its age is as old as what is behind
-/// it.
+/// Returns the position of the first entry at or after `from`, if it is of the same epoch and too old. An entry without a time
+/// is as old as the next entry with one.
 async fn old(
     connection: &mut Connection,
     key: &str,
@@ -78,7 +78,7 @@ async fn old(
     Ok(entries.first().map(|first| first.position).filter(|first| is_old && first.epoch == from.epoch))
 }
 
-/// Drops what is too old of the first epoch. Where the stream then begins.
+/// Removes the entries of the first epoch that are too old. Returns the position at which the stream then begins.
 async fn trim(
     connection: &mut Connection,
     key: &str,
@@ -102,7 +102,7 @@ async fn trim(
             None => young = middle,
         }
     }
-    // The last one stays: by that it is seen what an epoch begins behind.
+    // The last entry stays: it shows after which position the next epoch begins.
     let young = if first.epoch == last.epoch { young.min(last.offset) } else { young };
     if young <= first.offset {
         return Ok(first);

@@ -16,12 +16,12 @@ use crate::shared::{Backoff, PageLen, Part, Shared};
 
 /// The time that a blocking read waits for a new entry.
 const BLOCK: Duration = Duration::from_secs(1);
-/// How many epochs are looked for in the stream.
+/// The maximum number of epochs to look for in the stream.
 const MAX_EPOCHS: usize = 64;
-/// How many bytes are read before a process serves.
+/// The maximum number of bytes to read before a process serves.
 const MAX_PRELOAD: usize = 8 << 20;
 
-/// What is read before a process serves.
+/// The entries and positions that are read before a process serves.
 pub(crate) struct Start {
     pub(crate) recent: RecentEvents,
     /// The last entry.
@@ -52,11 +52,11 @@ impl Start {
         let last = entries
             .first()
             .map_or(read, |first| Position { offset: first.position.offset.saturating_sub(1), ..first.position });
-        // At a higher offset its epoch has no events.
+        // At a higher offset, an epoch has no events.
         let last = Position { offset: Some(last.offset).filter(|offset| *offset < MAX_OFFSET).unwrap_or(0), ..last };
-        // Where the epochs before ended.
+        // The last positions of the earlier epochs.
         let (mut before, mut first) = (Vec::new(), last);
-        // None is before the epoch 0, and Redis refuses to look there.
+        // No epoch is before the epoch 0, and Redis refuses to search there.
         while before.len() < MAX_EPOCHS - 1 && first.epoch > 0 {
             let found = connection.before(key, &format!("({}-0", first.epoch), 1).await?;
             let Some(found) = found.first() else { break };
@@ -108,7 +108,7 @@ struct Reader {
 
 impl Reader {
     async fn read_by(&mut self, mut connection: Connection, backoff: &mut Backoff) -> RedisConnectError {
-        // At first it does not wait, to see whether it is answered.
+        // The first read does not block, to find out whether Redis answers.
         let mut block = Duration::ZERO;
         loop {
             match self.read_page(&mut connection, block).await {
@@ -135,7 +135,7 @@ impl Reader {
         command.arg("STREAMS").arg(&self.shared.options.key).arg(self.at.to_string());
         let entries = entry::entries_of_streams(connection.ask_for(&command, block).await?)?;
         if entries.is_empty() && acked > self.at {
-            // It is connected to another server than the writer.
+            // The reader is connected to another server than the writer.
             return Err(RedisConnectError::Unexpected("event that it has acknowledged"));
         }
         self.shared.page_len.learn(&entries);
@@ -153,12 +153,12 @@ impl Reader {
         Ok(())
     }
 
-    /// Whether an epoch begins by this entry.
+    /// Returns whether an epoch begins with this entry.
     fn enters(&self, entry: &Entry) -> bool {
         entry.position.epoch > self.epoch && !matches!(entry.content(), Content::Foreign)
     }
 
-    /// Whether the entry that was read last is the one before this. If not, that has been lost, or one between them.
+    /// Returns whether the last entry that was read directly precedes this one. If not, that entry or one after it is lost.
     async fn is_behind_the_last(&self, connection: &mut Connection, entry: &Entry) -> Result<bool, RedisConnectError> {
         let before = connection.before(&self.shared.options.key, &format!("({}", entry.position), 1).await?;
         Ok(before.first().is_some_and(|before| before.position == self.at))
@@ -191,7 +191,7 @@ impl Reader {
         if !is_taken {
             self.shared.skip(position);
             if position.offset < MAX_OFFSET {
-                // If it is of this epoch, nobody is to look for it.
+                // Marks a position of this epoch as empty, so that no client waits for it.
                 let _ = recent.skip(position);
             }
         }

@@ -15,13 +15,13 @@ use crate::queue::Queue;
 use crate::source::RedisSource;
 use crate::status::RedisStatus;
 
-/// How many bytes a page of entries has, about.
+/// The approximate size of a page of entries in bytes.
 const PAGE: usize = 256 * 1024;
 /// The maximum number of entries of a page.
 const MAX_ENTRIES: usize = 1024;
-/// How many bytes, if all of them are as large as they may be.
+/// The maximum size of a page in bytes, if each event has the maximum size.
 const MAX_PAGE: usize = 64 << 20;
-/// How many pages of old events are read at once.
+/// The maximum number of pages of old events to read at once.
 const MAX_PAGES: usize = 8;
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LAST_PAUSE: Duration = Duration::from_secs(2);
@@ -32,11 +32,11 @@ pub(crate) struct Shared {
     pub(crate) recent: RecentEvents,
     pub(crate) queue: Queue,
     state: Mutex<State>,
-    /// The writer is to look again in which epoch it publishes.
+    /// Notifies the writer to check again in which epoch it publishes.
     pub(crate) rejoin: Notify,
     /// The reader continues after the last position in memory: entries that it read after that are lost.
     pub(crate) is_lost: AtomicBool,
-    /// The connection by which is asked for what is old.
+    /// The connection for old events and for maintenance.
     asking: AsyncMutex<Option<Connection>>,
     pub(crate) pages: Semaphore,
     pub(crate) page_len: PageLen,
@@ -51,7 +51,7 @@ pub(crate) enum Part {
 }
 
 struct State {
-    /// By [`Part`].
+    /// Indexed by [`Part`].
     is_well: [bool; 3],
     /// The last entry that was acknowledged.
     acked: Position,
@@ -123,12 +123,12 @@ impl Shared {
         self.state().status.read
     }
 
-    /// What was wrong last.
+    /// Returns the text of the last error.
     pub(crate) fn error(&self) -> Arc<str> {
         self.state().status.error.clone().unwrap_or_else(|| "redis was too slow".into())
     }
 
-    /// All up to this place has been in the stream.
+    /// Returns the position up to which all entries have been in the stream.
     pub(crate) fn known(&self) -> Position {
         self.recent.last_position().max(self.acked())
     }
@@ -159,7 +159,7 @@ impl Shared {
         if was_well {
             tracing::warn!(key = self.options.key, ?part, %error, "redis is not to be had");
             if part != Part::Writer && !error.is_of_server() {
-                // That one notices nothing until it publishes, which then would fail.
+                // Otherwise the writer would notice nothing until it publishes, and that would fail.
                 self.rejoin.notify_one();
             }
         }
@@ -172,13 +172,13 @@ impl Shared {
             state.status.skipped += 1;
             state.status.skipped
         };
-        // Not for each, if there is one behind the other.
+        // Many such entries in a row do not fill the program's log.
         if skipped.is_power_of_two() {
             tracing::warn!(key = self.options.key, %position, skipped, "an entry in redis is no event, and left out");
         }
     }
 
-    /// Asks for something that is not urgent.
+    /// Returns the connection for old events and for maintenance. Opens it if necessary.
     pub(crate) async fn asking(&self) -> Result<Connection, RedisConnectError> {
         let mut asking = self.asking.lock().await;
         if let Some(connection) = &*asking {
@@ -189,13 +189,13 @@ impl Shared {
         Ok(connection)
     }
 
-    /// The connection by which it was asked is not good any more.
+    /// Drops the connection for old events and for maintenance, after an error.
     pub(crate) async fn stop_asking(&self) {
         self.asking.lock().await.take();
     }
 }
 
-/// How many entries to ask for: as many as make a page, by what the last ones had.
+/// The number of entries to ask for. It adapts to the sizes of the last entries, to fill a page.
 pub(crate) struct PageLen {
     len: AtomicUsize,
     max: usize,
@@ -220,13 +220,13 @@ impl PageLen {
         }
     }
 
-    /// It took too long.
+    /// Shortens the next page, after a read that took too long.
     pub(crate) fn shorten(&self) {
         self.len.store((self.get() / 8).max(1), Ordering::Relaxed);
     }
 }
 
-/// Waits longer each time, up to 2 seconds, or half of it, at random.
+/// Doubles the pause each time, up to 2 seconds. Each pause is shortened at random, to between half and all of it.
 pub(crate) struct Backoff(Duration);
 
 impl Backoff {

@@ -1,4 +1,4 @@
-//! Publishes what waits for it, batch by batch: while one is on its way, the next gathers.
+//! Publishes the queued events, batch by batch. While Redis answers a batch, the next batch gathers in the queue.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,15 +16,15 @@ use crate::shared::{Backoff, Part, Shared};
 
 /// The maximum number of events of a batch.
 const MAX_BATCH: usize = 1024;
-/// How many bytes, unless one event has more.
+/// The maximum size of a batch in bytes, unless a single event is larger.
 const MAX_BATCH_BYTES: usize = 1 << 20;
 const MIN_BATCH_BYTES: usize = 1 << 10;
-/// How long is waited before it is looked for another epoch.
+/// The pause before the writer looks for another epoch.
 const PAUSE: Duration = Duration::from_millis(10);
 /// The maximum number of arguments of a command.
 const MAX_ARGS: usize = 15;
 
-/// Publishes for ever, first by a connection that has been made, in that epoch.
+/// Publishes until the task is aborted. Starts with this connection and this epoch.
 pub(crate) async fn write(shared: Arc<Shared>, connection: Connection, epoch: u64) {
     let late = "redis is slower than events are published".into();
     let mut writer = Writer { late, bytes: MAX_BATCH_BYTES, is_astray: false, shared };
@@ -47,7 +47,7 @@ pub(crate) async fn write(shared: Arc<Shared>, connection: Connection, epoch: u6
                     shared.is_ill(Part::Writer, &error);
                     backoff.pause().await;
                 }
-                // Not as fast as somebody can end epochs.
+                // The pause limits the load if another program keeps ending epochs.
                 None => sleep(PAUSE).await,
             }
             let mut connection = Connection::open(&shared.source, shared.options.timeout).await?;
@@ -64,16 +64,16 @@ pub(crate) async fn write(shared: Arc<Shared>, connection: Connection, epoch: u6
 
 struct Writer {
     shared: Arc<Shared>,
-    /// Why events are late while there is a connection.
+    /// The reason why events are late while there is a connection.
     late: Arc<str>,
-    /// How many bytes a batch may have.
+    /// The maximum size of the next batch in bytes.
     bytes: usize,
-    /// The epoch was written into a stream that is not the one where it began.
+    /// Events of the epoch were written into another stream than the one where the epoch began.
     is_astray: bool,
 }
 
 impl Writer {
-    /// Publishes until the connection is of no more use, because of an error, or because the epoch is over.
+    /// Publishes until the connection cannot be used any more. Returns the error, or `None` if the epoch must be checked.
     async fn write_by(&mut self, mut connection: Connection, epoch: u64) -> Option<RedisConnectError> {
         loop {
             let batch = tokio::select! {
@@ -123,8 +123,8 @@ impl Writer {
         commands
     }
 
-    /// Tells each what became of its event, of which none was to be before what is known. Those that another epoch or another
-    /// server may take are put back; then this connection is not used any more.
+    /// Reports the outcome of each event to its publisher. All positions must be after `known`. Puts back the events that may
+    /// be published in another epoch or on another server. It then returns `Err`, and this connection is not used any more.
     fn take(
         &mut self,
         known: Position,
@@ -149,10 +149,11 @@ impl Writer {
                         continue;
                     }
                     position => {
-                        // The stream was deleted, and somebody has begun another, with a lower ID: it gives IDs again.
+                        // The stream was deleted, and another program has begun a new one with a lower ID. The new stream
+                        // assigns IDs again that were used before.
                         self.is_astray |=
                             position.is_some_and(|position| position.epoch == last.epoch && position <= last);
-                        // It is where no hub looks for it.
+                        // The event is at a position at which no hub looks for it.
                         reason = Err(None);
                         failed += 1;
                         item.end(Err(PublishError::Unanswered));
