@@ -1,4 +1,4 @@
-//! A stand-in for a language model: it speaks the streaming formats of OpenAI and of Anthropic, and has little to say.
+//! A stand-in for a language model. It streams one short answer in the formats of OpenAI and of Anthropic.
 
 use std::io;
 use std::net::TcpListener;
@@ -18,7 +18,7 @@ use ssekit::{EncodedEvent, Event, EventType};
 use tokio::time::sleep;
 
 pub(crate) const MODEL: &str = "demo-1";
-/// That which breaks off.
+/// The model whose answer breaks off.
 pub(crate) const BROKEN: &str = "demo-broken";
 
 const ANSWER: &str = "Each of these words is an event. It was sent as soon as it was there, and nobody on its way has \
@@ -56,7 +56,7 @@ async fn answer(format: Format, body: String) -> Response {
     let of_stream = is_done.clone();
     let stream = Sse::from_fn(async move |sender| {
         write(format, &sender, prompt.model == BROKEN).await?;
-        // Whoever knows the last event may go before the end of the stream.
+        // A client that knows the last event may disconnect before the end of the stream.
         is_done.store(true, Ordering::Relaxed);
         sender.send(format.end()?).await?;
         Ok::<(), BoxError>(())
@@ -69,7 +69,7 @@ async fn answer(format: Format, body: String) -> Response {
     stream.into_response()
 }
 
-/// All but the end.
+/// Sends all events except the last one.
 async fn write(format: Format, sender: &Sender, is_broken: bool) -> Result<(), BoxError> {
     for event in format.before() {
         sender.send(event?).await?;
@@ -96,7 +96,7 @@ enum Format {
 }
 
 impl Format {
-    /// An answer that is no stream.
+    /// Returns the whole answer, for a request without a stream.
     fn whole(self) -> Value {
         match self {
             Self::OpenAi => {
@@ -167,7 +167,7 @@ impl Format {
     }
 }
 
-/// Of OpenAI's.
+/// Encodes a chunk in the format of OpenAI.
 fn chunk(delta: Value, finish_reason: Value, more: Value) -> Result<EncodedEvent, BoxError> {
     let created = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
     let choices = json!([{ "index": 0, "delta": delta, "finish_reason": finish_reason }]);
@@ -178,7 +178,7 @@ fn chunk(delta: Value, finish_reason: Value, more: Value) -> Result<EncodedEvent
     Ok(EncodedEvent::json(&Event::new(), &chunk)?)
 }
 
-/// Of Anthropic's, whose events are of the types that their data says.
+/// Encodes an event in the format of Anthropic: its event type is the type in its data.
 fn event(data: Value) -> Result<EncodedEvent, BoxError> {
     let event_type = EventType::new(data["type"].as_str().unwrap_or_default())?;
     Ok(EncodedEvent::json(&Event::new().with_event_type(event_type), &data)?)

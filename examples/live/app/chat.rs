@@ -1,33 +1,33 @@
-//! What the pages say to each other.
+//! The chat between the pages.
 
 use serde::{Deserialize, Serialize};
 use ssekit::{EncodedEvent, Event, event_type};
 
 use super::{Answer, App, CHAT, now};
 
-/// The most characters of a name, and of a text.
+/// The maximum number of characters of a name, and of a text.
 const MAX_NAME: usize = 40;
 const MAX_TEXT: usize = 500;
 
-/// What is posted.
+/// A posted message.
 #[derive(Deserialize)]
 struct Message {
     name: String,
     text: String,
 }
 
-/// What all are sent.
+/// The data of the event that all pages receive.
 #[derive(Serialize)]
 struct Said<'a> {
-    /// Milliseconds since 1970.
+    /// The time in milliseconds since 1970.
     time: u64,
     name: &'a str,
     text: &'a str,
 }
 
 impl App {
-    /// Sends a message, which is JSON with a name and a text, to all. The answer is its place among the events, or why it has
-    /// none: it is wrong (400), it is not sent (503), or nobody knows (504).
+    /// Publishes a message, which is JSON with a name and a text. The answer is the event's position, or the reason why there
+    /// is none: the message is invalid (400), was not published (503), or may have been published (504).
     pub(crate) async fn chat(&self, body: &[u8]) -> Answer {
         let frame = match message(body) {
             Ok(frame) => frame,
@@ -40,7 +40,7 @@ impl App {
     }
 }
 
-/// What all are sent, or what is wrong with what was posted.
+/// Encodes the event for all pages. Fails if the posted message is invalid.
 fn message(body: &[u8]) -> Result<EncodedEvent, String> {
     let message: Message = serde_json::from_slice(body).map_err(|error| error.to_string())?;
     let said = Said { time: now(), name: message.name.trim(), text: message.text.trim() };

@@ -1,4 +1,4 @@
-//! What the hub counts, as JSON.
+//! Returns the hub's counts as JSON.
 
 use std::collections::BTreeMap;
 
@@ -7,14 +7,14 @@ use ssekit::hub::{ClientInfo, HubStats};
 
 use super::App;
 
-/// No more clients are listed.
+/// The maximum number of clients in the list.
 const MAX_LISTED: usize = 100;
 
 #[derive(Serialize)]
 struct Stats {
     clients: usize,
     topics: usize,
-    /// The oldest event that is kept, and the next one, as their IDs.
+    /// The IDs of the oldest event that the hub keeps, and of the next event.
     first: String,
     next: String,
     events: usize,
@@ -24,11 +24,11 @@ struct Stats {
     delivered: u64,
     gaps: u64,
     rejected: u64,
-    /// How many clients stood where when they came.
+    /// The number of clients by resume outcome.
     resumes: BTreeMap<&'static str, u64>,
-    /// How many streams have ended why.
+    /// The number of closed streams by close reason.
     closed: BTreeMap<&'static str, u64>,
-    /// The first of them.
+    /// The first clients.
     listed: Vec<Client>,
 }
 
@@ -44,7 +44,7 @@ struct Client {
 impl App {
     pub(crate) fn hub_stats(&self) -> String {
         let stats = Stats::new(self.hub.stats(), &self.hub.clients_after(0, MAX_LISTED));
-        // Plain numbers cannot fail.
+        // Encoding plain numbers cannot fail.
         serde_json::to_string(&stats).unwrap_or_default()
     }
 }

@@ -1,4 +1,4 @@
-//! What this machine is doing, every second.
+//! Publishes the load of this machine every second.
 
 use std::time::Duration;
 
@@ -11,17 +11,17 @@ use super::{App, MACHINE, now};
 
 #[derive(Serialize)]
 struct Stats {
-    /// Milliseconds since 1970.
+    /// The time in milliseconds since 1970.
     time: u64,
-    /// Percent, over all cores.
+    /// The CPU usage in percent, over all cores.
     cpu: f32,
     cores: Vec<f32>,
     memory: Memory,
-    /// Over 1, 5 and 15 minutes.
+    /// The load averages over 1, 5 and 15 minutes.
     load: [f64; 3],
 }
 
-/// In bytes.
+/// The memory of the machine, in bytes.
 #[derive(Serialize)]
 struct Memory {
     used: u64,
@@ -34,7 +34,7 @@ pub(crate) async fn sample(app: App) {
     system.refresh_cpu_usage();
     let mut seconds = interval(Duration::from_secs(1));
     seconds.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    // CPU usage is that of the time between two looks; this is the first.
+    // CPU usage is measured between two readings; this is the first.
     seconds.tick().await;
     loop {
         seconds.tick().await;
@@ -48,7 +48,7 @@ pub(crate) async fn sample(app: App) {
             memory: Memory { used: system.used_memory(), total: system.total_memory() },
             load: [load.one, load.five, load.fifteen],
         };
-        // Plain numbers cannot fail. What is not published is of no use later.
+        // Encoding plain numbers cannot fail. An event that is not published is not useful later.
         if let Ok(frame) = EncodedEvent::json(&Event::new().with_event_type(event_type!("stats")), &stats) {
             let _ = app.hub.publish_keyed(&topic, "stats", frame).await;
         }

@@ -1,4 +1,4 @@
-//! All of `live` and `live_actix` but the web framework.
+//! The parts of `live` and `live_actix` that do not depend on the web framework.
 
 mod chat;
 mod hub_stats;
@@ -27,13 +27,13 @@ use crate::common::{self, listen, shutdown};
 use tail::Tail;
 
 pub(crate) const PAGE: &str = include_str!("index.html");
-/// No request's body is longer, for either framework to see to it.
+/// The maximum length of a request body. Each framework enforces it.
 pub(crate) const MAX_BODY: usize = 16 << 10;
 
-/// The number of events that are kept.
+/// The maximum number of events that the hub keeps.
 const MAX_EVENTS: usize = 10_000;
 
-/// The topic of what is said at all nodes. What is of one machine has a topic of its own at each: see [`App::topic`].
+/// The topic of the chat on all nodes. Events of one machine have their own topic on each node: see [`App::topic`].
 const CHAT: &str = "chat";
 const MACHINE: &str = "machine";
 const LOG: &str = "log";
@@ -42,18 +42,18 @@ const LOG: &str = "log";
 #[derive(Clone)]
 pub(crate) struct App {
     pub(crate) hub: Hub,
-    /// Its name among those that have their events in the same Redis.
+    /// The name of this node among the nodes that share one Redis.
     node: Arc<str>,
     tail: Option<Arc<str>>,
 }
 
-/// How a request is answered: its status, and text.
+/// The answer to a request: a status and a text.
 pub(crate) type Answer = (u16, String);
 
-/// The first event of each connection. The hub's own, which follows, says where the client stands.
+/// The first event of each connection. The hub's resume event follows, with the client's position.
 #[derive(Serialize)]
 struct Hello<'a> {
-    /// When the events began, in this process or in Redis: the first part of their IDs.
+    /// The time when the events began, in this process or in Redis: the first part of their IDs.
     server: String,
     host: Option<String>,
     cpus: usize,
@@ -68,12 +68,12 @@ impl App {
         Self { hub, node, tail: tail.map(|path| path.display().to_string().into()) }
     }
 
-    /// The topic of something that is of this node alone.
+    /// Returns the topic of events of this node only.
     fn topic(&self, what: &str) -> String {
         format!("{what}/{}", self.node)
     }
 
-    /// The event stream: where this connection stands, what it has missed, and then all that comes.
+    /// Responds with the event stream: the connection's position, missed events, and then all new events.
     pub(crate) fn events(&self, request: &SseRequest) -> HubResponse {
         let last_event_id = request.last_event_id();
         let hello = Hello {
@@ -88,14 +88,15 @@ impl App {
             subscribe = subscribe.with_first_event(hello);
         }
         if last_event_id.is_none() {
-            // All of the chat and the log that is kept, but of the machine, whose events have a key, how it is now.
+            // A new client receives all kept events of the chat and of the log. Events of the machine have a key, so the client
+            // receives only the latest.
             subscribe = subscribe.with_start(StartFrom::Oldest).with_policy(SlowConsumerPolicy::Coalesce);
         }
         let result = self.hub.subscribe(subscribe.with_last_event_id(last_event_id.cloned()));
         HubResponse::new(request, result).with_reconnection_time(Duration::from_secs(1))
     }
 
-    /// Whether it is good to send clients here: for a load balancer.
+    /// Answers a load balancer whether this node accepts new clients.
     pub(crate) fn ready(&self) -> Answer {
         match self.hub.is_ready() {
             true => (200, "ready".to_owned()),
@@ -103,14 +104,14 @@ impl App {
         }
     }
 
-    /// How the streams end with the program.
+    /// Returns how the streams end when the program ends.
     pub(crate) fn end() -> DrainOptions {
         let bye = Event::data("the server shuts down").with_event_type(event_type!("bye"));
         DrainOptions::new().with_farewell(bye).with_reconnection_time(Duration::from_secs(1))
     }
 }
 
-/// The program `name`, of which `serve` is what the framework does: to serve the application until the signal.
+/// Runs the program `name`. `serve` is the part of the framework: it serves the application until the signal.
 pub(crate) async fn main<S>(name: &str, serve: S) -> ExitCode
 where
     S: AsyncFnOnce(TcpListener, App, Signal) -> io::Result<DrainReport>,
@@ -147,10 +148,10 @@ async fn open_hub(redis: Option<&str>) -> Result<Hub, String> {
     log.map(|log| Hub::with_log(log, options)).map_err(|error| format!("cannot use Redis at {addr}: {error}"))
 }
 
-/// Comes when the program is to end.
+/// A future that is ready when the program must end.
 pub(crate) type Signal = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Milliseconds since 1970.
+/// Returns the time in milliseconds since 1970.
 fn now() -> u64 {
     let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since_1970.as_millis()).unwrap_or_default()
@@ -159,7 +160,7 @@ fn now() -> u64 {
 struct Arguments {
     addr: String,
     tail: Option<PathBuf>,
-    /// A URL, which may have a password.
+    /// The URL of Redis, which may contain a password.
     redis: Option<String>,
 }
 
@@ -199,7 +200,7 @@ Usage: {name} [--addr HOST:PORT] [--tail FILE] [--redis URL]
     )
 }
 
-/// Says what to open. Whoever started it need not listen, so an error is none.
+/// Prints the addresses to open. Standard output may be closed, so errors are ignored.
 fn announce(name: &str, local: SocketAddr, tail: Option<PathBuf>) {
     let tail = match tail {
         Some(path) => format!("append  lines to {} and see them come", path.display()),

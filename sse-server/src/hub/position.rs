@@ -1,7 +1,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// Where an event stands in a hub's log. On the wire it is the event's ID, `{epoch}-{offset}`.
+/// The place of an event in a hub's log. On the wire it is the event's ID, `{epoch}-{offset}`.
 ///
 /// ```
 /// use ssekit_server::hub::Position;
@@ -14,10 +14,11 @@ use std::str::FromStr;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "it is the whole of an ID")]
 pub struct Position {
-    /// Which log: when it was created, since 1970, in milliseconds, or finer if several processes share it. A log can go on in
-    /// another, later epoch.
+    /// The epoch of the log: the time since 1970 when it began, in milliseconds, or in a finer unit if several processes share
+    /// the log. A log can continue in a later epoch.
     pub epoch: u64,
-    /// Which event of it. They are counted over all topics, from 1 and with none left out; 0 is before the first.
+    /// The number of the event within its epoch. Events of all topics are counted together, from 1, without holes. 0 is before
+    /// the first event.
     pub offset: u64,
 }
 
@@ -38,20 +39,20 @@ impl serde::Serialize for Position {
 impl FromStr for Position {
     type Err = PositionError;
 
-    /// Only what [`Display`](fmt::Display) writes.
+    /// Parses the form that [`Display`](fmt::Display) writes, and no other.
     fn from_str(text: &str) -> Result<Self, PositionError> {
         let (epoch, offset) = text.split_once('-').ok_or(PositionError)?;
         Ok(Self { epoch: number(epoch)?, offset: number(offset)? })
     }
 }
 
-/// With no sign and no zeros before it, which the standard library would take.
+/// Parses a number without a sign and without leading zeros. The standard library would accept both.
 fn number(text: &str) -> Result<u64, PositionError> {
     let is_plain = text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
     text.parse().ok().filter(|_| is_plain).ok_or(PositionError)
 }
 
-/// The text is no [`Position`]: the ID is none of a hub.
+/// The error for a text that is not a [`Position`], so not an ID of a hub.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct PositionError;

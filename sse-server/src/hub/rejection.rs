@@ -61,7 +61,7 @@ pub enum RejectionReason {
         /// The maximum.
         max: usize,
     },
-    /// The log was [sealed](super::MemoryLog::seal), and the client has already been at the process that has it now.
+    /// The log was [sealed](super::MemoryLog::seal), and the client was already connected to the process that has it now.
     Sealed,
     /// The session has a stream already, and [rejects](super::SessionPolicy::RejectNew) another one.
     SessionTaken,
@@ -89,7 +89,7 @@ impl Rejection {
         Self { reason, retry_after, source }
     }
 
-    /// Returns the reason.
+    /// Returns the reason why the subscriber was rejected.
     pub fn reason(&self) -> RejectionReason {
         self.reason
     }
@@ -125,7 +125,7 @@ impl Rejection {
         }
     }
 
-    /// Converts it into a stream that tells an EventSource when to reconnect, and ends.
+    /// Converts the rejection into a stream that sets an EventSource's reconnection time, and ends.
     pub fn into_body(self) -> EventBody<RetryStream> {
         EventBody::new(RetryStream(Some(self.retry_after)))
     }

@@ -1,4 +1,4 @@
-//! A client of a hub whose log is shared: what it is sent, held against what has happened.
+//! A client of a hub whose log is shared. Compares the blocks that it receives with the entries of the log.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,12 +12,12 @@ use super::log::{Log, What, wire};
 use crate::hub::log::is_in;
 use crate::hub::operation::Pattern;
 
-/// How a subscriber comes.
+/// The options of a subscriber.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct By {
     pub(super) pattern: Pattern,
     pub(super) policy: SlowConsumerPolicy,
-    /// Whether it is to get every second event alone.
+    /// Whether the client receives only every second event.
     pub(super) is_filtered: bool,
     pub(super) start: StartFrom,
     pub(super) tells_resume: bool,
@@ -25,7 +25,7 @@ pub(super) struct By {
 
 pub(super) struct Client {
     pub(super) by: By,
-    /// What each block has left it with.
+    /// The last event ID after each block.
     pub(super) ids: Vec<Option<Position>>,
     connection: Option<Connection>,
 }
@@ -33,20 +33,21 @@ pub(super) struct Client {
 struct Connection {
     stream: Subscription,
     resume: ResumeOutcome,
-    /// How many entries it is through with: those for it were sent, or it was told that they are not.
+    /// The number of entries that are done: the client received its events, or a gap event.
     at: usize,
-    /// It says to know this, which this process has not heard of.
+    /// The client's ID, if this process has not read that far.
     ahead: Option<Position>,
-    /// It knows what is lost, of this epoch or later.
+    /// The epoch of this process when entries that the client knows were lost.
     astray: Option<u64>,
-    /// It may: its filter was false for it.
+    /// Such entries may have been lost: the client's filter hides them.
     may_be_astray: bool,
     is_fresh: bool,
-    /// From which entry to which it was told that they are missing, and may get some yet.
+    /// The ranges of entries that gap events covered. The client may still receive some of these events.
     told: Vec<(usize, usize)>,
-    /// It has no claim to what was before.
+    /// The client is not owed any entry before this one.
     excused: usize,
-    /// When it came: how many entries were heard of, how many of those are not here, and are before a break.
+    /// When the client subscribed: the number of entries that were read, the number of those up to the last missing one, and
+    /// the number of those up to the last break.
     came: (usize, usize, usize),
     has_head: bool,
     has_told_resume: bool,
@@ -86,7 +87,7 @@ impl Client {
         self.ids.last().copied().flatten()
     }
 
-    /// It is cut off, and the last so many blocks have not reached it.
+    /// Cuts the connection. The last `blocks` blocks have not reached the client.
     pub(super) fn lose(&mut self, blocks: usize) {
         self.connection = None;
         self.ids.truncate(self.ids.len().saturating_sub(blocks).max(1));
@@ -122,7 +123,7 @@ impl Client {
                 (at, ahead, is_fresh) = (log.behind(id).min(log.heard), Some(id), false);
             }
         }
-        // Who knows something else is through with all before the last break; or with all that its epoch had.
+        // A client with an unknown ID is done with all entries before the last break, or with all entries of its epoch.
         let last_break = log.last_break().filter(|_| resume == ResumeOutcome::EpochChanged).map_or(0, |last| last + 1);
         let of_known = self.last_id().filter(|id| log.is_known(*id).is_none() && log.had_epoch(id.epoch));
         let last_break = of_known.map_or(last_break, |id| log.behind(id));
@@ -143,7 +144,7 @@ impl Client {
         });
     }
 
-    /// What this process has not heard of is lost, in this epoch.
+    /// Entries of this epoch that this process has not read are lost.
     pub(super) fn lost(&mut self, log: &Log, epoch: u64) {
         let Some(connection) = &mut self.connection else { return };
         connection.may_be_astray |= self.by.is_filtered;
@@ -152,7 +153,7 @@ impl Client {
         }
     }
 
-    /// Reads one item, or all there is.
+    /// Reads one item, or all items that are ready.
     pub(super) fn poll(&mut self, log: &Log, all: bool) {
         for _ in 0..100 + 4 * log.entries.len() {
             let Some(connection) = &mut self.connection else { return };
@@ -161,7 +162,7 @@ impl Client {
             let polled = connection.stream.poll_next_unpin(&mut Context::from_waker(&Waker::from(woken.clone())));
             connection.waiting = None;
             if let Some(id) = connection.ahead.filter(|_| has_head) {
-                // It is asked for as soon as there is something to read.
+                // The hub looks for the client's ID as soon as an entry can be read.
                 if log.is_known(id) == Some(true) || log.is_known(id) == Some(false) && log.has_old(id) {
                     (connection.at, connection.ahead) = (log.behind(id).max(connection.at), None);
                 }
@@ -198,7 +199,7 @@ impl Client {
         panic!("it is woken again and again, for nothing");
     }
 
-    /// What there is for it before this entry, and has not been sent or told.
+    /// Returns the first entry before `to` that the client should have received, as an event or in a gap event.
     fn missing(&self, log: &Log, to: usize) -> Option<String> {
         let connection = self.connection.as_ref().expect("it is connected");
         if let Some(id) = connection.ahead {
@@ -213,7 +214,7 @@ impl Client {
         left.into_iter().chain(next_break).min().map(|n| format!("{:?}", log.entries[n]))
     }
 
-    /// Who waits is woken when there is something new.
+    /// Asserts that a waiting client is woken when an entry for it is new.
     pub(super) fn check_woken(&self, log: &Log) {
         let woken = self.connection.as_ref().and_then(|connection| connection.waiting.as_ref());
         if woken.is_some_and(|woken| woken.0.load(Ordering::Relaxed) == 0) {
@@ -249,7 +250,7 @@ impl Client {
         self.connection.as_mut().expect("it is connected").at = at + 1;
     }
 
-    /// It is told where it is, before all events.
+    /// Checks the client's position in the first block, before all events.
     fn starts(&mut self, log: &Log, id: Position) {
         let by = self.by;
         let connection = self.connection.as_mut().expect("it is connected");
@@ -260,7 +261,7 @@ impl Client {
         let at = log.behind(id);
         if !connection.is_fresh {
             let (from, to) = (at.min(connection.at), at.max(connection.at));
-            // It may be put before a break that it knows, if it is to be told of another one at the same place.
+            // The position may be before a break that the client knows, if it must be told of another one at that position.
             let next_break = log.break_from(to).filter(|next| (to..*next).all(|n| !by.wants(log, n)));
             let is_same = next_break.is_some() && at < connection.at || log.break_from(from).is_none_or(|n| n >= to);
             let is_any = (from..to).any(|n| by.wants(log, n));
@@ -271,7 +272,7 @@ impl Client {
         self.check_start(log);
     }
 
-    /// It has got what there is for a new one.
+    /// Checks the position at which a new client starts.
     fn check_start(&mut self, log: &Log) {
         let connection = self.connection.as_ref().expect("it is connected");
         let by = self.by;
@@ -303,7 +304,7 @@ impl Client {
                 return self.check_start(log);
             }
             if is_head {
-                // It stands at a break, and what is behind that is gone too: it is told of both at once.
+                // The client is at a break, and events after the break are gone too. One gap event covers both.
                 let next_break = connection.next_break(log).expect("something has changed");
                 assert_eq!(connection.left(&self.by, log, connection.at, next_break), None, "{gap} comes before that");
                 assert!((next_break..end).any(|n| log.is_gone(n)), "nothing is gone: {gap}");
@@ -317,11 +318,11 @@ impl Client {
             };
             let is_astray = connection.ahead.is_some() || connection.astray.is_some() || connection.may_be_astray;
             assert!(is_astray || next_break.is_some_and(|next| next < end), "nothing has changed: {gap}");
-            // It says to know all up to there.
+            // The client's ID says that it knows all entries up to there.
             let known = connection.ahead.map_or(0, |id| log.behind(id)).max(connection.at);
             let left = connection.left(&self.by, log, known, end);
             assert_eq!(left.map(|n| log.entries[n].position), None, "{gap} comes before that");
-            // Several with nothing between them are one.
+            // Several breaks without an event between them count as one.
             assert!(id.offset == 0 || is_astray, "{gap}");
             (connection.at, connection.ahead, connection.astray, connection.may_be_astray) = (end, None, None, false);
             return;
@@ -334,7 +335,7 @@ impl Client {
         let start = log.entries.partition_point(|entry| entry.position < from);
         assert!(connection.at <= end && end <= log.heard, "{gap}");
         let is_gone = |n| log.is_gone(n);
-        // Who is new and coalesces is told what the history has no more, also where nothing was.
+        // A new client that coalesces receives a gap event for the part that the history has dropped, even if it was empty.
         assert!((start..end).any(is_gone) || end <= connection.excused, "nothing is gone: {gap}");
         assert!((1..=(end - start) as u64).contains(&gap["missed"].as_u64().unwrap_or(0)), "{gap}");
         connection.told.push((start, end));
@@ -350,7 +351,7 @@ impl Client {
 }
 
 impl Connection {
-    /// The next break that it is to be told of.
+    /// Returns the next break that no gap event has covered.
     fn next_break(&self, log: &Log) -> Option<usize> {
         let mut next = log.break_from(self.at);
         while let Some(at) = next.filter(|at| self.is_told(*at)) {
@@ -359,7 +360,7 @@ impl Connection {
         next
     }
 
-    /// The first event in a range that is for it, and that it was not told of.
+    /// Returns the first event in a range that is for this client, and that no gap event has covered.
     fn left(&self, by: &By, log: &Log, from: usize, to: usize) -> Option<usize> {
         let is_left = |n: &usize| by.wants(log, *n) && !self.is_told(*n) && !(by.coalesces() && log.is_superseded(*n));
         (from.max(self.excused)..to).find(is_left)
@@ -369,7 +370,8 @@ impl Connection {
         self.told.iter().any(|(from, to)| (*from..*to).contains(&at))
     }
 
-    /// It was told that some are missing, and goes on behind them; or behind this, and gets the newest of each key.
+    /// Continues after the entries that a gap event covered. A client that coalesces continues after `id` instead, and receives
+    /// the newest event of each key.
     fn goes_on(&mut self, by: &By, log: &Log, told: (usize, usize), id: Position) {
         self.told.push(told);
         self.at = if by.coalesces() { log.behind(id).max(self.at) } else { told.1 };

@@ -1,4 +1,4 @@
-//! The naive log of several processes: what has happened in it, in a list, and how far one process has heard of it.
+//! The naive log of several processes: a list of its entries, and the number of entries that one process has read.
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex};
 use ssekit_core::{EncodedEvent, Event};
 use ssekit_server::hub::{LoggedEvent, NewEvent, Position, PublishError, Publishing, RecentEvents};
 
-/// What events are published to.
+/// The topics of the events.
 pub(super) const TOPICS: [&str; 3] = ["a", "a/x", "b"];
 
-/// Something that has happened.
+/// One entry of the log.
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
     pub(super) position: Position,
@@ -21,29 +21,29 @@ pub(super) enum What {
     Event {
         topic: &'static str,
         key: Option<&'static str>,
-        /// Whether the history still has it.
+        /// Whether the history still has the event.
         is_old: bool,
-        /// Whether this process was told of it, and has not dropped it.
+        /// Whether this process has read the event, and has not dropped it.
         is_here: bool,
     },
-    /// There is no event at this place.
+    /// A position without an event.
     Nothing {
-        /// Whether this process was told so.
+        /// Whether this process has read this entry.
         is_here: bool,
     },
-    /// An epoch begins.
+    /// The beginning of an epoch.
     Epoch { is_broken: bool },
 }
 
 pub(super) struct Log {
     pub(super) entries: Vec<Entry>,
-    /// How many of them this process has heard of.
+    /// The number of entries that this process has read.
     pub(super) heard: usize,
-    /// As far as it will have when it hears of the next; it is not told of the events in between.
+    /// The index of the entry that this process reads next. It misses the entries from `heard` to there.
     pub(super) skipped: usize,
-    /// The epochs that it knows, and the last offset that each had.
+    /// The last position of each epoch that this process knows.
     pub(super) ends: Vec<Position>,
-    /// Of all that there were, also of those that are lost.
+    /// The last epoch of all, including the epochs that are lost.
     pub(super) last_epoch: u64,
     max_here: usize,
     pub(super) old: Option<Old>,
@@ -59,7 +59,7 @@ pub(super) struct Old {
 #[derive(Default)]
 struct Pages {
     all: Vec<LoggedEvent>,
-    /// Where the next event will be.
+    /// The position of the next event.
     next: Option<Position>,
     per_page: usize,
 }
@@ -84,12 +84,12 @@ impl ssekit_server::hub::Log for Old {
     }
 }
 
-/// What an event is on the wire, without its ID.
+/// Returns an event as it is on the wire, without its ID.
 fn frame(position: Position) -> EncodedEvent {
     Event::data(format!("{}/{}", position.epoch, position.offset)).into()
 }
 
-/// With its ID.
+/// Returns an event as it is on the wire, with its ID.
 pub(super) fn wire(position: Position) -> String {
     format!("id: {position}\n{}", Event::data(format!("{}/{}", position.epoch, position.offset)))
 }
@@ -104,7 +104,7 @@ impl Log {
         log
     }
 
-    /// The last place.
+    /// Returns the last position.
     fn last(&self) -> Position {
         self.entries.last().map_or(self.ends[0], |entry| entry.position)
     }
@@ -125,7 +125,7 @@ impl Log {
         self.copy();
     }
 
-    /// Another epoch begins. What this process has not heard of may be lost.
+    /// Begins another epoch. If `is_lost`, entries that this process has not read are lost.
     pub(super) fn begin(&mut self, by: u64, is_broken: bool, is_lost: bool) {
         if is_lost {
             self.entries.truncate(self.heard);
@@ -137,7 +137,7 @@ impl Log {
         self.copy();
     }
 
-    /// The history has so many less.
+    /// Drops `count` events from the history.
     pub(super) fn trim(&mut self, mut count: usize) {
         for entry in &mut self.entries {
             if let What::Event { is_old, .. } = &mut entry.what {
@@ -150,7 +150,7 @@ impl Log {
 
     fn copy(&self) {
         let Some(old) = &self.old else { return };
-        // It begins behind those that it has no more.
+        // The history begins after the events that it has dropped.
         let is_old = |entry: &&Entry| !matches!(entry.what, What::Event { is_old: false, .. });
         let is_event = |entry: &Entry| matches!(entry.what, What::Event { is_old: true, .. });
         let first = self.entries.iter().position(is_event).unwrap_or(self.entries.len());
@@ -168,10 +168,10 @@ impl Log {
         pages.next = Some(self.next());
     }
 
-    /// This process is told of the next entry.
+    /// This process reads the next entry.
     pub(super) fn hear(&mut self, recent: &RecentEvents) {
         let Some(mut at) = self.entries.get(self.skipped).map(|_| self.skipped) else { return };
-        // What is missing at an epoch's end is told to be: all that is between two is known.
+        // A process is told of the last entry of an epoch: it knows the end of each epoch.
         if matches!(self.entries[at].what, What::Epoch { .. }) && at > self.heard {
             at -= 1;
         }
@@ -211,7 +211,7 @@ impl Log {
         Position { epoch, offset: offset + 1 }
     }
 
-    /// It is not told of the next entry, if that is in an epoch.
+    /// This process misses the next entry, unless an epoch begins there.
     pub(super) fn skip(&mut self) {
         let is_in_epoch = |entry: &Entry| !matches!(entry.what, What::Epoch { .. });
         self.skipped += usize::from(self.entries.get(self.skipped).is_some_and(is_in_epoch));
@@ -227,12 +227,13 @@ impl Log {
         }
     }
 
-    /// How many entries are before what is behind this place.
+    /// Returns the number of entries up to and including this position.
     pub(super) fn behind(&self, position: Position) -> usize {
         self.entries.partition_point(|entry| entry.position <= position)
     }
 
-    /// Whether this process knows it as a place that there is, or, ahead of what it has heard, may be.
+    /// Returns `Some(true)` if this process knows the position, and `Some(false)` if it is ahead of the entries that were read
+    /// and may exist.
     pub(super) fn is_known(&self, position: Position) -> Option<bool> {
         let end = self.ends.iter().find(|end| end.epoch == position.epoch)?;
         match end.offset >= position.offset {
@@ -241,35 +242,35 @@ impl Log {
         }
     }
 
-    /// Whether this process knows an epoch that is over.
+    /// Returns whether this process knows this epoch, and the epoch is over.
     pub(super) fn had_epoch(&self, epoch: u64) -> bool {
         self.ends.iter().rev().skip(1).any(|end| end.epoch == epoch)
     }
 
-    /// Whether the history has this.
+    /// Returns whether the history has this position.
     pub(super) fn has_old(&self, position: Position) -> bool {
         let old = self.old.as_ref().map(|old| old.pages.lock().expect("nobody panics with it"));
         old.is_some_and(|old| old.all.iter().any(|event| event.position == position))
     }
 
-    /// The first break from here on that this process has heard of.
+    /// Returns the first break from here on that this process has read.
     pub(super) fn break_from(&self, at: usize) -> Option<usize> {
         (at..self.heard).find(|n| matches!(self.entries[*n].what, What::Epoch { is_broken: true }))
     }
 
-    /// The last one.
+    /// Returns the last break that this process has read.
     pub(super) fn last_break(&self) -> Option<usize> {
         (0..self.heard).rfind(|n| matches!(self.entries[*n].what, What::Epoch { is_broken: true }))
     }
 
-    /// Where this process was not told of something last: it has nothing before that.
+    /// Returns the index after the last entry that this process does not have. It has no entry before that index.
     pub(super) fn hole(&self) -> usize {
         let is_missing =
             |entry: &Entry| matches!(entry.what, What::Event { is_here: false, .. } | What::Nothing { is_here: false });
         self.entries[..self.heard].iter().rposition(is_missing).map_or(0, |last| last + 1)
     }
 
-    /// Whether this process knows a newer event of its key.
+    /// Returns whether this process knows a newer event of the same key.
     pub(super) fn is_superseded(&self, at: usize) -> bool {
         let of_key = |n: usize| match self.entries[n].what {
             What::Event { topic, key: Some(key), .. } => Some((topic, key)),
@@ -278,7 +279,7 @@ impl Log {
         of_key(at).is_some_and(|key| (at + 1..self.heard).any(|n| of_key(n) == Some(key)))
     }
 
-    /// Whether somebody may be told that this is missing: it is neither here nor in the history.
+    /// Returns whether a gap event may cover this entry, because neither this process nor the history has it.
     pub(super) fn is_gone(&self, at: usize) -> bool {
         match self.entries[at].what {
             What::Event { is_old, is_here, .. } => !is_old && (!is_here || at < self.hole()),

@@ -1,8 +1,12 @@
-//! A hub whose log several processes share, held against a naive model of it: epochs, holes, a history that has less or
-//! more than the hub, and clients that know more than it does.
+//! Compares a hub whose log several processes share with a naive model of it. The inputs cover epochs, holes, a history
+//! that has fewer or more events than the hub, and clients that are ahead of the hub.
 //!
-//! What matters is that no client goes without an event that it was not told to be missing, has none twice, is told of
-//! each break once and in its place, and comes back by any of its IDs to exactly the rest.
+//! The properties of each client:
+//!
+//! - it receives each event, or a gap event that covers it;
+//! - it receives no event twice;
+//! - it receives one gap event for each break, at the right position;
+//! - it resumes with any of its IDs, and receives exactly the events after that ID.
 
 mod client;
 mod log;
@@ -20,43 +24,43 @@ use log::{Log, TOPICS};
 
 const EPOCH: u64 = 7;
 
-/// One step.
+/// One step of a test.
 #[derive(Clone, Copy, Debug)]
 enum Operation {
-    /// Some process publishes, and the history has it, or will not.
+    /// Some process publishes an event. The history has the event if `is_old`.
     Publish {
         topic: &'static str,
         key: Option<&'static str>,
         is_old: bool,
     },
     LeaveOut,
-    /// An epoch begins, so much later. What this process has not heard of may be lost.
+    /// An epoch begins, whose number is higher by `by`. If `is_lost`, entries that this process has not read are lost.
     Begin {
         by: u64,
         is_broken: bool,
         is_lost: bool,
     },
-    /// This process hears of so many.
+    /// This process reads this number of entries.
     Hear(u8),
-    /// It misses so many.
+    /// This process misses this number of entries.
     Skip(u8),
-    /// The history has so many less.
+    /// The history drops this number of events.
     Trim(u8),
-    /// A client comes, perhaps with an ID so far from the last epoch and offset.
+    /// A client subscribes, perhaps with an ID at this distance from the last epoch and offset.
     Subscribe(By, Option<(u8, u8)>),
     Poll {
         client: u8,
         all: bool,
     },
     PollAll,
-    /// A client is cut off, has lost so many blocks, and comes back.
+    /// A client loses its connection and its last blocks, and reconnects.
     ResumeOutcome {
         client: u8,
         lost: u8,
     },
 }
 
-/// Does what the input says to a hub and to the model, and sees that they agree.
+/// Applies the operations of the input to a hub and to the model, and asserts that they agree.
 pub fn hub_of_a_shared_log_behaves_like_the_model(input: &[u8]) {
     let (head, steps) = input.split_at(input.len().min(2));
     let (max_here, per_page) = (head.first().copied().unwrap_or(0), head.get(1).copied().unwrap_or(0));
@@ -64,7 +68,7 @@ pub fn hub_of_a_shared_log_behaves_like_the_model(input: &[u8]) {
     let per_page = [None, Some(1), Some(3), Some(100)][usize::from(per_page % 4)];
     let mut told = Told { limits: (max_here, per_page), steps: Vec::new() };
     let mut world = World::new(max_here, per_page);
-    // Fewer than there may be epochs.
+    // Fewer steps than the maximum number of epochs.
     for step in steps.chunks_exact(4).take(160) {
         let step = operation([step[0], step[1], step[2], step[3]]);
         told.steps.push(step);
@@ -101,7 +105,7 @@ fn by(a: u8, b: u8) -> By {
     By {
         pattern: patterns[usize::from(a % 5)],
         policy,
-        // Which of a key's events is the newest does not depend on the filter.
+        // The newest event of a key does not depend on the filter.
         is_filtered: a / 5 % 4 == 3 && policy != Coalesce,
         start: [StartFrom::Next, StartFrom::Oldest, StartFrom::Last(2)][usize::from(b / 4 % 3)],
         tells_resume: b / 12 % 4 == 3,
