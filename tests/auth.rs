@@ -1,4 +1,4 @@
-//! The example `auth`: who may have a stream, and until when.
+//! The example `auth`: the users who may have a stream, and the end of their rights.
 
 #![cfg(unix)]
 #![forbid(unsafe_code)]
@@ -54,7 +54,7 @@ impl Auth {
         timeout(SOON, asked).await.unwrap().unwrap()
     }
 
-    /// A stream that was let in, behind its greeting.
+    /// Opens a stream, and reads its greeting.
     async fn stream(&self, path: &str, header: (&str, &str), user: &str) -> Events {
         let response = self.get(path, &[header]).await;
         assert_eq!(response.status(), StatusCode::OK);
@@ -74,7 +74,7 @@ impl Events {
         timeout(SOON, self.0.next()).await.unwrap().map(Result::unwrap)
     }
 
-    /// What an EventSource would come back with.
+    /// Returns the ID with which an EventSource would reconnect after the end.
     async fn last_event_id_at_end(mut self) -> String {
         assert_eq!(self.next().await, None);
         self.0.last_event_id().to_owned()
@@ -91,7 +91,7 @@ async fn nobody_gets_a_stream_without_a_token() {
         ("/events", ("authorization", "Basic d29uZGVybGFuZA=="), none),
         ("/events", ("authorization", "Bearer "), none),
         ("/events", ("cookie", "other=wonderland"), none),
-        // Known, but that there is nothing more to come is told to its own user only.
+        // The ID marks a finished stream, but only a known user receives the answer for it.
         ("/events", ("last-event-id", "ssekit:done"), none),
         ("/events", ("authorization", "Bearer wonderlan"), wrong),
         ("/events", ("authorization", "Bearer wonderland2"), wrong),
@@ -130,7 +130,7 @@ async fn each_user_sees_own_events_by_each_way_to_say_who_they_are() {
     ] {
         assert_eq!(auth.post(&format!("/messages/{to}"), by, text).await, StatusCode::NO_CONTENT);
     }
-    // Any other event would be before these.
+    // Any other event would arrive before these.
     assert_eq!(alice.next().await.unwrap().data, "{\"from\":\"bob\",\"text\":\"for alice\\nonly\"}");
     assert_eq!(alice.next().await.unwrap().data, "{\"from\":\"alice\",\"text\":\"once more\"}");
     assert_eq!(bob.next().await.unwrap().data, "{\"from\":\"alice\",\"text\":\"for bob\"}");
@@ -148,7 +148,7 @@ async fn a_newer_stream_takes_the_place_of_the_older_for_good() {
     let id = older.last_event_id_at_end().await;
     let reconnection = auth.get("/events", &[ALICE, ("last-event-id", &id)]).await;
     assert_eq!(reconnection.status(), StatusCode::NO_CONTENT);
-    // It has disturbed nobody.
+    // The reconnection did not affect other streams.
     for name in ["alice", "bob"] {
         assert_eq!(auth.post(&format!("/messages/{name}"), BOB, "hi").await, StatusCode::NO_CONTENT);
     }
@@ -157,7 +157,7 @@ async fn a_newer_stream_takes_the_place_of_the_older_for_good() {
     }
 }
 
-/// What an EventSource makes of it all.
+/// Tests the example with a real EventSource.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_whose_stream_was_taken_over_stays_away() {
     let directory = Directory::new("auth");
@@ -171,7 +171,7 @@ async fn a_page_whose_stream_was_taken_over_stays_away() {
         })
         .await
     };
-    // It has asked once, and was answered by 401.
+    // The page has sent one request, and received 401.
     assert_eq!(state("not logged in, or logged in elsewhere").await, 2);
     let (): () = browser.run("$('login').elements.token.value = 'wonderland'; $('login').requestSubmit()").await;
     assert_eq!(state("you are alice").await, 1);
@@ -194,6 +194,6 @@ async fn an_admin_ends_a_stream_for_good() {
     let reconnection = auth.get("/events", &[ALICE, ("last-event-id", &id)]).await;
     assert_eq!(reconnection.status(), StatusCode::NO_CONTENT);
     assert_eq!(auth.post("/messages/alice", BOB, "hi").await, StatusCode::NOT_FOUND);
-    // It was the stream that was ended, not the user.
+    // Only the stream has ended. The user may open another one.
     auth.stream("/events", ALICE, "alice").await;
 }

@@ -1,4 +1,4 @@
-//! The clock that tells when a client has stalled: it takes nothing, so the server polls the body no more.
+//! The clock that detects a stalled client. Such a client reads nothing, so the server does not poll the body any more.
 //!
 //! ```text
 //! body hands over a chunk    server polls again    ..    server does not poll
@@ -12,14 +12,14 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// A time as milliseconds since [`StallClock::created`], plus one. 0 means that there is no time.
+/// A time as milliseconds since [`StallClock::created`], plus one. 0 means no time.
 type Stamp = AtomicU64;
 
 pub(crate) struct StallClock {
     created: Instant,
-    /// When the server took a chunk, while it has not polled the body since.
+    /// The time when the server took a chunk, if it has not polled the body since.
     waiting_since: Stamp,
-    /// When the server last took a chunk.
+    /// The time when the server last took a chunk.
     #[cfg(feature = "hub")]
     last_write: Stamp,
 }
@@ -34,7 +34,7 @@ impl StallClock {
         }
     }
 
-    /// The body hands a chunk to the server.
+    /// Notes that the body hands a chunk to the server.
     #[inline]
     pub(crate) fn chunk_written(&self, now: Instant) {
         let elapsed = now.saturating_duration_since(self.created).as_millis();
@@ -44,24 +44,24 @@ impl StallClock {
         self.last_write.store(stamp, Ordering::Relaxed);
     }
 
-    /// The server polls the body.
+    /// Notes that the server polls the body.
     #[inline]
     pub(crate) fn server_polled(&self) {
         self.waiting_since.store(0, Ordering::Relaxed);
     }
 
-    /// When the server last took a chunk.
+    /// Returns the time when the server last took a chunk.
     #[cfg(feature = "hub")]
     pub(crate) fn last_write(&self) -> Option<Instant> {
         self.instant(self.last_write.load(Ordering::Relaxed))
     }
 
-    /// When the server took the chunk after which it has not polled.
+    /// Returns the time when the server took the chunk after which it has not polled.
     pub(crate) fn waiting_since(&self) -> Option<Instant> {
         self.instant(self.waiting_since.load(Ordering::Relaxed))
     }
 
-    /// When the client counts as stalled, unless the server polls before.
+    /// Returns the time when the client counts as stalled, unless the server polls before.
     pub(crate) fn stalls_at(&self, stall_timeout: Option<Duration>) -> Option<Instant> {
         self.waiting_since()?.checked_add(stall_timeout?)
     }

@@ -1,4 +1,4 @@
-//! The decoder in each of its forms, brought to one shape with the reference.
+//! Runs each form of the decoder, and the reference. All return the same type.
 
 use std::convert::Infallible;
 
@@ -11,14 +11,14 @@ use ssekit_core::{
 
 use crate::reference::{self, Dispatched, Exceeded, ReferenceLimits};
 
-/// What comes out of an event stream.
+/// The result of decoding an event stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decoded {
-    /// The events, and those that were over a limit.
+    /// The events, and the errors for events over a limit.
     pub items: Vec<Item>,
     /// The last event ID at the end.
     pub last_event_id: String,
-    /// In milliseconds.
+    /// The reconnection time in milliseconds.
     pub reconnection_time: Option<u64>,
 }
 
@@ -31,26 +31,26 @@ pub enum Form {
     Growable,
     /// `FixedDecoder` with room for [`FIXED_DATA`] and [`FIXED_META`] bytes.
     Fixed,
-    /// `SliceDecoder` over the same amount.
+    /// `SliceDecoder` over buffers of the same sizes.
     Slice,
-    /// `EventStream`.
+    /// `EventStream`, whose events own their text.
     Stream,
 }
 
-/// Every form.
+/// All forms of the decoder.
 pub const FORMS: [Form; 4] = [Form::Growable, Form::Fixed, Form::Slice, Form::Stream];
-/// Bytes of data that the fixed forms have room for.
+/// The maximum number of bytes of data in the fixed forms.
 pub const FIXED_DATA: usize = 1024;
-/// Bytes of event type and of ID that the fixed forms have room for.
+/// The maximum number of bytes of an event type and of an ID in the fixed forms.
 pub const FIXED_META: usize = 512;
 
-/// Decodes `chunks` by a decoder of this form.
+/// Decodes `chunks` with a decoder of this form.
 pub fn decode<C: AsRef<[u8]>>(form: Form, limits: Limits, chunks: &[C]) -> Decoded {
     match form {
         Form::Growable => drive(&mut Decoder::with_limits(limits), chunks),
         Form::Fixed => drive(&mut FixedDecoder::<FIXED_DATA, FIXED_META>::with_limits(limits), chunks),
         Form::Slice => {
-            // With bytes in it that must not matter.
+            // The initial bytes of the buffers must not matter.
             let (mut data, mut event_type) = ([0xAA; FIXED_DATA], [0xAA; FIXED_META]);
             let mut ids = [[0xAA; FIXED_META]; 3];
             let buffers = DecoderBuffers {
@@ -64,7 +64,7 @@ pub fn decode<C: AsRef<[u8]>>(form: Form, limits: Limits, chunks: &[C]) -> Decod
     }
 }
 
-/// Decodes by the reference, with the limits that this form has.
+/// Decodes with the reference, with the limits of this form.
 pub fn expected(form: Form, limits: Limits, input: &[u8]) -> Decoded {
     let (data, meta) = match form {
         Form::Growable | Form::Stream => (usize::MAX, usize::MAX),
@@ -79,7 +79,7 @@ pub fn expected(form: Form, limits: Limits, input: &[u8]) -> Decoded {
     Decoded { items, last_event_id, reconnection_time }
 }
 
-/// Feeds `chunks` to `decoder` and gathers what comes out.
+/// Feeds `chunks` to `decoder` and collects the results.
 pub fn drive<D: Buffer, M: Buffer, C: AsRef<[u8]>>(decoder: &mut BufferedDecoder<D, M>, chunks: &[C]) -> Decoded {
     let limits = decoder.limits();
     let mut items = Vec::new();
@@ -143,7 +143,7 @@ fn exceeded(error: DecodeError) -> Exceeded {
     }
 }
 
-/// The lines of a stream as the lexer sees them: what each is, its value, and whether it ended; a blank line is `None`.
+/// Returns the lines of a stream as the lexer sees them: field name, value, and whether the line ended. A blank line is `None`.
 pub fn lines<C: AsRef<[u8]>>(chunks: &[C]) -> Vec<Option<(FieldName, Vec<u8>, bool)>> {
     let mut lexer = Lexer::new();
     let mut lines: Vec<Option<(FieldName, Vec<u8>, bool)>> = Vec::new();

@@ -1,7 +1,7 @@
-//! The bodies of the properties. Each panics when it does not hold.
+//! The bodies of the properties. Each panics if the property does not hold.
 //!
-//! Fuzzers give them raw bytes, proptest what its strategies make; the corpus of the fuzzers is replayed by the ordinary
-//! tests.
+//! Fuzzers call them with raw bytes, and proptest with the values of its strategies. The ordinary tests replay the corpus of
+//! the fuzzers.
 
 use bytes::{BufMut, BytesMut};
 use ssekit_core::{
@@ -13,7 +13,7 @@ use crate::cut;
 use crate::decode::{FORMS, Form, decode, expected, lines};
 use crate::reference::{self, Dispatched, Item, ReferenceLimits};
 
-/// Splits a fuzzer's input: a byte that says how many sizes of chunks follow, those sizes, and the rest.
+/// Splits a fuzzer's input into chunk sizes and the rest. The first byte is the number of chunk sizes.
 fn sizes_and_rest(input: &[u8]) -> (&[u8], &[u8]) {
     let Some((&count, rest)) = input.split_first() else { return (&[], &[]) };
     rest.split_at(usize::from(count % 8).min(rest.len()))
@@ -27,13 +27,13 @@ fn take<const N: usize>(input: &[u8]) -> ([u8; N], &[u8]) {
     (bytes, rest)
 }
 
-/// Any bytes, cut anyhow, decode to what the reference says, in every form.
+/// Any bytes, cut anywhere, decode to the result of the reference, in every form.
 pub fn decodes_like_the_reference(input: &[u8]) {
     let (sizes, stream) = sizes_and_rest(input);
     check_decoding(stream, &cut::by_sizes(stream, sizes), Limits::default());
 }
 
-/// The same under limits of a few bytes, which the input chooses.
+/// As [`decodes_like_the_reference`], with limits of a few bytes, which the input chooses.
 pub fn keeps_limits(input: &[u8]) {
     let ([data, event_type, last_event_id], rest) = take::<3>(input);
     let limits = Limits {
@@ -45,7 +45,7 @@ pub fn keeps_limits(input: &[u8]) {
     check_decoding(stream, &cut::by_sizes(stream, sizes), limits);
 }
 
-/// `chunks` are `stream`, cut.
+/// Checks each form of the decoder with `chunks`, which are the pieces of `stream`.
 pub fn check_decoding(stream: &[u8], chunks: &[&[u8]], limits: Limits) {
     for form in FORMS {
         let expected = expected(form, limits, stream);
@@ -67,11 +67,11 @@ fn sizes(chunks: &[&[u8]]) -> Vec<usize> {
     chunks.iter().take(20).map(|chunk| chunk.len()).collect()
 }
 
-/// What is encoded, by any sink, decodes to what was given and to nothing else; what cannot stand on the wire is
+/// An encoded event decodes to its original fields and to nothing else, with every sink. Fields that cannot be encoded are
 /// refused.
 pub fn round_trips(input: &[u8]) {
     let text = String::from_utf8_lossy(input);
-    // 0xFF is never in UTF-8, 0x1F seldom in text: it parts the fields.
+    // 0x1F separates the fields, because it is rare in text. 0xFF is never in UTF-8.
     let mut parts = text.split('\u{1f}');
     let head = parts.next().unwrap_or_default();
     let event_type = parts.next();
@@ -140,7 +140,7 @@ pub fn check_round_trip(
     let same = decode(Form::Growable, Limits::NONE, &wire.chunks(7).collect::<Vec<_>>());
     assert_eq!(same.items, items);
 
-    // Between two other events it changes neither.
+    // Between two other events, the event changes neither of them.
     let around = [&encode(&Event::data("before"))[..], &wire, &encode(&Event::data("after"))].concat();
     let decoded = reference::decode(&around, ReferenceLimits::NONE);
     assert_eq!(decoded.items.len(), items.len() + 2);
@@ -154,7 +154,7 @@ pub fn check_round_trip(
     assert_eq!(decoded.items.first(), Some(&of("before", "")));
     assert_eq!(decoded.items.last(), Some(&of("after", id)));
 
-    // What was decoded can be sent on.
+    // A decoded event can be sent again.
     if let [Item::Event(seen)] = &same.items[..] {
         let seen = MessageEvent { event_type: &seen.event_type, data: &seen.data, last_event_id: &seen.last_event_id };
         let again = Event::try_from(seen).expect("decoded values are valid");
@@ -168,7 +168,7 @@ fn encode(event: &Event<'_>) -> Vec<u8> {
     event.to_string().into_bytes()
 }
 
-/// Encodes into every sink, and sees that they agree, also on the length.
+/// Encodes into every sink, and asserts that all agree on the bytes and on the length.
 fn encode_everywhere(event: &Event<'_>) -> Vec<u8> {
     let wire = encode(event);
     let len = event.encoded_len();
@@ -206,7 +206,7 @@ fn encode_everywhere(event: &Event<'_>) -> Vec<u8> {
     wire
 }
 
-/// Data given in pieces, cut anywhere, comes out as if given whole.
+/// Data that is written in pieces, cut anywhere, is encoded like data that is written at once.
 pub fn pieces_are_one(input: &[u8]) {
     let (sizes, rest) = sizes_and_rest(input);
     check_pieces(&String::from_utf8_lossy(rest), sizes);
@@ -219,7 +219,7 @@ pub fn check_pieces(text: &str, sizes: &[u8]) {
     let head = Event::new().with_event_type(EventType::from_static("pieces"));
     let frame = EncodedEvent::write(&head, |data| {
         let mut rest = &characters[..];
-        // As many empty pieces as there are characters, at the most.
+        // At most as many empty pieces as characters.
         for _ in 0..2 * characters.len() {
             let (piece, tail) = rest.split_at(sizes.next().unwrap_or(1).min(rest.len()));
             data.write_str(&piece.iter().collect::<String>())?;

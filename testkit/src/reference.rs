@@ -1,59 +1,59 @@
-//! A naive reference decoder, for a fast incremental one to be held against.
+//! A naive reference decoder, to compare a fast incremental decoder with.
 //!
-//! It sees the whole input at once and takes the steps of the HTML standard, section 9.2.6 "Interpreting an event
+//! It sees the whole input at once and follows the steps of the HTML standard, section 9.2.6 "Interpreting an event
 //! stream", in the standard's order. The limits are an addition to the standard.
 
-/// An event as dispatched.
+/// A dispatched event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dispatched {
-    /// Its type, `message` where the stream gave none.
+    /// The event type, `message` if the stream has none.
     pub event_type: String,
-    /// Its data, the values joined by LF.
+    /// The data: the values, joined by LF.
     pub data: String,
-    /// The last event ID as it stood when the event was dispatched.
+    /// The last event ID when the event was dispatched.
     pub last_event_id: String,
 }
 
-/// Which limit was exceeded.
+/// The limit that was exceeded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exceeded {
-    /// That of the joined data of one block.
+    /// The limit for the joined data of one block.
     Data,
-    /// That of the value of an `event` field.
+    /// The limit for the value of an `event` field.
     EventType,
-    /// That of the value of an `id` field, up to its first NUL.
+    /// The limit for the value of an `id` field, up to its first NUL.
     LastEventId,
 }
 
-/// What a block came to.
+/// The result of a block.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Item {
-    /// It dispatched an event.
+    /// The block dispatched an event.
     Event(Dispatched),
-    /// It went over a limit and was dropped, up to and including the blank line that ends it.
+    /// The block exceeded a limit and was dropped, up to and including the blank line that ends it.
     Exceeded(Exceeded),
 }
 
-/// The limits, in bytes of decoded text. What is just as long as a limit is within it.
+/// The limits, in bytes of decoded text. Text of exactly the limit's length is allowed.
 #[derive(Debug, Clone, Copy)]
 pub struct ReferenceLimits {
-    /// Of the joined data of one block.
+    /// The maximum length of the joined data of one block.
     pub data: usize,
-    /// Of the value of an `event` field.
+    /// The maximum length of the value of an `event` field.
     pub event_type: usize,
-    /// Of the value of an `id` field, up to its first NUL.
+    /// The maximum length of the value of an `id` field, up to its first NUL.
     pub last_event_id: usize,
 }
 
 impl ReferenceLimits {
-    /// No limits.
+    /// Does not limit anything.
     pub const NONE: Self = Self { data: usize::MAX, event_type: usize::MAX, last_event_id: usize::MAX };
 }
 
-/// All that a stream comes to.
+/// The result of a whole stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decoded {
-    /// The events, and the blocks that went over a limit, in order.
+    /// The events, and the blocks that exceeded a limit, in order.
     pub items: Vec<Item>,
     /// The last event ID at the end, as a reconnection would send it.
     pub last_event_id: String,
@@ -84,11 +84,11 @@ pub fn decode(input: &[u8], limits: ReferenceLimits) -> Decoded {
         stream.process_line(line);
     }
     // At the end of the file, pending data must be discarded: a block without its final blank line dispatches nothing.
-    // Yet once the value of a field has begun, what is there of it may be over a limit.
+    // But a value that has begun may already exceed a limit.
     if let Some((field, value_so_far)) = unfinished.split_once(':') {
         let value = value_so_far.strip_prefix(' ').unwrap_or(value_so_far);
         let has_begun = !value.is_empty() || definite.len() < input.len();
-        // No retry: it takes effect when its line ends. And an empty name is that of a comment.
+        // `retry` takes effect only when its line ends. An empty name means a comment.
         if field != "retry" && has_begun {
             stream.process_field(field, value);
         }
@@ -96,13 +96,13 @@ pub fn decode(input: &[u8], limits: ReferenceLimits) -> Decoded {
     stream.out
 }
 
-/// Whether a stream that ends here ends inside a line, or inside an event with data, an ID or a type.
+/// Returns whether a stream that ends here ends inside a line, or inside an event with data, an ID or a type.
 pub fn has_unfinished_event(input: &[u8]) -> bool {
     let input = input.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(input);
     let text = String::from_utf8_lossy(input);
     let (lines, unfinished) = split_lines(&text);
     let last = lines.iter().rposition(|line| line.is_empty()).map_or(&lines[..], |blank| &lines[blank + 1..]);
-    // Of an event type the last one counts.
+    // The last `event` field of a block counts.
     let mut has_type = false;
     let has_others = last.iter().any(|line| {
         let (field, value) = line.split_once(':').unwrap_or((line, ""));
@@ -115,15 +115,15 @@ pub fn has_unfinished_event(input: &[u8]) -> bool {
     !unfinished.is_empty() || has_type || has_others
 }
 
-/// `input` without the sequence at its end that is valid UTF-8 so far but incomplete, if there is one.
+/// Returns `input` without an incomplete UTF-8 sequence at its end.
 fn definite(input: &[u8]) -> &[u8] {
     let tail = input.utf8_chunks().last().map_or(&[][..], |chunk| chunk.invalid());
-    // This error has no length if the input ended where more was wanted. An empty tail is no error.
+    // The error has no length if the sequence is incomplete. An empty tail is not an error.
     let is_incomplete = std::str::from_utf8(tail).is_err_and(|error| error.error_len().is_none());
     if is_incomplete { &input[..input.len() - tail.len()] } else { input }
 }
 
-/// Lines are separated by CRLF, by a single LF, or by a single CR. What follows the last of these is unfinished.
+/// Lines are separated by CRLF, by a single LF, or by a single CR. The text after the last line end is unfinished.
 fn split_lines(text: &str) -> (Vec<&str>, &str) {
     let mut lines = Vec::new();
     let mut rest = text;
@@ -139,7 +139,7 @@ struct Stream {
     data_buffer: String,
     event_type_buffer: String,
     last_event_id_buffer: String,
-    /// Whether this block went over a limit.
+    /// Whether this block has exceeded a limit.
     dropping: bool,
     /// Its `last_event_id` is what the standard calls the last event ID string of the event source.
     out: Decoded,
@@ -169,10 +169,10 @@ impl Stream {
             // If the value consists of only ASCII digits, interpret it as an integer in base ten and set the
             // reconnection time to it; otherwise, ignore the field.
             "retry" if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) => {
-                // Only one that is too large does not parse.
+                // Parsing fails only if the number is too large.
                 self.out.reconnection_time = Some(value.parse().unwrap_or(u64::MAX));
             }
-            // Not in the standard: of a block that went over a limit, no other field counts.
+            // Not in the standard: after a block has exceeded a limit, its other fields do not count.
             _ if self.dropping => {}
             // Set the event type buffer to the value.
             "event" => {
@@ -199,7 +199,7 @@ impl Stream {
         }
     }
 
-    /// Drops the block if `len` is over `limit`. What the buffers still hold is discarded when the block ends.
+    /// Drops the block if `len` exceeds `limit`. The text in the buffers is discarded when the block ends.
     fn check(&mut self, len: usize, limit: usize, exceeded: Exceeded) {
         if len > limit {
             self.dropping = true;
@@ -234,7 +234,7 @@ impl Stream {
 mod tests {
     use super::*;
 
-    /// The items as `type=data@id`, or `!` and the limit, each followed by `;`, then `#` and the last event ID.
+    /// Formats the items as `type=data@id`, or `!` and the limit, each followed by `;`, then `#` and the last event ID.
     fn shown(input: &[u8], limits: ReferenceLimits) -> String {
         let decoded = decode(input, limits);
         let item = |item: &Item| match item {
@@ -271,7 +271,7 @@ mod tests {
     #[test]
     fn limits() {
         let cases: [(&[u8], &str); 29] = [
-            // What is as long as the limit is within it. One space is stripped.
+            // A value of exactly the limit's length is allowed. One space is stripped.
             (b"id: 12\nevent: ab\ndata: abc\n\n", "ab=abc@12;#12"),
             (b"data:abcd", "!Data;#"),
             (b"data: abc", "#"),
@@ -280,7 +280,7 @@ mod tests {
             (b"event:abc\nevent:x\ndata\n\n", "!EventType;#"),
             (b"id:123", "!LastEventId;#"),
             (b"other:abcd\n:abcd\ndata\n\n:abcd", "message=@;#"),
-            // The LF between two fields counts from when the value of the second begins or its line ends.
+            // The LF between two fields counts as soon as the second value begins or its line ends.
             (b"data:abc\ndata", "#"),
             (b"data:abc\ndata: ", "#"),
             (b"data:abc\ndata: \xE2", "!Data;#"),
@@ -292,14 +292,14 @@ mod tests {
             (b"id:12\x003", "#"),
             (b"id:123\0\ndata\n\n", "!LastEventId;#"),
             (b"id:12\x003\ndata\n\n", "message=@;#"),
-            // Replacements count three bytes; what may still turn out valid counts nothing.
+            // A replacement character counts three bytes. An incomplete sequence that may still be valid counts nothing.
             (b"data:\xFF", "#"),
             (b"data:a\xFF", "!Data;#"),
             (b"data:abc\xE2\x82", "#"),
             (b"data:abc\xE2\x82\n", "!Data;#"),
             (b"data:abc\xE2\x82\xE2", "!Data;#"),
             (b"data:abc\xF0\x80", "!Data;#"),
-            // Only the block is dropped, once, and with it its ID.
+            // Only the block and its ID are dropped, and the error is reported once.
             (b"id:1\n\nid:2\ndata:abcd\nid:3\n\ndata:a\n\n", "!Data;message=a@1;#1"),
             (b"event:abc\ndata:abcd\nid:123\n\n\ndata:abcd\r\rdata\n\n", "!EventType;!Data;message=@;#"),
             (b"id:123\r\n\r\ndata\r\n\r\n", "!LastEventId;message=@;#"),

@@ -1,10 +1,10 @@
-//! A line of any length costs the same per byte, in whatever pieces it comes: counted, not timed.
+//! A line costs the same per byte for any length and any chunks. The tests count instructions and copied bytes.
 
 use std::process::Command;
 
 use ssekit_core::{Buffer, BufferFull, BufferedDecoder, Lexer, Limits, Token};
 
-/// Instructions that decoding a line of so many MiB takes, by valgrind.
+/// Returns the number of instructions to decode a line of `mebibytes` MiB, by valgrind.
 fn instructions(mebibytes: usize) -> u64 {
     let output = Command::new("valgrind")
         .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
@@ -25,7 +25,7 @@ fn a_line_of_16_mib_takes_no_more_instructions_per_byte_than_one_of_1_mib() {
     assert!(sixteen <= 16 * one + 16 * one / 100, "{sixteen} instructions for 16 MiB, {one} for 1 MiB");
 }
 
-/// Counts what is copied into it.
+/// Counts the bytes that are copied into the buffer.
 #[derive(Default)]
 struct Counting {
     text: String,

@@ -1,10 +1,10 @@
-//! Ten thousand clients come and go, and nothing of them is left.
+//! Ten thousand clients connect and disconnect, and leave no memory, files or streams behind.
 
 #![forbid(unsafe_code)]
 #![cfg(target_os = "linux")]
 
 #[path = "../servers/app.rs"]
-// What the other tests use of it.
+// The other tests use the rest of the module.
 #[allow(dead_code)]
 mod app;
 #[path = "../support/usage.rs"]
@@ -22,12 +22,12 @@ use app::{App, Client, Http, KINDS, events, soon, until};
 use usage::{memory, open_files};
 
 const CLIENTS: usize = 10_000;
-/// How many come at a time.
+/// The number of clients that connect at the same time.
 const AT_ONCE: usize = 50;
-/// What an allocator may keep, and no more: 200 bytes a client would be 2 MB.
+/// The memory that an allocator may keep. A leak of 200 bytes per client would be 2 MB.
 const MEMORY: usize = 2 << 20;
 
-/// Counts those that are there.
+/// Counts the live values of this type.
 struct Counted(Arc<AtomicUsize>);
 
 impl Counted {
@@ -73,11 +73,11 @@ async fn ten_thousand_clients_leave_nothing_behind() {
                 let _clients = join_all(clients).await;
                 assert!(app.streams.len() >= AT_ONCE);
             }
-            // A connection is a task, and holds its guard to its end.
+            // A connection is a task, and holds its guard until the task ends.
             until("no connection is left", || app.streams.connections() == 0).await;
             until("all are gone", || app.streams.is_empty() && alive.load(Ordering::Relaxed) == 0).await;
         };
-        // So that allocator, buffers and pools have what they want.
+        // Warms up the allocator, the buffers and the pools.
         come_and_go(1_000).await;
         let files = open_files();
         let before = memory();

@@ -1,4 +1,4 @@
-//! A client of one node after the other, as a page would be behind a load balancer.
+//! A client that connects to one node after another, like a page that a load balancer serves.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -16,31 +16,31 @@ use tokio::time::sleep;
 
 use crate::support::{Result, SOON, request, until};
 
-/// How long it waits before it comes back.
+/// The pause before the client reconnects.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Goes on until it is dropped.
+/// A client that reconnects until it is dropped.
 pub(crate) struct Client {
     seen: Arc<Mutex<Seen>>,
     task: JoinHandle<()>,
 }
 
 struct Seen {
-    /// Where it goes when it has no stream.
+    /// The node for the next stream.
     node: SocketAddr,
     streams: usize,
     last: Option<Position>,
     lines: Vec<(Position, String)>,
-    /// How it stood each time when it came.
+    /// The resume outcome of each stream.
     outcomes: Vec<String>,
-    /// Why it was told to have missed something, each time.
+    /// The reason of each gap event.
     gaps: Vec<String>,
-    /// What is against the rules.
+    /// The first violation of the rules.
     failure: Option<String>,
 }
 
 impl Client {
-    /// Gets all lines that there are, or those behind its last ID.
+    /// Starts a client. It receives all lines, or the lines after `last`.
     pub(crate) fn start(node: SocketAddr, last: Option<Position>) -> Self {
         let (lines, outcomes, gaps) = Default::default();
         let seen = Seen { node, streams: 0, last, lines, outcomes, gaps, failure: None };
@@ -53,7 +53,7 @@ impl Client {
         self.seen.lock().unwrap()
     }
 
-    /// From when its stream is over.
+    /// Sets the node for the next stream.
     pub(crate) fn go_to(&self, node: SocketAddr) {
         self.seen().node = node;
     }
@@ -102,14 +102,14 @@ impl Drop for Client {
     }
 }
 
-/// Does what an EventSource does, but that it comes back at once, and perhaps elsewhere.
+/// Acts like an EventSource, but reconnects after a short pause, and perhaps to another node.
 async fn run(seen: Arc<Mutex<Seen>>) {
     loop {
         let (node, last) = {
             let seen = seen.lock().unwrap();
             (seen.node, seen.last)
         };
-        // A stream that breaks off, and a node that is not there, are nothing but that.
+        // Broken streams and failed connections are expected.
         let _ = stream(node, last, &seen).await;
         sleep(PAUSE).await;
     }

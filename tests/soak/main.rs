@@ -1,13 +1,13 @@
-//! Clients of a hub come and go, resume, and now and then read nothing: what they get is exact, and nothing of them is left.
+//! Clients of a hub connect, resume and disconnect, and some read nothing. The received events are exact, and nothing leaks.
 //!
-//! For a minute, or as many seconds as `SSEKIT_SOAK` says:
+//! The test takes a minute, or the number of seconds in `SSEKIT_SOAK`:
 //! `SSEKIT_SOAK=3600 cargo test --release --test soak -- --nocapture`.
 
 #![forbid(unsafe_code)]
 #![cfg(target_os = "linux")]
 
 #[path = "../servers/app.rs"]
-// What the other tests use of it.
+// The other tests use the rest of the module.
 #[allow(dead_code)]
 mod app;
 #[path = "../support/usage.rs"]
@@ -28,17 +28,17 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use app::{App, Client, Http, Kind, events, soon, until};
 use usage::{memory, open_files};
 
-/// The clients at a time, of each server.
+/// The number of concurrent clients of each server.
 const CLIENTS: usize = 40;
 const TOPICS: u64 = 10;
-/// How many events a second.
+/// The number of events a second.
 const RATE: u64 = 500;
-/// What is kept: less than what is published before memory is first looked at.
+/// The number of kept events. The first part of the test publishes more, so the log is full when memory is first measured.
 const EVENTS: usize = 2_000;
-/// What an allocator may keep, and no more.
+/// The memory that an allocator may keep.
 const MEMORY: usize = 4 << 20;
 
-/// Publishes to all topics in turn; an event's data is its number in its topic.
+/// Publishes to random topics. The data of an event is its number in its topic.
 async fn publish(hub: Hub, is_over: Arc<AtomicBool>) {
     let mut ticks = interval(Duration::from_millis(10));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -61,7 +61,7 @@ struct Counts {
     gaps: AtomicU64,
 }
 
-/// One client after the other, each of which comes back as long as it likes to.
+/// Runs one client after another. Each one connects one to five times.
 async fn come_and_go(app: App, addr: std::net::SocketAddr, counts: Arc<Counts>, is_over: Arc<AtomicBool>) {
     while !is_over.load(Ordering::Relaxed) {
         let path = format!("/hub/{}", fastrand::u64(..TOPICS));
@@ -73,7 +73,7 @@ async fn come_and_go(app: App, addr: std::net::SocketAddr, counts: Arc<Counts>, 
             let response = client.get(&path, &headers[..usize::from(!id.is_empty())]).await;
             counts.streams.fetch_add(1, Ordering::Relaxed);
             if fastrand::u32(..10) == 0 {
-                // It reads nothing, and goes.
+                // This client reads nothing, and then disconnects.
                 sleep(Duration::from_millis(fastrand::u64(..500))).await;
                 continue;
             }
@@ -144,7 +144,7 @@ async fn clients_come_and_go_and_nothing_is_left() {
             assert_eq!(app.hub.stats().events, EVENTS);
         }
     };
-    // Until allocator, buffers and logs have what they want.
+    // Warms up the allocator, the buffers and the logs.
     let first = seconds.min(180) / 3;
     run(Duration::from_secs(first)).await;
     let (files, before) = (open_files(), memory());

@@ -1,4 +1,4 @@
-//! Ours.
+//! The encoders of ssekit.
 
 use bytes::BytesMut;
 use ssekit_core::{EncodedEvent, Event, EventId, EventType};
@@ -19,7 +19,7 @@ fn event(message: &Message) -> Event<'_> {
     head(message).with_data(&message.data)
 }
 
-/// Every event into the same slice.
+/// Encodes every event into the same slice.
 pub(super) struct IntoSlice(Vec<u8>);
 
 impl Default for IntoSlice {
@@ -40,7 +40,7 @@ impl Encoder for IntoSlice {
     }
 }
 
-/// Every event into the same `BytesMut`, emptied behind it.
+/// Encodes every event into the same `BytesMut`, which is cleared after each event.
 #[derive(Default)]
 pub(super) struct IntoBytesMut(BytesMut);
 
@@ -57,7 +57,7 @@ impl Encoder for IntoBytesMut {
     }
 }
 
-/// Every event into a `EncodedEvent` of its own.
+/// Encodes every event into its own `EncodedEvent`.
 #[derive(Default)]
 pub(super) struct IntoEvent;
 
@@ -72,7 +72,7 @@ impl Encoder for IntoEvent {
     }
 }
 
-/// Every value into a `EncodedEvent` of its own.
+/// Encodes every value into its own `EncodedEvent`.
 #[derive(Default)]
 pub(super) struct JsonFrame;
 

@@ -1,4 +1,4 @@
-//! Ours: a hub, whose events have IDs. It keeps as many as the others.
+//! The contestants of ssekit: a hub, whose events have IDs. It keeps as many events as the others.
 
 use std::io;
 use std::net::TcpListener;
@@ -19,7 +19,7 @@ use crate::serve::axum::block_on;
 
 const TOPIC: &str = "feed";
 const OTHER_TOPIC: &str = "other";
-/// How many events have been before, so that the number in an ID has always six digits. The log is full then.
+/// The number of events that are published first. So the number in an ID always has six digits, and the log is full.
 const BEFORE: usize = 100_000;
 
 #[derive(Clone)]
@@ -40,17 +40,17 @@ impl Feed {
 
 impl Topic for Feed {
     fn publish(&mut self, text: &str) {
-        // What is refused is missed by who subscribes.
+        // If an event is refused, its subscribers miss it.
         let _ = self.0.publish(TOPIC, Event::data(text)).now();
     }
 }
 
-/// By axum's own server.
+/// Serves with axum's own server.
 pub(super) fn serve_axum(listener: TcpListener, jobs: Jobs) -> io::Result<()> {
     block_on(async { axum_sse::serve_router(listener, router(jobs)).await })
 }
 
-/// By our own accept loop.
+/// Serves with ssekit's own accept loop.
 pub(super) fn serve_axum_serve(listener: TcpListener, jobs: Jobs) -> io::Result<()> {
     block_on(async {
         socket2::SockRef::from(&listener).set_tcp_nodelay(true)?;

@@ -1,4 +1,4 @@
-//! Subscribers in the process, with no HTTP.
+//! Subscribers in the process, without HTTP.
 
 use std::io;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use super::{TOPIC, node};
 use crate::fanout::event::{self, EVENT_LEN};
 
-/// Subscribers who read as fast as they can.
+/// Subscribers that read as fast as they can.
 struct Subscribers {
     seen: Arc<Seen>,
     tasks: Vec<JoinHandle<()>>,
@@ -21,7 +21,7 @@ struct Subscribers {
 
 #[derive(Default)]
 struct Seen {
-    /// The number of the event that is waited for, and who has it.
+    /// The number of the last event of a burst, and the number of subscribers that received it.
     last: AtomicU64,
     by: AtomicU64,
     all: Notify,
@@ -46,14 +46,14 @@ impl Subscribers {
         Ok(Self { tasks: tasks.collect::<io::Result<_>>()?, seen })
     }
 
-    /// So many events, the number of the first of which is this; waits until all have them.
+    /// Publishes `burst` events, numbered from `first`. Waits until all subscribers have them.
     async fn publish(&self, hub: &Hub, first: u64, burst: u64) {
         let mut text = String::new();
         self.seen.last.store(first + burst - 1, Ordering::Relaxed);
         self.seen.by.store(0, Ordering::Relaxed);
         for number in first..first + burst {
             event::write(&mut text, number, 0);
-            // That all have it says that it is published.
+            // All subscribers receive the event, which shows that it was published.
             drop(hub.publish(TOPIC, Event::data(&text)));
         }
         self.seen.all.notified().await;
@@ -66,8 +66,8 @@ impl Drop for Subscribers {
     }
 }
 
-/// Hands out bursts of events to so many subscribers by a hub in memory, or by a node if there is a URL, and what `measure`
-/// measures of that once all is warm.
+/// Delivers bursts of events to subscribers, from a node if there is a URL, and otherwise from a hub in memory. Returns the
+/// result of `measure`, which is called after a warm-up.
 pub(super) async fn fan<T>(
     url: Option<&str>,
     subscribers: u64,

@@ -1,4 +1,4 @@
-//! A node whose hub has its log on Redis, next to what one would write by hand.
+//! A node whose hub has its log on Redis, next to handwritten code.
 
 use std::io;
 use std::ops::Deref;
@@ -19,10 +19,10 @@ pub mod measure;
 pub mod publish;
 pub mod tables;
 
-/// The stream, or the channel.
+/// The name of the stream or the channel.
 const KEY: &str = "benches:events";
 const TOPIC: &str = "feed";
-/// How many events are kept, about.
+/// The approximate number of events to keep.
 const KEPT: usize = 100_000;
 
 /// A hub on Redis, and its log.
@@ -46,7 +46,7 @@ impl Deref for RedisHub {
     }
 }
 
-/// A server of Redis on the first CPU. This thread and those that it starts keep to the others, if there are any.
+/// A Redis server on the first CPU. This thread and its child threads use the other CPUs, if there are any.
 pub struct Place(RedisServer);
 
 impl Place {
@@ -54,7 +54,7 @@ impl Place {
     ///
     /// # Errors
     ///
-    /// Those of the system.
+    /// Fails if the system does.
     pub fn new() -> io::Result<Self> {
         let all = sched_getaffinity(None)?;
         let first = (0..CpuSet::MAX_CPU).find(|&cpu| all.is_set(cpu)).filter(|_| all.count() > 1);
@@ -72,7 +72,7 @@ impl Place {
         self.0.url()
     }
 
-    /// Nothing is left of what was before.
+    /// Deletes all data of the server.
     fn wipe(&self) {
         self.0.command(&[b"FLUSHALL"]);
     }
@@ -88,7 +88,7 @@ fn client(url: &str) -> io::Result<Client> {
     Client::open(url).map_err(io::Error::other)
 }
 
-/// By hand; it may take as long as it does.
+/// Connects without timeouts, for handwritten code.
 async fn connect(url: &str) -> io::Result<MultiplexedConnection> {
     let config = AsyncConnectionConfig::new().set_response_timeout(None).set_connection_timeout(None);
     client(url)?.get_multiplexed_async_connection_with_config(&config).await.map_err(io::Error::other)

@@ -1,4 +1,4 @@
-//! Who publishes, until it is acknowledged.
+//! Publishers that wait until their events are acknowledged.
 
 use std::future::Future;
 use std::io::{self, Read, Write};
@@ -17,7 +17,7 @@ use crate::fanout::event;
 use crate::process::wrong;
 use crate::serve::feed::now;
 
-/// How many publish at once: tasks that each wait for the one before, or one task with so many on their way.
+/// The number of concurrent publishes: by tasks that publish one event after another, or by one task with a window of events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Load {
     Tasks(usize),
@@ -34,7 +34,7 @@ impl Load {
     }
 }
 
-/// How one publishes.
+/// A way to publish an event.
 pub(super) trait Publish: Clone + Send + 'static {
     fn publish(&self, text: &str) -> impl Future<Output = io::Result<()>> + Send + use<Self>;
 }
@@ -46,7 +46,7 @@ impl Publish for RedisHub {
     }
 }
 
-/// By the crate `redis` alone, which sends each command by itself.
+/// Publishes with the crate `redis` alone, which sends each command by itself.
 #[derive(Clone)]
 pub(super) struct ByHand {
     connection: MultiplexedConnection,
@@ -74,7 +74,7 @@ impl Publish for ByHand {
     }
 }
 
-/// The command by which an event is added: the same for all.
+/// Returns the command that adds an event. All contestants use it.
 pub(super) fn add(id: &str, block: &str) -> Cmd {
     let mut command = cmd("XADD");
     command.arg(KEY).arg("MAXLEN").arg("~").arg(KEPT).arg(id).arg("topic").arg(TOPIC);
@@ -82,7 +82,7 @@ pub(super) fn add(id: &str, block: &str) -> Cmd {
     command
 }
 
-/// A task that reads what is published until it is dropped, and hands out each event's block.
+/// A task that reads published events until it is dropped, and returns the block of each event.
 pub(super) struct Reading(JoinHandle<()>);
 
 impl Drop for Reading {
@@ -91,7 +91,7 @@ impl Drop for Reading {
     }
 }
 
-/// Reads by hand.
+/// Reads events with the crate `redis` alone.
 pub(super) async fn read(
     url: &str,
     has_stream: bool,
@@ -123,7 +123,7 @@ pub(super) async fn read(
     })))
 }
 
-/// The ID and the last field of each entry in it.
+/// Calls `take` with the ID and the last field of each entry.
 fn for_each_entry(value: &Value, take: &mut dyn FnMut(&[u8], &[u8])) {
     let Value::Array(values) = value else { return };
     if let [Value::BulkString(id), Value::Array(fields)] = &**values
@@ -134,7 +134,7 @@ fn for_each_entry(value: &Value, take: &mut dyn FnMut(&[u8], &[u8])) {
     values.iter().for_each(|value| for_each_entry(value, take));
 }
 
-/// Publishes for that time. How many are acknowledged in a second.
+/// Publishes for `time`. Returns the number of acknowledged events per second.
 pub(super) async fn rate(publisher: &impl Publish, load: Load, time: Duration) -> io::Result<f64> {
     let start = Instant::now();
     let end = start + time;
@@ -175,8 +175,8 @@ async fn one_by_one(publisher: impl Publish, end: Instant) -> io::Result<u64> {
     Ok(published)
 }
 
-/// The most that the server takes: bytes made beforehand, of as many commands at a time, or of a tenth of them, which are sent
-/// when as many are answered.
+/// Returns the maximum rate of the server, with prepared bytes of commands. Sends all commands of the load at a time. With a
+/// window it sends a tenth of them, whenever that many are answered.
 pub(super) fn raw_rate(address: SocketAddr, load: Load, time: Duration) -> io::Result<f64> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_nodelay(true)?;

@@ -13,7 +13,7 @@ use crate::workloads::{CHUNK_16K, CHUNK_SIZES, WHOLE};
 const NEXT_EVENT: &str = "ssekit-next-event";
 const EVENT_STREAM: &str = "ssekit-event-stream";
 
-/// All tables of the benches' own README.
+/// Returns all tables of the README of the benches.
 pub fn all(report: &Report) -> String {
     let runs = report.runs.len();
     let mut text = format!("Of {runs} {}.\n\n", if runs == 1 { "run" } else { "runs" });
@@ -83,7 +83,7 @@ pub fn speed(report: &Report) -> String {
     table.to_string()
 }
 
-/// Whose instructions are worth counting: ours, and the best rival of each kind.
+/// Returns the decoders whose instructions are counted: ours, and the best rival of each kind.
 pub fn decoders_to_count(report: &Report, workload: &str) -> Vec<&'static str> {
     let ours = DECODERS.iter().filter(|decoder| decoder.kind == Kind::Ours).map(|decoder| decoder.name);
     let best = [best_decoder(report, workload, |_| true), best_decoder(report, workload, |decoder| decoder.is_stream)];
@@ -107,7 +107,7 @@ fn best_encoder(report: &Report, encoders: &[encoders::Contestant], workload: &s
     report.best(of_kind(encoders, Kind::Rival), |name| encode_id(workload, name))
 }
 
-/// Those that do the work there, and do it right.
+/// Returns the rivals of a kind that decode this workload correctly.
 fn rivals(workload: &str, chunk_size: usize, is_of: fn(&decoders::Contestant) -> bool) -> Vec<&'static str> {
     let is_right = |decoder: &&decoders::Contestant| {
         decoder.kind == Kind::Rival && is_of(decoder) && decoder.wrong_on(workload, chunk_size).is_none()
@@ -230,7 +230,7 @@ fn decode_allocations(report: &Report) -> Table {
     table
 }
 
-/// A count for each event, of which that of a whole stream is not worth a digit.
+/// Formats a count per event with two decimals. A single call for a whole stream does not show in it.
 fn count(figure: Option<&f64>) -> String {
     or_dash(figure.map(|figure| format!("{figure:.2}")))
 }
@@ -284,7 +284,7 @@ fn json(report: &Report) -> Table {
     table
 }
 
-/// One row for each that was counted anywhere.
+/// Returns a table with one row for each contestant that was counted on any workload.
 fn instructions<'a>(report: &Report, groups: &[(&str, String)], names: impl IntoIterator<Item = &'a str>) -> Table {
     let mut table = Table::new([String::new()].into_iter().chain(groups.iter().map(|(workload, _)| code(workload))));
     for name in names {
@@ -302,7 +302,7 @@ mod tests {
     use super::super::Figures;
     use super::*;
 
-    /// Two runs in which the rivals take longer the later they stand in the list.
+    /// Returns a report of two runs. Rivals later in the list take longer.
     fn report() -> Report {
         let mut report = Report {
             decoded: vec![Size { workload: "ticks", bytes: 1 << 20, events: 100 }],
@@ -329,7 +329,7 @@ mod tests {
         report
     }
 
-    /// The row of this name in the section of this title.
+    /// Returns the row `name` of the section `title`.
     fn row<'a>(text: &'a str, title: &str, name: &str) -> Vec<&'a str> {
         let (_, section) = text.split_once(&format!("### {title}\n")).unwrap_or_default();
         let row = section.lines().find(|line| line.starts_with(&format!("| {name} "))).unwrap_or_default();
@@ -371,7 +371,7 @@ mod tests {
         let text = all(&report());
         let row = |title| row(&text, title, "`ssekit-next-event`");
         assert_eq!(row("Decoding in chunks of 16 KiB, allocations for each event")[1], "0.00");
-        // Of the four workloads the third is `ticks`.
+        // `ticks` is the third of the four workloads.
         let title = "Decoding in chunks of 16 KiB, instructions for each event";
         assert_eq!(row(title), ["`ssekit-next-event`", "", "", "100", ""]);
         let without = all(&Report { instructions: Figures::new(), ..report() });

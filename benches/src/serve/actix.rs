@@ -1,4 +1,4 @@
-//! What is served by actix-web's `HttpServer`, with one worker.
+//! The contestants on actix-web's `HttpServer`, with one worker.
 
 use std::io;
 use std::net::TcpListener;
@@ -12,12 +12,12 @@ use super::Setup;
 use super::feed::Feed;
 use crate::Kind;
 
-/// A handler's work.
+/// The work of a handler.
 pub(super) trait Responder: 'static {
     const NAME: &'static str;
     const KIND: Kind = Kind::Rival;
     const COMMENT: &'static str = "";
-    /// Whether the server is set up as ssekit would have it.
+    /// Whether ssekit's `configure` sets up the server.
     const IS_CONFIGURED: bool = false;
 
     fn respond(feed: Feed, request: &HttpRequest) -> HttpResponse;

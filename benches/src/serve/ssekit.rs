@@ -1,4 +1,4 @@
-//! Ours.
+//! The contestants of ssekit.
 
 use std::io;
 use std::net::TcpListener;
@@ -14,14 +14,14 @@ use super::feed::{self, Feed, Text};
 use super::{CHANNEL, Setup, actix, axum};
 use crate::Kind;
 
-/// The preamble.
+/// The comment at the start of each stream.
 const COMMENT: &str = ": \n\n";
 
 fn frame(text: Text) -> EncodedEvent {
     Event::data(&text).into()
 }
 
-/// An item that is encoded where it is sent.
+/// An item that is encoded when it is sent.
 struct Item(Text);
 
 impl IntoEvent for Item {
@@ -35,7 +35,7 @@ impl IntoEvent for Item {
     }
 }
 
-/// A sender of ours.
+/// A sender of ssekit.
 struct Into(Sender);
 
 impl feed::Sender for Into {
@@ -127,7 +127,7 @@ impl actix::Responder for ActixChannel {
     }
 }
 
-/// By our own accept loop.
+/// Serves with ssekit's own accept loop.
 pub(super) fn serve_axum(listener: TcpListener, setup: Setup) -> io::Result<()> {
     block_on(async {
         socket2::SockRef::from(&listener).set_tcp_nodelay(true)?;

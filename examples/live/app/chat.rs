@@ -26,8 +26,8 @@ struct Said<'a> {
 }
 
 impl App {
-    /// Publishes a message, which is JSON with a name and a text. The answer is the event's position, or the reason why there
-    /// is none: the message is invalid (400), was not published (503), or may have been published (504).
+    /// Publishes a message, which is JSON with a name and a text. The answer is the event's position, or an error: the
+    /// message is invalid (400), was not published (503), or may have been published (504).
     pub(crate) async fn chat(&self, body: &[u8]) -> Answer {
         let frame = match message(body) {
             Ok(frame) => frame,

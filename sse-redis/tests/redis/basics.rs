@@ -22,7 +22,7 @@ async fn what_one_publishes_all_hear_and_a_client_goes_on_at_any() {
     let [first_client, _] = clients;
     drop(first_client);
     publish(&a, "three").await.unwrap();
-    // At the other one, and at one that has just started.
+    // Resume on the other node, and on a node that has just started.
     let c = node(&server.url()).await;
     for hub in [&b, &c] {
         let client = Client::start(hub, Some(&first.to_string()));
@@ -81,7 +81,7 @@ async fn what_is_not_in_memory_comes_from_redis() {
             publishing.await.unwrap();
         }
     }
-    // One that has little of it.
+    // A node that keeps only ten events in memory.
     let b = node_with(&server.url(), options().with_preload(10), RetentionOptions::new().with_max_events(10)).await;
     until_status(&b, "all read", |status| status.is_ready()).await;
     let client = Client::start(&b, Some(&start.to_string()));

@@ -1,4 +1,4 @@
-//! Redis goes, comes back, with all it had, with some of it, with nothing; or the way to it is bad.
+//! Redis stops, and starts again with all, some or none of its events; or the link to it is bad.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,14 +16,14 @@ use crate::node::{
 
 const REPLACED: &str = "{\"reason\":\"epoch_changed\",\"from\":null,";
 
-/// What was acknowledged, and what may be there or not.
+/// The acknowledged events, and the events that may be published.
 #[derive(Default)]
 struct Load {
     acked: Vec<(Position, String)>,
     unknown: Vec<String>,
 }
 
-/// Publishes from several tasks at each hub, until it is told to stop.
+/// Publishes from several tasks on each hub, until `end` is called.
 struct Publishers {
     tasks: JoinSet<Load>,
     is_over: Arc<AtomicBool>,
@@ -43,7 +43,7 @@ impl Publishers {
                             break;
                         }
                         let data = format!("{n}-{task}-{count}");
-                        // It never hangs.
+                        // A publish never hangs.
                         match timeout(PATIENCE, publish(&hub, &data)).await.expect("an answer") {
                             Ok(position) => load.acked.push((position, data)),
                             Err(PublishError::Unavailable(_)) => {}
@@ -73,7 +73,7 @@ impl Publishers {
 }
 
 impl Load {
-    /// A client has all that was acknowledged, in that order, and nothing that nobody has published.
+    /// Asserts that a client has all acknowledged events in order, and no event that nobody has published.
     fn assert_at(&self, client: &Client) {
         client.assert_in_order();
         let data = client.data();
@@ -88,7 +88,7 @@ async fn blocking<T: Send + 'static>(server: &Arc<RedisServer>, act: fn(&RedisSe
     spawn_blocking(move || act(&server)).await.unwrap()
 }
 
-/// For a while.
+/// Waits for 400 ms.
 async fn a_while() {
     tokio::time::sleep(Duration::from_millis(400)).await;
 }
@@ -108,7 +108,7 @@ async fn redis_is_killed_and_comes_back_with_its_data() {
                 .await;
             client.is_kept_alive().await;
         }
-        // It says so in time, and what to do.
+        // The publish fails within the timeout, and the error says what to do.
         let error = publish(&a, "never").await.unwrap_err();
         assert!(matches!(&error, PublishError::Unavailable(_)), "{error:?}");
         assert!(error.to_string().contains("can be tried again"), "{error}");
@@ -127,7 +127,7 @@ async fn redis_is_killed_and_comes_back_with_its_data() {
     }
     let load = Load { acked: [load.acked, vec![(last, "last".to_owned())]].concat(), ..load };
     clients.iter().for_each(|client| load.assert_at(client));
-    // Also for who was away all the time, and for a process that knows nothing of it.
+    // This also holds for a client that was away all the time, and for a node that has just started.
     for hub in [&a, &b, &node(&server.url()).await] {
         let client = Client::start(hub, Some(&start.to_string()));
         client.until("last", |client| client.last_id() == last.to_string()).await;
@@ -153,7 +153,7 @@ async fn redis_is_killed_and_comes_back_with_nothing() {
     for hub in [&a, &b] {
         until_status(hub, "ready", |status| status.is_ready()).await;
     }
-    // Told also while nobody publishes.
+    // Clients receive the gap event even while nobody publishes.
     for client in &clients {
         client.until("told", |client| !client.told().is_empty()).await;
     }
@@ -168,7 +168,7 @@ async fn redis_is_killed_and_comes_back_with_nothing() {
     let told =
         |resume: ResumeOutcome, data: &[&str]| (resume, data.iter().map(|data| (*data).to_owned()).collect::<Vec<_>>());
     for (hub, last, expected) in [
-        // Here it is known that nothing is missing but what was lost.
+        // The first event is lost, so a client with its ID receives a gap event.
         (&a, first, told(ResumeOutcome::EpochChanged, &["two"])),
         (&node(&server.url()).await, first, told(ResumeOutcome::EpochChanged, &["two"])),
         (&b, Position { offset: second.offset - 1, ..second }, told(ResumeOutcome::Resumed { missed: 1 }, &["two"])),
@@ -198,7 +198,7 @@ async fn the_key_is_deleted_under_load() {
         client.until("last", |client| client.last_id() == last.to_string()).await;
         client.assert_in_order();
         assert_eq!(client.told().len(), 3, "{:?}", client.told());
-        // What was acknowledged at the moment of the deletion is lost, and that was told.
+        // Events that were acknowledged just before a deletion are lost. The gap events covered them.
         let data = client.data();
         let lost = load.acked.iter().filter(|(_, acked)| !data.contains(acked)).count();
         assert!(lost < load.acked.len() / 4, "{lost} of {}", load.acked.len());
@@ -226,7 +226,7 @@ async fn the_link_is_cut_or_dead_or_slow() {
         proxy.heal();
         until_status(&a, "ready", |status| status.is_ready()).await;
     }
-    // 20 KB a second are far less than what comes.
+    // 20 KB a second are far less than the rate of the events.
     proxy.slow(20_000, Duration::from_millis(30));
     tokio::time::sleep(Duration::from_secs(2)).await;
     clients[0].is_kept_alive().await;
@@ -250,7 +250,7 @@ async fn what_is_large_comes_over_a_slow_link() {
     let start = b.position();
     let text = "x".repeat(4000);
     let expected: Vec<String> = (0..100).map(|n| format!("{n} {text}")).collect();
-    // 400 KB, of which a second's worth is 100.
+    // The events have 400 KB.
     let a = node_with(&server.url_by(proxy.addr()), options().with_preload(0), RetentionOptions::new()).await;
     let live = Client::start(&a, None);
     proxy.slow(150_000, Duration::from_millis(5));
@@ -264,7 +264,7 @@ async fn what_is_large_comes_over_a_slow_link() {
     }
 }
 
-/// The replica became the master before it had the last events, which some have seen already.
+/// The replica becomes the master before it has the last events. Some clients have received these events already.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_replica_that_lacks_the_tail_takes_over() {
     let master = Arc::new(RedisSetup::new().start());
@@ -283,7 +283,7 @@ async fn a_replica_that_lacks_the_tail_takes_over() {
     }
     master.wait_for_replica();
     replica.promote();
-    // The one hears of nothing more, the other of all that will be lost.
+    // Node `a` receives no more events. Node `b` receives all events that will be lost.
     links[0].freeze();
     let mut lost = Vec::new();
     for n in 0..10 {
@@ -319,11 +319,11 @@ async fn a_replica_that_lacks_the_tail_takes_over() {
         let client = Client::start(hub, Some(&start.to_string()));
         client.until("all", |client| client.data().ends_with(&data(&[("new", 20)]))).await;
         client.assert_in_order();
-        // Who has what was lost in memory gives it, and says so.
+        // A node that has the lost events in memory delivers them, and then a gap event.
         let has_lost = client.data() == data(&[("kept", 20), ("lost", 10), ("new", 20)]);
         assert_eq!((has_lost, client.told().len()), if std::ptr::eq(hub, &b) { (true, 1) } else { (false, 0) });
     }
-    // Who has seen events that are lost is told, also where nobody knows of them.
+    // A client that has received lost events receives a gap event, also on nodes that never read these events.
     for hub in [&a, &c] {
         let client = Client::start(hub, Some(&lost[4].to_string()));
         client.until("new", |client| client.data() == data(&[("new", 20)])).await;
@@ -334,7 +334,7 @@ async fn a_replica_that_lacks_the_tail_takes_over() {
     }
 }
 
-/// The process that knew of the events which a replica lacks has gone as well: only its client knows of them.
+/// The node that has read the lost events stops too. Only its client knows of these events.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_alone_knows_of_what_was_lost() {
     let master = Arc::new(RedisSetup::new().start());
@@ -353,7 +353,7 @@ async fn a_client_alone_knows_of_what_was_lost() {
     link.set_target(replica.addr());
     link.heal();
     until_status(&a, "ready", |status| status.is_ready()).await;
-    // As many as were lost, and more.
+    // More events than were lost.
     for n in 0..3 {
         publish_at_last(&a, &format!("new {n}")).await;
     }
@@ -380,13 +380,13 @@ async fn a_master_that_became_a_replica_is_left() {
     assert_eq!(client.told().len(), 1);
 }
 
-/// Two masters, and nobody knows of the other, nor what time it is.
+/// Two masters do not know each other, and their nodes cannot use the time.
 #[tokio::test]
 async fn no_two_servers_begin_the_same_epoch() {
     let servers = [0; 2].map(|_| RedisSetup::new().start());
     let mut epochs = Vec::new();
     for server in &servers {
-        // So far ahead that no clock tells them apart.
+        // The last ID is so far in the future that the clock does not distinguish the epochs.
         server.command(&[b"XADD", b"test:events", b"9000000000000000-5", b"foo", b"bar"]);
         epochs.push(node(&server.url()).await.position().epoch);
     }
@@ -398,7 +398,7 @@ async fn what_waits_is_bounded_and_ends_in_time() {
     let server = Arc::new(RedisSetup::new().start());
     let hub = node_with(&server.url(), options().with_max_queued(10, 10_000), RetentionOptions::new()).await;
     server.pause();
-    // One batch is on its way.
+    // One batch has been sent, and is not answered.
     let first = tokio::spawn(hub.publish("news", Event::data("first")));
     until_status(&hub, "sent", |status| status.batches == 1).await;
     let waiting: Vec<_> = (0..10).map(|_| tokio::spawn(hub.publish("news", Event::data("waits")))).collect();

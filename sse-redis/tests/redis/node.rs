@@ -1,4 +1,4 @@
-//! A process of several, as it would be, and its clients.
+//! A node of several, and its clients.
 
 use std::collections::BTreeMap;
 use std::ops::Deref;
@@ -13,7 +13,7 @@ use ssekit_server::{KeepAlive, LastEventId};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
-/// For how long something may take that ought to be at once.
+/// The timeout for anything that should happen at once.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A hub on Redis, and its log.
@@ -63,7 +63,7 @@ pub(crate) async fn publish(hub: &RedisHub, data: &str) -> Result<Position, Publ
     hub.publish("news", Event::data(data)).await
 }
 
-/// Publishes until it is taken: what is not published for sure is tried again.
+/// Publishes an event until it is acknowledged. Tries again after every error.
 pub(crate) async fn publish_at_last(hub: &RedisHub, data: &str) -> Position {
     let end = Instant::now() + PATIENCE;
     loop {
@@ -79,7 +79,7 @@ pub(crate) fn last_id(position: Position) -> Option<LastEventId> {
     LastEventId::try_from(&*position.to_string()).ok()
 }
 
-/// Waits until it is so.
+/// Waits until the condition holds.
 pub(crate) async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let end = Instant::now() + PATIENCE;
     while !is_so() {
@@ -92,7 +92,7 @@ pub(crate) async fn until_status(hub: &RedisHub, what: &str, is_so: impl Fn(&Red
     until(what, || is_so(&hub.log().status())).await;
 }
 
-/// What a client has got.
+/// An event that a client has received.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Message {
     pub(crate) event_type: String,
@@ -151,13 +151,13 @@ impl Client {
         self.got.lock().unwrap().messages.clone()
     }
 
-    /// The data of all events that were published.
+    /// Returns the data of all published events.
     pub(crate) fn data(&self) -> Vec<String> {
         let messages = self.messages().into_iter();
         messages.filter(|message| message.event_type == "message").map(|message| message.data).collect()
     }
 
-    /// The data of all that it was told by the hub.
+    /// Returns the data of all events that the hub itself sent.
     pub(crate) fn told(&self) -> Vec<String> {
         let messages = self.messages().into_iter();
         messages.filter(|message| message.event_type != "message").map(|message| message.data).collect()
@@ -188,14 +188,14 @@ impl Client {
         self.until(&format!("{data:?}"), |client| client.data() == data).await;
     }
 
-    /// It stays open, and gets its keep-alives, whatever else there is.
+    /// Waits for a keep-alive, and asserts that the stream is open.
     pub(crate) async fn is_kept_alive(&self) {
         let bytes = self.got.lock().unwrap().bytes;
         self.until("keep-alive", |client| client.got.lock().unwrap().bytes > bytes).await;
         assert!(!self.has_ended());
     }
 
-    /// None twice, and in order, epoch by epoch.
+    /// Asserts that no event arrived twice, and that events are in order within each epoch and of the epochs.
     pub(crate) fn assert_in_order(&self) {
         let mut seen = BTreeMap::new();
         let mut last = None::<Position>;

@@ -1,4 +1,4 @@
-//! What others write into the stream, or do to it.
+//! Entries and commands of other programs on the stream.
 
 use ssekit_core::Event;
 use ssekit_redis::{RedisConnectError, redis};
@@ -58,12 +58,12 @@ async fn what_is_no_event_is_left_out_and_nobody_misses_it() {
         assert_eq!(hub.log().status().skipped, 16);
         assert!(hub.is_ready());
     }
-    // What other programs write in the right way is as good as what a hub does.
+    // A valid event of another program is delivered like an event of a hub.
     add(&server, &next(&a), &[b"event", b"data: theirs\n\n", b"topic", b"news", b"more", b"x"]);
     for client in &clients {
         client.until_data(&["first", "last", "theirs"]).await;
     }
-    // By the history too.
+    // The event is also read from the history.
     for hub in [&b, &node_with(&server.url(), options().with_preload(0), RetentionOptions::new()).await] {
         let client = Client::start(hub, Some(&first.to_string()));
         client.until_data(&["last", "theirs"]).await;
@@ -82,7 +82,7 @@ async fn an_id_of_another_kind_costs_an_epoch_and_no_event() {
     let start = last;
     for (id, fields) in [
         ("later", &[b"foo".as_slice(), b"bar"][..]),
-        // At the place before the first there is no event.
+        // Offset 0 is before the first event, so this entry is not an event.
         ("later by one", &[b"topic", b"news", b"event", b"data: no\n\n"]),
         ("later by two", &[b"epoch", b"0123456789"]),
         ("9000000000000000-0", &[b"epoch", b"0123456789"]),
@@ -108,7 +108,7 @@ async fn an_id_of_another_kind_costs_an_epoch_and_no_event() {
         client.until_data(&data[1..]).await;
         assert_eq!(client.told(), [""; 0]);
     }
-    // One that finds offsets which cannot be counted on to knows nothing of what was before them.
+    // A node that finds offsets over the maximum does not know the entries before them.
     let client = Client::start(&fresh, Some(&start.to_string()));
     client.until("the last", |client| client.last_id() == last).await;
     assert_eq!(client.told().len(), 1);
@@ -191,7 +191,7 @@ async fn what_is_deleted_or_trimmed_by_hand_is_a_gap_for_those_who_need_it() {
     let gap =
         |n: usize| format!("{{\"reason\":\"retention\",\"from\":\"{0}\",\"to\":\"{0}\",\"missed\":1}}", positions[n]);
     assert_eq!(late.told(), [gap(1), gap(4)]);
-    // And it is known before, soon.
+    // Soon the hub knows the gap already when the client subscribes.
     until_status(&hub, "known", |status| status.first == positions[2]).await;
     let subscribe = || Subscribe::prefix("").with_last_event_id(last_id(positions[0]));
     assert_eq!(hub.subscribe(subscribe()).unwrap().resume_outcome(), ResumeOutcome::Gap { oldest: positions[2] });
@@ -227,7 +227,7 @@ async fn offsets_that_others_choose_never_add_up_to_too_much() {
     }
     let client = Client::start(&hub, None);
     for n in 0..5 {
-        // The half of what an offset may be, and more each time.
+        // Each entry uses up half of the hub's maximum offset.
         add(&server, &format!("{}-{}", hub.position().epoch, u64::MAX / 8 - 2), &[b"foo", b"bar"]);
         publish_at_last(&hub, &n.to_string()).await;
         client.until("it", |client| client.data().last() == Some(&n.to_string())).await;

@@ -1,4 +1,4 @@
-//! What Redis keeps.
+//! The events that Redis keeps.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ fn len(server: &RedisServer) -> i64 {
     }
 }
 
-/// The ID of the oldest entry.
+/// Returns the ID of the oldest entry.
 fn first(server: &RedisServer) -> Option<String> {
     let Reply::Array(Some(entries)) = server.command(&[b"XRANGE", b"test:events", b"-", b"+", b"COUNT", b"1"]) else {
         return None;
@@ -58,7 +58,7 @@ async fn a_client_whose_events_are_trimmed_is_told() {
         );
         assert_eq!(client.told(), [gap]);
     }
-    // The beginning of the epoch is gone, and one that comes then begins another: nobody is told.
+    // The first entry of the epoch is trimmed, so a new node begins another epoch. No client receives a gap event.
     let client = Client::start(&a, Some(&a.position().to_string()));
     let c = node_with(&server.url(), options(), RetentionOptions::new()).await;
     assert!(c.position().epoch > start.epoch);
@@ -86,13 +86,13 @@ async fn what_is_too_old_is_dropped() {
     let client = Client::start(&late, Some(&start.to_string()));
     client.until_data(&["young"]).await;
     assert_eq!(client.told().len(), 1);
-    // Also those of an epoch before; but not the very last.
+    // Events of an earlier epoch are dropped too, but the last event of the stream stays.
     let later = format!("{}-0", start.epoch + 1);
     server.command(&[b"XADD", b"test:events", later.as_bytes(), b"foo", b"bar"]);
     publish(&keeper, "other epoch").await.unwrap();
     until_status(&keeper, "one is left", |status| status.first.epoch > start.epoch && status.first.offset == 1).await;
     assert_eq!(len(&server), 1);
-    // What says nothing of its age goes with what is behind it, and not before.
+    // Entries without a time are dropped together with the next entry that has one, and not earlier.
     let id = format!("{}-*", keeper.position().epoch);
     for data in ["data: a\n\n", "data: b\n\n"] {
         server.command(&[b"XADD", b"test:events", id.as_bytes(), b"topic", b"news", b"event", data.as_bytes()]);
@@ -105,7 +105,7 @@ async fn what_is_too_old_is_dropped() {
     assert_eq!(client.told().len(), 1);
     until_status(&keeper, "one is left", |status| status.first.offset == 4).await;
     assert_eq!(len(&server), 1);
-    // So one that comes then, and has to begin another epoch, is known to begin it behind that.
+    // So when a new node has to begin another epoch, the other nodes know that it begins after this event.
     let epoch = keeper.position().epoch;
     let fresh = node(&server.url()).await;
     assert!(fresh.position().epoch > epoch);
@@ -126,7 +126,7 @@ async fn the_largest_event_is_bounded() {
     publish(&a, &large).await.unwrap();
     publish(&a, "last").await.unwrap();
     clients[0].until_data(&[&large, "last"]).await;
-    // One that keeps less than others publish leaves it out, and counts it.
+    // A node whose memory is too small for the event skips it, and counts it.
     clients[1].until("last", |client| client.data().last().is_some_and(|data| data == "last")).await;
     assert_eq!(small.log().status().skipped, 1);
     let error = a.publish("news", Event::data("x").with_id(ssekit_core::event_id!("1"))).await.unwrap_err();

@@ -1,4 +1,4 @@
-//! What is logged, and told to a recorder of metrics.
+//! The log lines, and the metrics that a recorder receives.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,7 +15,7 @@ use tracing::{Event, Metadata, Subscriber};
 
 use crate::node::{node, publish, publish_at_last, until_status};
 
-/// Remembers what is logged by the crate: one line each.
+/// Remembers the log lines of the crate.
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<String>>>);
 
@@ -51,7 +51,7 @@ impl Subscriber for Lines {
     fn exit(&self, _: &Id) {}
 }
 
-/// Remembers the last value of each.
+/// Remembers the last value of each metric.
 #[derive(Clone, Default)]
 struct Values(Arc<Mutex<BTreeMap<String, f64>>>);
 
@@ -95,7 +95,7 @@ impl Recorder for Values {
     }
 }
 
-// By one thread, all of whose tasks are heard.
+// The test runs on one thread, so the subscriber receives the log lines of all tasks.
 #[tokio::test]
 async fn what_goes_wrong_is_logged_and_counted_and_no_event_is() {
     let lines = Lines::default();
@@ -121,7 +121,7 @@ async fn what_goes_wrong_is_logged_and_counted_and_no_event_is() {
     let count = |part: &str| lines.iter().filter(|line| line.contains(part)).count();
     assert!(lines.iter().all(|line| line.contains("key=\"test:events\"")), "{lines:#?}");
     for (part, expected) in [
-        // 1, 2, 4 and 8 of them.
+        // Logged after 1, 2, 4 and 8 entries.
         ("WARN message=an entry in redis is no event", 4),
         ("skipped=8", 1),
         ("INFO message=an epoch begins", 2),
@@ -133,7 +133,7 @@ async fn what_goes_wrong_is_logged_and_counted_and_no_event_is() {
     ] {
         assert_eq!(count(part), expected, "{part}: {lines:#?}");
     }
-    // Nothing of each event.
+    // Single events are not logged.
     assert!(lines.len() <= 16, "{lines:#?}");
 
     let values = Values::default();

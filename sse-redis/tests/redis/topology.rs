@@ -1,4 +1,4 @@
-//! How many connections there are, and to which server.
+//! The number of connections, and their servers.
 
 use std::sync::{Arc, Mutex};
 
@@ -10,7 +10,7 @@ use ssekit_testkit::redis::{RedisSentinel, RedisServer, RedisSetup, Reply};
 
 use crate::node::{Client, PATIENCE, RedisHub, node, options, publish, publish_at_last, until, until_status};
 
-/// How many clients a server has besides the one that asks, and how many times it was asked to read.
+/// Returns the number of other clients of a server, and the number of its calls of `XREAD`.
 fn load(server: &RedisServer) -> (usize, usize) {
     let text = |command: &[&[u8]]| match server.command(command) {
         Reply::Bulk(Some(text)) => String::from_utf8(text).unwrap(),
@@ -43,7 +43,7 @@ async fn a_process_reads_once_for_all_its_clients_and_leaves_nothing_behind() {
     }
     let (connections_then, reads_then) = load(&server);
     assert_eq!(connections_then, connections);
-    // Each event may come by itself, and each second one reads with nothing.
+    // Each event may be read by itself, and every second a read returns without events.
     assert!(reads_then - reads <= 60, "{reads} {reads_then}");
     assert_eq!(hub.log().status().pages, 0);
     drop((one, clients));
@@ -58,7 +58,7 @@ async fn what_one_task_publishes_keeps_its_order_and_goes_by_the_batch() {
     let client = Client::start(&hub, None);
     let expected: Vec<_> = (0..3000).map(|n| n.to_string()).collect();
     let publishing: Vec<_> = expected.iter().map(|data| hub.publish("news", Event::data(data))).collect();
-    // One that nobody waits for is published all the same.
+    // An event is published even if nobody waits for the result.
     drop(hub.publish("news", Event::data("last")));
     let mut offsets = Vec::new();
     for publishing in publishing {
@@ -89,7 +89,7 @@ async fn a_sentinel_says_who_the_master_is() {
     let client = Client::start(&hub, None);
     publish(&hub, "before").await.unwrap();
     client.until_data(&["before"]).await;
-    // Else the replica might lack it, and the client be told.
+    // Otherwise the replica might lack the event, and the client would receive a gap event.
     master.wait_for_replica();
     master.kill();
     until_status(&hub, "away", |status| !status.is_ready()).await;
@@ -106,7 +106,7 @@ async fn a_sentinel_says_who_the_master_is() {
 async fn a_cluster_says_where_the_key_is() {
     let servers = [0; 2].map(|_| RedisSetup::new().config("cluster-enabled yes").start());
     let [one, other] = &servers;
-    // The key's slot is the other's.
+    // The slot of the key belongs to the other server.
     let Reply::Int(slot) = one.command(&[b"CLUSTER", b"KEYSLOT", b"test:events"]) else { panic!("no slot") };
     let slot = slot.to_string();
     let ranges = |low: &str, high: &str| vec![b"CLUSTER".to_vec(), b"ADDSLOTSRANGE".to_vec(), low.into(), high.into()];
@@ -139,7 +139,7 @@ async fn a_cluster_says_where_the_key_is() {
     assert!(hub.is_ready());
 }
 
-/// The server of a cluster that has a key, by what any other says.
+/// Returns the server of a cluster that has a key, according to any server of the cluster.
 async fn owner(any: &str, key: &str) -> RedisResult<RedisClient> {
     let client = RedisClient::open(any)?;
     let mut connection = client.get_multiplexed_async_connection().await?;
@@ -152,7 +152,7 @@ async fn owner(any: &str, key: &str) -> RedisResult<RedisClient> {
     }
 }
 
-/// An old master that is left behind as a replica of nobody.
+/// The old master is left as a replica of a server that does not exist.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_old_is_asked_of_the_server_that_the_source_names() {
     let master = RedisSetup::new().start();
@@ -171,7 +171,7 @@ async fn what_is_old_is_asked_of_the_server_that_the_source_names() {
     let two = publish_at_last(&hub, "two").await;
     assert!(two.epoch > one.epoch);
     replica.command(&[b"XTRIM", b"test:events", b"MAXLEN", b"0"]);
-    // Nothing is left there of the epoch before.
+    // The new master has no entry of the previous epoch.
     until_status(&hub, "known", |status| status.first.epoch >= two.epoch).await;
     assert!(hub.is_ready());
 }

@@ -1,6 +1,6 @@
 //! The time by which a client that is about to end must have made progress.
 //!
-//! The grace time is the stall timeout of the client's stream. A client whose cursor has moved by its deadline gets another
+//! The grace time equals the stall timeout of the client. A client whose cursor has moved by its deadline gets another
 //! grace time. A client whose cursor has not moved is overdue.
 
 use std::cmp::Reverse;
@@ -39,7 +39,7 @@ impl Deadlines {
         self.waiting.push(Reverse(Deadline { at, id: client.id, index, cursor: client.cursor }));
     }
 
-    /// Takes the overdue clients. Returns the next deadline too.
+    /// Removes and returns the overdue clients, with the next deadline.
     pub(super) fn take_overdue(
         &mut self,
         registry: &mut Registry,

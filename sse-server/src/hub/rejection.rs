@@ -48,17 +48,17 @@ pub struct Rejection {
 pub enum RejectionReason {
     /// The hub has the maximum number of clients.
     Full {
-        /// The maximum.
+        /// The maximum number of clients of the hub.
         max: usize,
     },
     /// One of the keys has the maximum number of clients.
     KeyFull {
-        /// The maximum.
+        /// The maximum number of clients of a key.
         max: usize,
     },
     /// One of the topics or prefixes has the maximum number of clients.
     TopicFull {
-        /// The maximum.
+        /// The maximum number of clients of a topic or prefix.
         max: usize,
     },
     /// The log was [sealed](super::MemoryLog::seal), and the client was already connected to the process that has it now.

@@ -287,7 +287,7 @@ fn finished_topic_ends_its_clients_and_tells_later_ones() {
     assert!(matches!(hub.publish("a", Event::data("3")).now(), Err(PublishError::Finished)));
     publish(&hub, "b", ["3"]);
 
-    // A client that missed an event, one that missed none, and one that is new.
+    // Three clients: the first missed an event, the second missed no event, and the third is new.
     for (last, missed) in [(Some(1), "id: E-2\ndata: 2\n\n"), (Some(2), ""), (None, "")] {
         let last = last.and_then(|offset| id(&hub, offset));
         let mut late = hub.subscribe(Subscribe::topic("a").with_last_event_id(last.clone())).unwrap();

@@ -111,7 +111,7 @@ fn log_with_unordered_events_rejected() {
     publish(&hub, "a", ["one"]);
     let mut bytes = log.export();
     assert!(import(&bytes).is_ok());
-    // The last evicted offset of `a` becomes 1, and that of `b` 0.
+    // The last evicted offset of `a` becomes 1. The last evicted offset of `b` becomes 0.
     let at = |name: &[u8]| bytes.windows(3).position(|window| window == name).unwrap() + 3;
     let (a, b) = (at(b"\x01\0a"), at(b"\x01\0b"));
     bytes[b..b + 8].copy_from_slice(&0_u64.to_le_bytes());

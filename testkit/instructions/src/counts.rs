@@ -1,13 +1,13 @@
-//! The file of counts, and the comparison with it.
+//! Reads, writes and compares the file of counts.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 use std::process::Command;
 
-/// A count may grow by this factor.
+/// The factor by which a count may grow.
 const MAX_GROWTH: f64 = 1.02;
-/// Counts in the file have one decimal place; rounding alone is not a growth.
+/// The tolerance for rounding: counts in the file have one decimal place.
 const ROUNDING: f64 = 0.1;
 
 const HEADER: &str = "\
@@ -18,12 +18,12 @@ const HEADER: &str = "\
 # A count may also grow because rustc or a dependency changed; then the message says which.
 ";
 
-/// What a count depends on besides the code.
+/// The tools and the CPU features on which a count depends besides the code.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Environment(String);
 
 impl Environment {
-    /// Compiler, target, C library (its `memcpy` is in the counts) and the SIMD that is chosen when a program runs.
+    /// Returns compiler, target, C library (its `memcpy` is in the counts) and the SIMD that programs choose at run time.
     pub(crate) fn current() -> Result<Self, String> {
         let rustc = Command::new("rustc").arg("-vV").output().map_err(|error| format!("rustc: {error}"))?;
         let rustc = String::from_utf8_lossy(&rustc.stdout).into_owned();
@@ -54,7 +54,7 @@ impl fmt::Display for Environment {
     }
 }
 
-/// Instructions by workload.
+/// The number of instructions of each workload.
 #[derive(Debug)]
 pub(crate) struct Counts {
     pub(crate) environment: Environment,
@@ -90,7 +90,7 @@ impl Counts {
         Ok(counts)
     }
 
-    /// All counts beside those of `before`.
+    /// Formats a table of all counts, next to the counts of `before`.
     pub(crate) fn table(&self, before: &Self) -> String {
         let mut table = format!("{:<44} {:>10} {:>10} {:>8}", "instructions for one event", "before", "after", "%");
         for (name, after) in &self.counts {
@@ -102,7 +102,7 @@ impl Counts {
         table
     }
 
-    /// A sentence for each workload that grew, is not in the file, or is only there.
+    /// Returns a sentence for each workload that grew, is missing in the file, or is only in the file.
     pub(crate) fn failures(&self, before: &Self) -> Vec<String> {
         let grown = self.counts.iter().filter_map(|(name, &after)| match before.counts.get(name) {
             None => Some(format!("{name:?} is not in counts.txt: run scripts/instructions --update")),
@@ -123,7 +123,7 @@ fn percent(before: f64, after: f64) -> f64 {
     (after / before - 1.0) * 100.0
 }
 
-/// The file.
+/// Formats the file of counts.
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{HEADER}\nenvironment: {}\n\n", self.environment)?;

@@ -261,7 +261,7 @@ impl Client {
         let at = log.behind(id);
         if !connection.is_fresh {
             let (from, to) = (at.min(connection.at), at.max(connection.at));
-            // The position may be before a break that the client knows, if it must be told of another one at that position.
+            // The position may be before a break that the client knows, if another break at that position must be reported.
             let next_break = log.break_from(to).filter(|next| (to..*next).all(|n| !by.wants(log, n)));
             let is_same = next_break.is_some() && at < connection.at || log.break_from(from).is_none_or(|n| n >= to);
             let is_any = (from..to).any(|n| by.wants(log, n));
@@ -311,7 +311,7 @@ impl Client {
                 connection.goes_on(&self.by, log, (next_break, end), id);
                 return;
             }
-            // Who goes on before a gap that it was told of may be told of a break in that, too.
+            // A client that continues before a reported gap may also receive a gap event for a break inside that gap.
             let next_break = match self.by.coalesces() {
                 true => log.break_from(connection.at),
                 false => connection.next_break(log),

@@ -171,7 +171,7 @@ impl Log {
     /// This process reads the next entry.
     pub(super) fn hear(&mut self, recent: &RecentEvents) {
         let Some(mut at) = self.entries.get(self.skipped).map(|_| self.skipped) else { return };
-        // A process is told of the last entry of an epoch: it knows the end of each epoch.
+        // Before a new epoch, the process reads the last missed entry, so that it knows the end of the previous epoch.
         if matches!(self.entries[at].what, What::Epoch { .. }) && at > self.heard {
             at -= 1;
         }
