@@ -14,8 +14,8 @@ use std::str::FromStr;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "it is the whole of an ID")]
 pub struct Position {
-    /// The epoch of the log: the time since 1970 when it began, in milliseconds, or in a finer unit if several processes share
-    /// the log. A log can continue in a later epoch.
+    /// The epoch of the log: the time when it began, in microseconds since 1970, plus up to a second at random, so that no
+    /// two logs share an epoch. A log can continue in a later epoch.
     pub epoch: u64,
     /// The number of the event within its epoch. Events of all topics are counted together, from 1, without holes. 0 is before
     /// the first event.
