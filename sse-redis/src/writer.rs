@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::{Cmd, Pipeline, Value};
+use redis::{Cmd, Pipeline, RedisError, Value};
 use ssekit_server::hub::{Position, PublishError};
 use tokio::time::sleep;
 
@@ -27,13 +27,13 @@ const MAX_ARGS: usize = 15;
 /// Publishes until the task is aborted. Starts with this connection and this epoch.
 pub(crate) async fn write(shared: Arc<Shared>, connection: Connection, epoch: u64) {
     let late = "redis is slower than events are published".into();
-    let mut writer = Writer { late, bytes: MAX_BATCH_BYTES, is_astray: false, shared };
+    let mut writer = Writer { late, bytes: MAX_BATCH_BYTES, is_stream_replaced: false, shared };
     let mut joined = Ok((connection, epoch));
     let mut backoff = Backoff::new();
     loop {
         let error = match joined {
             Ok((connection, epoch)) => {
-                writer.is_astray = false;
+                writer.is_stream_replaced = false;
                 writer.shared.is_well(Part::Writer);
                 backoff.reset();
                 writer.write_by(connection, epoch).await
@@ -52,7 +52,8 @@ pub(crate) async fn write(shared: Arc<Shared>, connection: Connection, epoch: u6
             }
             let mut connection = Connection::open(&shared.source, shared.options.timeout).await?;
             let epoch =
-                epoch::join_epoch(&mut connection, &shared.options.key, shared.known(), writer.is_astray).await?;
+                epoch::join_epoch(&mut connection, &shared.options.key, shared.known(), writer.is_stream_replaced)
+                    .await?;
             Ok((connection, epoch))
         };
         joined = tokio::select! {
@@ -68,8 +69,8 @@ struct Writer {
     late: Arc<str>,
     /// The maximum size of the next batch in bytes.
     bytes: usize,
-    /// Events of the epoch were written into another stream than the one where the epoch began.
-    is_astray: bool,
+    /// Whether events of the epoch were written into another stream than the one where the epoch began.
+    is_stream_replaced: bool,
 }
 
 impl Writer {
@@ -96,8 +97,10 @@ impl Writer {
                 }
             };
             self.bytes = (self.bytes * 2).min(MAX_BATCH_BYTES);
-            if let Err(error) = self.take(known, batch, answers) {
-                return error;
+            match self.settle(known, batch, answers) {
+                AfterBatch::Continue => {}
+                AfterBatch::CheckEpoch => return None,
+                AfterBatch::Reconnect(error) => return Some(error),
             }
         }
     }
@@ -123,58 +126,37 @@ impl Writer {
         commands
     }
 
-    /// Reports the outcome of each event to its publisher. All positions must be after `known`. Puts back the events that may
-    /// be published in another epoch or on another server. It then returns `Err`, and this connection is not used any more.
-    fn take(
-        &mut self,
-        known: Position,
-        batch: Vec<Item>,
-        answers: Vec<Value>,
-    ) -> Result<(), Option<RedisConnectError>> {
-        let mut back = Vec::new();
-        let mut reason = Ok(());
-        let (mut published, mut failed, mut last) = (Vec::new(), 0, known);
+    /// Reports the outcome of each event to its publisher, or queues the event again.
+    ///
+    /// All positions must be after `known`.
+    fn settle(&mut self, known: Position, batch: Vec<Item>, answers: Vec<Value>) -> AfterBatch {
+        let mut next = AfterBatch::Continue;
+        let (mut published, mut again, mut failed, mut last) = (Vec::new(), Vec::new(), 0, known);
         for (item, answer) in batch.into_iter().zip(answers) {
-            let error = match answer {
-                Value::Nil => None,
-                Value::ServerError(error) => Some(error),
-                answer => match entry::position(&answer) {
-                    Some(position)
-                        if position.epoch == last.epoch
-                            && (last.offset + 1..MAX_OFFSET).contains(&position.offset)
-                            && !self.is_astray =>
-                    {
-                        last = position;
-                        published.push((item, position));
-                        continue;
-                    }
-                    position => {
-                        // The stream was deleted, and another program has begun a new one with a lower ID. The new stream
-                        // assigns IDs again that were used before.
-                        self.is_astray |=
-                            position.is_some_and(|position| position.epoch == last.epoch && position <= last);
-                        // The event is at a position at which no hub looks for it.
-                        reason = Err(None);
-                        failed += 1;
-                        item.end(Err(PublishError::Unanswered));
-                        continue;
-                    }
-                },
-            };
-            let is_passing = error.as_ref().is_some_and(|error| is_passing(Some(error.code())));
-            match error {
-                Some(error) if is_passing => {
-                    reason = Err(Some(RedisConnectError::Redis(error.into())));
-                    back.push(item);
+            match outcome(answer, last, self.is_stream_replaced) {
+                Outcome::Published(position) => {
+                    last = position;
+                    published.push((item, position));
                 }
-                Some(error) if !epoch::is_passed(error.details()) => {
+                Outcome::Misplaced(position) => {
+                    // Another program deleted the stream and began a new one with a lower ID. The new stream assigns IDs again
+                    // that were used before.
+                    self.is_stream_replaced |= position.is_some_and(|at| at.epoch == last.epoch && at <= last);
+                    next = AfterBatch::CheckEpoch;
                     failed += 1;
-                    item.end(Err(PublishError::Refused(error::reason(&error.to_string()))));
+                    item.end(Err(PublishError::Unanswered));
                 }
-                // The stream is gone, or its epoch is over.
-                _ => {
-                    reason = Err(None);
-                    back.push(item);
+                Outcome::EpochOver => {
+                    next = AfterBatch::CheckEpoch;
+                    again.push(item);
+                }
+                Outcome::Postponed(error) => {
+                    next = AfterBatch::Reconnect(RedisConnectError::Redis(error));
+                    again.push(item);
+                }
+                Outcome::Refused(text) => {
+                    failed += 1;
+                    item.end(Err(PublishError::Refused(error::reason(&text))));
                 }
             }
         }
@@ -186,7 +168,51 @@ impl Writer {
             status.failed += failed;
         });
         published.into_iter().for_each(|(item, position)| item.end(Ok(position)));
-        self.shared.queue.put_back(back);
-        reason
+        self.shared.queue.put_back(again);
+        next
+    }
+}
+
+/// What the writer does after a batch.
+enum AfterBatch {
+    Continue,
+    /// Checks the epoch, on a new connection.
+    CheckEpoch,
+    Reconnect(RedisConnectError),
+}
+
+/// The outcome of publishing one event.
+///
+/// | answer of Redis | outcome | the publisher learns | the writer then |
+/// |---|---|---|---|
+/// | a position of the epoch after the last one | `Published` | the position | continues |
+/// | another position, or another value | `Misplaced` | `Unanswered` | checks the epoch |
+/// | null, because the stream is gone | `EpochOver` | nothing yet | queues the event again, checks the epoch |
+/// | an error, because the ID is not the next one | `EpochOver` | nothing yet | the same |
+/// | an error of a server that cannot accept events now | `Postponed` | nothing yet | queues the event again, reconnects |
+/// | another error | `Refused` | `Refused` | continues |
+enum Outcome {
+    Published(Position),
+    /// No hub looks for the event at this position.
+    Misplaced(Option<Position>),
+    EpochOver,
+    Postponed(RedisError),
+    Refused(String),
+}
+
+fn outcome(answer: Value, last: Position, is_stream_replaced: bool) -> Outcome {
+    match answer {
+        Value::Nil => Outcome::EpochOver,
+        Value::ServerError(error) if is_passing(Some(error.code())) => Outcome::Postponed(error.into()),
+        Value::ServerError(error) if epoch::is_passed(error.details()) => Outcome::EpochOver,
+        Value::ServerError(error) => Outcome::Refused(error.to_string()),
+        answer => {
+            let position = entry::position(&answer);
+            let is_next = |at: &Position| at.epoch == last.epoch && (last.offset + 1..MAX_OFFSET).contains(&at.offset);
+            match position.filter(is_next).filter(|_| !is_stream_replaced) {
+                Some(position) => Outcome::Published(position),
+                None => Outcome::Misplaced(position),
+            }
+        }
     }
 }
