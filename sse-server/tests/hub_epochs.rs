@@ -2,10 +2,8 @@
 
 mod polled;
 
-use std::collections::BTreeSet;
 use std::io;
 use std::sync::{Arc, Mutex};
-use std::thread;
 
 use ssekit_core::Event;
 use ssekit_server::LastEventId;
@@ -607,24 +605,4 @@ fn events_lost_before_break_reported_before_it() {
     let gap =
         "event: ssekit:gap\nid: 7-3\ndata: {\"reason\":\"retention\",\"from\":\"7-2\",\"to\":\"7-3\",\"missed\":2}\n\n";
     assert_eq!(all(&mut subscribe(&hub, Some(at(7, 1)))), format!("{gap}{}{}", replaced(8), events(8, 1..=2)));
-}
-
-#[test]
-fn logs_created_at_the_same_time_have_different_epochs() {
-    let threads: Vec<_> = (0..4)
-        .map(|_| thread::spawn(|| (0..1000).map(|_| Hub::default().position().epoch).collect::<Vec<_>>()))
-        .collect();
-    let epochs: Vec<_> = threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
-    assert_eq!(epochs.iter().collect::<BTreeSet<_>>().len(), 4000);
-}
-
-#[test]
-fn client_of_another_hub_receives_a_gap_event() {
-    let hubs: [_; 2] = std::array::from_fn(|_| Hub::default());
-    let [old, new] = hubs.each_ref().map(|hub| hub.publish("a", Event::data("x")).now().unwrap());
-    assert_ne!(old.epoch, new.epoch);
-    let mut stream = subscribe(&hubs[1], Some(old));
-    assert_eq!(stream.resume_outcome(), ResumeOutcome::EpochChanged);
-    let text = all(&mut stream);
-    assert!(text.contains("event: ssekit:gap\n") && text.ends_with(&format!("id: {new}\ndata: x\n\n")), "{text}");
 }

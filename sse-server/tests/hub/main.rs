@@ -2,6 +2,7 @@
 
 mod clients;
 mod ending;
+mod epochs;
 mod hand_over;
 
 use std::pin::Pin;

@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
 use futures_util::Stream;
-use serde_json::Value;
 use ssekit_core::{Decoder, EventId};
 use ssekit_server::hub::{Position, ResumeOutcome, SlowConsumerPolicy, StartFrom, Subscription};
 use ssekit_server::{CloseReason, EventBody, StreamHandle};
 
+use super::gap_event::GapEvent;
 use super::log::{Log, Lost};
 use super::operation::Subscriber;
 
@@ -105,17 +105,6 @@ struct Start {
     range: (u64, u64),
     reported_to: u64,
     gap: Option<Head>,
-}
-
-/// A gap event, decoded.
-struct GapEvent<'a> {
-    block: &'a str,
-    reason: String,
-    from: Option<u64>,
-    to: u64,
-    missed: Option<u64>,
-    /// The offset of the ID.
-    id: u64,
 }
 
 impl Client {
@@ -563,37 +552,9 @@ impl Connection {
     }
 }
 
-impl<'a> GapEvent<'a> {
-    fn new(log: &Log, block: &'a str, id: Option<u64>) -> Self {
-        let json: Value = serde_json::from_str(data(block)).expect("it is JSON");
-        let offset = |name: &str| {
-            let position = json[name].as_str().map(|text| text.parse::<Position>().expect("it is a position"))?;
-            assert_eq!(position.epoch, log.epoch);
-            Some(position.offset)
-        };
-        let (from, to, id) = (offset("from"), offset("to").expect("it has an end"), id.expect("it has an ID"));
-        let reason = json["reason"].as_str().expect("it has a reason").to_owned();
-        Self { block, reason, from, to, missed: json["missed"].as_u64(), id }
-    }
-
-    fn data(&self) -> &'a str {
-        data(self.block)
-    }
-
-    /// Checks the number of missed events: at least the `lost` ones, at most all offsets of the gap.
-    fn check_missed(&self, lost: u64, from: u64) {
-        let missed = self.missed.expect("it is known");
-        assert!((lost..=self.to - from + 1).contains(&missed), "{:?}: {lost} lost", self.block);
-    }
-}
-
 /// Whether a block is the last one of a client that the hub has disconnected.
 fn is_farewell(block: &str) -> bool {
     block.starts_with("event: ssekit:disconnect\n") || block == "id: ssekit:done\n\n"
-}
-
-fn data(block: &str) -> &str {
-    block.lines().find_map(|line| line.strip_prefix("data: ")).expect("it has data")
 }
 
 fn stream(by: &Subscriber, subscription: Subscription) -> Pin<Box<dyn Stream<Item = Vec<u8>>>> {

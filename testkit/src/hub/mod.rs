@@ -5,6 +5,7 @@
 //! checks that it would lose no event if its connection were cut there and it resumed after its last event ID.
 
 mod client;
+mod gap_event;
 mod log;
 mod operation;
 mod shared;
