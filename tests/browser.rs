@@ -390,7 +390,7 @@ async fn pages_of_two_nodes_show_one_chat_and_each_its_own_machine() {
 
     block_in_place(|| redis.kill());
     ada.say("Ada", "into the void").await;
-    let text = "Not sent: event is not published, and can be tried again: ";
+    let text = "Not sent: event not published, and can be tried again: ";
     let is_told = |page: &Page| page.unsent.starts_with(text) || page.unsent.starts_with("No answer: ");
     let lost = ada.until("the failure", is_told).await;
     assert_eq!((&*lost.state, lost.opens), ("live", 1), "{lost:#?}");

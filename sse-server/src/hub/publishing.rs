@@ -196,7 +196,7 @@ impl fmt::Display for PublishError {
             Self::Unavailable(error) => write!(f, "event not published, and can be tried again: {error}"),
             Self::Refused(error) => write!(f, "event not published, because the log refused it: {error}"),
             Self::Unanswered => f.write_str(
-                "event may be published or not, because the log has not answered: try again if twice is better than never",
+                "event may be published or not, because the log has not answered: publish it again if a duplicate does no harm",
             ),
         }
     }
