@@ -39,7 +39,8 @@ pub type Decoder = BufferedDecoder<String, String>;
 /// A decoder with buffers of a fixed size inside the value.
 ///
 /// It needs no allocator. `DATA` is the size for the data, `META` for the event type and for each of three IDs. So it
-/// takes about `DATA + 4 * META` bytes.
+/// takes about `DATA + 4 * META` bytes. An event over a limit is an error, after which decoding continues: see
+/// [`next_event`](BufferedDecoder::next_event).
 ///
 /// ```
 /// use ssekit_core::FixedDecoder;

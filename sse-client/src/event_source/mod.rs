@@ -94,8 +94,8 @@ impl EventSource {
 
     /// Waits until the stream is open, and returns the head of the response.
     ///
-    /// Failures that another attempt follows are not returned. Returns `None` if the stream is open already, or the
-    /// source has ended. [`ready_state`](Self::ready_state) tells the two apart.
+    /// Failures that are retried are not returned. Returns `None` if the stream is open already, or if the source has ended, for
+    /// example because the server answered 204. [`end_reason`](Self::end_reason) returns `Some` in the second case.
     ///
     /// Use it to see a refusal before the first event: the error contains the status. Dropping the future loses nothing.
     ///

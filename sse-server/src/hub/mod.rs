@@ -357,6 +357,9 @@ impl Hub {
     }
 
     /// Returns the group of all clients' streams.
+    ///
+    /// Pass it to `with_shutdown` of the server, or to `configure` and `serve` of actix-web: they drain it. From then on the hub
+    /// is not [ready](Self::is_ready), and each client first receives the events that wait for it.
     pub fn streams(&self) -> &StreamGroup {
         &self.0.streams
     }

@@ -73,14 +73,19 @@ fn serialize_closed<S: serde::Serializer>(closed: &[(CloseReason, u64)], seriali
 /// The number of clients by the outcome of resuming: see [`ResumeOutcome`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
-#[expect(missing_docs, reason = "the fields have the names of ResumeOutcome's variants")]
 #[non_exhaustive]
 pub struct ResumeCounts {
+    /// Clients without a last event ID.
     pub fresh: u64,
+    /// Clients that had missed nothing.
     pub up_to_date: u64,
+    /// Clients that received all events that they had missed.
     pub resumed: u64,
+    /// Clients that received a gap event first, because some of the missed events were evicted.
     pub gap: u64,
+    /// Clients that received a gap event first, because their last event was of another log.
     pub epoch_changed: u64,
+    /// Clients that received a gap event first, because their last event ID was not a position.
     pub malformed: u64,
 }
 
