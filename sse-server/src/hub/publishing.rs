@@ -254,7 +254,7 @@ mod tests {
             (PublishError::Overloaded { queued: 5 }, 503, true, "5"),
             (PublishError::Unavailable(source.clone()), 503, true, "no route"),
             (PublishError::Refused(source), 503, true, "no route"),
-            (PublishError::Unanswered, 504, true, "twice"),
+            (PublishError::Unanswered, 504, true, "duplicate"),
         ] {
             assert_eq!((error.status(), error.is_temporary()), (status, is_temporary), "{error}");
             assert!(error.to_string().contains(text), "{error}");
