@@ -1,68 +1,17 @@
 //! Logs that continue in another epoch, with or without missing events, and clients that are ahead of this process.
 
+mod epoch_log;
 mod polled;
-
-use std::io;
-use std::sync::{Arc, Mutex};
 
 use ssekit_core::Event;
 use ssekit_server::LastEventId;
 use ssekit_server::hub::{
-    EventMeta, Hub, HubOptions, Log, LoggedEvent, MemoryLog, NewEvent, Position, PublishError, Publishing,
-    RecentEvents, ResumeOutcome, RetentionOptions, SlowConsumerPolicy, StartFrom, Subscribe, Subscription,
+    EventMeta, Hub, HubOptions, MemoryLog, NewEvent, Position, PublishError, RecentEvents, ResumeOutcome,
+    RetentionOptions, SlowConsumerPolicy, StartFrom, Subscribe, Subscription,
 };
 
+use epoch_log::{Shared, at, node};
 use polled::all;
-
-/// The events of all processes. This process may not have received some of them.
-#[derive(Clone, Default)]
-struct Shared(Arc<Mutex<Vec<LoggedEvent>>>);
-
-/// A process that shares the log with others: the shared events, and the recent events of this process.
-struct Node {
-    shared: Shared,
-    recent: RecentEvents,
-}
-
-fn node(shared: &Shared, recent: &RecentEvents) -> Hub {
-    Hub::with_log(Node { shared: shared.clone(), recent: recent.clone() }, HubOptions::new())
-}
-
-impl Log for Node {
-    fn recent(&self) -> &RecentEvents {
-        &self.recent
-    }
-
-    fn publish(&self, event: NewEvent<'_>) -> Publishing {
-        let outcome = self.recent.append(&event);
-        outcome.iter().for_each(|position| self.shared.keep(&[*position]));
-        Publishing::done(outcome)
-    }
-
-    fn first(&self) -> Option<Position> {
-        Some(self.shared.0.lock().unwrap().first().map_or(at(1, 1), |event| event.position))
-    }
-
-    async fn read(&self, from: Position) -> io::Result<Vec<LoggedEvent>> {
-        let all = self.shared.0.lock().unwrap();
-        Ok(all.iter().filter(|event| event.position >= from).take(3).cloned().collect())
-    }
-}
-
-impl Shared {
-    fn keep(&self, positions: &[Position]) {
-        self.0.lock().unwrap().extend(positions.iter().map(|position| LoggedEvent {
-            position: *position,
-            topic: "a".into(),
-            key: None,
-            event: Some(Event::data(position.to_string()).into()),
-        }));
-    }
-}
-
-fn at(epoch: u64, offset: u64) -> Position {
-    Position { epoch, offset }
-}
 
 fn id(position: Position) -> Option<LastEventId> {
     LastEventId::try_from(&*position.to_string()).ok()
